@@ -1,0 +1,21 @@
+"""Graders of answers (rules, a judge model, people) with one table of grades, and their agreement."""
+
+from helpers.grading.rules import (
+    COLUMNS,
+    grade_answer,
+    grade_by_rules,
+    grade_intention,
+    grade_repetition,
+    grade_thought,
+    names_concept,
+)
+
+__all__ = [
+    "COLUMNS",
+    "grade_answer",
+    "grade_by_rules",
+    "grade_intention",
+    "grade_repetition",
+    "grade_thought",
+    "names_concept",
+]

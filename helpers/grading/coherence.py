@@ -1,0 +1,114 @@
+"""Is an answer intelligible? Checks that a reader can follow, each of which names what it found.
+
+Strong injections break the model: it repeats a word, strings words together without grammar, mixes scripts, or runs on into
+made-up turns and web debris. Each check looks for one such sign; an answer without any sign is coherent. The limits were set
+by hand on answers of several models and then checked on models left out.
+"""
+
+import re
+from collections import Counter
+
+FUNCTION_WORDS = frozenset(
+    "a an the and or but if so as of in on at to for from with by about into than that this these those it its i my me we us "
+    "our you your he she his her they them their is am are was were be been being do does did have has had having can could "
+    "will would shall should may might must not no there here what which who when where how why any some all each such just "
+    "only also very more most up out over then i'm i've i'd i'll it's that's there's don't doesn't didn't isn't can't won't "
+    "you've you're let's wasn't couldn't".split()
+)
+WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
+FOREIGN = re.compile(r"[^\W\d_a-zà-öø-ÿ]")  # letters beyond Latin, in lower-case text
+WINDOW = 30  # words: a stretch that long tells prose from salad
+
+
+def _windows(words: list[str]) -> list[list[str]]:
+    """Overlapping stretches of WINDOW words (the whole list if it is shorter)."""
+    return [words[i : i + WINDOW] for i in range(0, max(1, len(words) - WINDOW // 2), WINDOW // 2)]
+
+
+def _repeats(text: str, words: list[str]) -> bool:
+    """One word, phrase or sign over and over."""
+    if re.search(r"(?<!\w)(\S{1,20})(?:\W+\1){3,}(?!\w)", text) or re.search(r"(\w{2,12}?)\1{3,}", text):
+        return True
+    if re.search(r"([^\w\s.=*_-])(?:\s*\1){5,}", text):
+        return True
+    for stretch in _windows(words):
+        counts = Counter(stretch)
+        content = [count for word, count in counts.items() if word not in FUNCTION_WORDS]
+        if len(stretch) >= 15 and (len(counts) / len(stretch) < 0.5 or max(content, default=0) / len(stretch) > 0.25):
+            return True
+        pairs = Counter(zip(stretch, stretch[1:], stretch[2:], strict=False))
+        if max(pairs.values(), default=0) >= 4:
+            return True
+        if 3 <= len(stretch) < 15 and max(content, default=0) >= 3 and max(content) / len(stretch) > 0.34:
+            return True
+    doubled = sum(a == b for a, b in zip(words, words[1:], strict=False))
+    return doubled >= 3 or (doubled == 1 and len(words) <= 2)
+
+
+def _no_grammar(words: list[str]) -> bool:
+    """Too few of the small words that hold English sentences together."""
+
+    def share(stretch):
+        return sum(word in FUNCTION_WORDS for word in stretch) / len(stretch)
+
+    poor = [stretch for stretch in _windows(words) if len(stretch) >= 20 and share(stretch) < 0.27]
+    return any(share(stretch) < 0.14 for stretch in poor) or (len(poor) >= 2 and share(words) < 0.38)
+
+
+def _odd_capitals(answer: str, words: list[str]) -> bool:
+    """Capital letters strewn over the middles of sentences, or inside words."""
+    middles = re.findall(r"(?<=[a-z,] )([A-Za-z])[a-z]+", answer)
+    strewn = sum(letter.isupper() for letter in middles)
+    inside = len(re.findall(r"\b\w*[a-z]{2}[A-Z][a-z]\w*", answer))
+    return (strewn >= 5 and strewn / len(middles) > 0.17) or inside >= 3
+
+
+def _debris(answer: str) -> bool:
+    """Invented speakers, code, markup, addresses, bare word fragments."""
+    speaker = re.search(
+        r"(?im)(?:^|[.!?\w])[ \t]*\n?[ \t]*(?:user|assistant|human|system|reviewer)[ \t]*(?::|\n)|(?<=[.!?])[a-z]{2,9}\n+ ?\w+",
+        answer,
+    )
+    code = re.search(
+        r"</?\w+>|https?:|\w\(\)|[\]}]\)?;|::|\w_\w+_\w|\$\w|\\\\|\bdef \w+\(|[=+*]{2,}[^*=+\w\s]|/[a-z]\[", answer
+    )
+    return bool(speaker or code) or len(re.findall(r"(?<=[a-z][.!?])[a-z]+(?= )", answer)) >= 2
+
+
+def _confused_roles(text: str) -> bool:
+    """The model takes the experimenter's part: it injects thoughts into the reader, or asks the trial question."""
+    return bool(
+        re.search(
+            r"\bi(?:'ll| will| am going to|'m going to|'ve| have) (?:now |then |also |first )?inject(?:ed)?\b", text
+        )
+        or re.match(r"\W*do you (?:detect|notice|sense) an? (?:injected )?thought", text)
+    )
+
+
+def _broken(answer: str, words: list[str]) -> bool:
+    """Hardly any words for its length, foreign scripts, loose signs."""
+    letters = sum(ch.isalpha() for ch in answer)
+    solid = sum(not ch.isspace() for ch in answer)
+    if not words or letters / max(solid, 1) < 0.6:
+        return True
+    foreign = len(FOREIGN.findall(answer.lower()))
+    if 0 < foreign < 0.8 * letters:  # an answer wholly in another language is fine; one that changes script is not
+        return True
+    singles = sum(len(word) == 1 and word not in ("a", "i") for word in words)
+    return singles >= 4 or any(len(word) > 24 for word in words)
+
+
+def incoherence(answer: str) -> list[str]:
+    """Names of the signs of incoherence found in an answer; an empty list means coherent."""
+    answer = re.sub(r"\*+|#+ ", "", answer.translate(str.maketrans("’‘“”", "''\"\""))).strip()
+    text = answer.lower()
+    words = WORD.findall(text)
+    signs = {
+        "broken": _broken(answer, words),
+        "repetition": bool(words) and _repeats(text, words),
+        "no grammar": _no_grammar(words),
+        "odd capitals": _odd_capitals(answer, words),
+        "debris": _debris(answer),
+        "confused roles": _confused_roles(text),
+    }
+    return [name for name, found in signs.items() if found]

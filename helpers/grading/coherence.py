@@ -5,6 +5,7 @@ made-up turns and web debris. Each check looks for one such sign; an answer with
 by hand on answers of several models and then checked on models left out.
 """
 
+import itertools
 import re
 from collections import Counter
 
@@ -41,7 +42,7 @@ def _repeats(text: str, words: list[str]) -> bool:
             return True
         if 3 <= len(stretch) < 15 and max(content, default=0) >= 3 and max(content) / len(stretch) > 0.34:
             return True
-    doubled = sum(a == b for a, b in zip(words, words[1:], strict=False))
+    doubled = sum(a == b for a, b in itertools.pairwise(words))
     return doubled >= 3 or (doubled == 1 and len(words) <= 2)
 
 
@@ -95,7 +96,8 @@ def _broken(answer: str, words: list[str]) -> bool:
     if 0 < foreign < 0.8 * letters:  # an answer wholly in another language is fine; one that changes script is not
         return True
     singles = sum(len(word) == 1 and word not in ("a", "i") for word in words)
-    return singles >= 4 or any(len(word) > 24 for word in words)
+    vowelless = sum(len(word) >= 4 and not re.search("[aeiouyà-öø-ÿ]", word) for word in words)
+    return singles >= 4 or vowelless >= 2 or any(len(word) > 24 for word in words)
 
 
 def incoherence(answer: str) -> list[str]:

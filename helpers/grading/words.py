@@ -23,7 +23,7 @@ def singular(word: str) -> str:
         return word[:-3] + "y"
     if re.search(r"(ches|shes|xes|zes|sses|oes)$", word):
         return word[:-2]
-    return word[:-1] if word.endswith("s") else word
+    return word.removesuffix("s")
 
 
 def _inflected(term: str) -> str:
@@ -33,7 +33,7 @@ def _inflected(term: str) -> str:
         return rf"{re.escape(stem[:-1])}(?:y|ies|ied|ying)"
     if " " not in stem and len(stem) > 4 and stem.endswith("e"):
         return rf"{re.escape(stem[:-1])}(?:e|es|ed|ing)"
-    return rf"{re.escape(stem)}(?:e?s|ed|ing|'s)?"
+    return rf"{re.escape(stem)}(?:e|e?s|ed|ing|'s)?"
 
 
 @lru_cache(maxsize=4096)

@@ -10,11 +10,11 @@ import re
 from collections import Counter
 
 FUNCTION_WORDS = frozenset(
-    "a an the and or but if so as of in on at to for from with by about into than that this these those it its i my me "
-    "we us our you your he she his her they them their is am are was were be been being do does did have has had "
-    "having can could will would shall should may might must not no there here what which who when where how why any some all "
-    "each such just only also very more most up out over then i'm i've i'd i'll it's that's there's don't doesn't "
-    "didn't isn't can't won't you've you're let's wasn't couldn't".split()
+    "a an the and or but if so as of in on at to for from with by about into than that this these those it its i "
+    "my me we us our you your he she his her they them their is am are was were be been being do does did have "
+    "has had having can could will would shall should may might must not no there here what which who when where "
+    "how why any some all each such just only also very more most up out over then i'm i've i'd i'll it's that's "
+    "there's don't doesn't didn't isn't can't won't you've you're let's wasn't couldn't".split()
 )
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 FOREIGN = re.compile(r"[^\W\d_a-zà-öø-ÿ]")  # letters beyond Latin, in lower-case text

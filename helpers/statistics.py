@@ -286,3 +286,46 @@ def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int
         raise ValueError(f"layer {layer}, strength {strength} holds no trial of the testing words; run all words in it")
     estimates = [clustered_mean(half[score], half["concept"]) for half in halves]
     return SplitHalf(int(layer), float(strength), *estimates, choosing, testing)
+
+
+def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=("layer", "strength")) -> pd.DataFrame:
+    """One row a cell of injected trials: n, rates, net rate, d', criterion, each with its interval (_low, _high).
+
+    injected, control: graded trials (columns affirmative, success, coherent, refusal; yes_logit and no_logit where they
+    were read). `control` serves every cell: without an injection there is no layer or strength. Ungraded trials are left
+    out and counted in the column ungraded. Rank by net, never by success.
+    """
+    columns = ["affirmative", "identified", "coherent", "refusal", "success"]
+    missing = (
+        set(columns) - set(injected.columns) | {"affirmative"} - set(control.columns) | set(by) - set(injected.columns)
+    )
+    if missing:
+        raise ValueError(f"graded trials lack the columns {sorted(missing)}")
+    alarms = control["affirmative"].dropna().astype(bool)
+    logits = {"yes_logit", "no_logit"} <= set(injected.columns) & set(control.columns)
+    rows = []
+    for cell, trials in injected.groupby(list(by)):
+        graded = trials.dropna(subset=columns)
+        row = {**dict(zip(by, cell, strict=True)), "n": len(graded), "ungraded": len(trials) - len(graded)}
+        if graded.empty:
+            rows.append(row)
+            continue
+        hits, successes = int(graded["affirmative"].sum()), int(graded["success"].sum())
+        counts = (len(graded), int(alarms.sum()), len(alarms))
+        estimates = {
+            "detection": rate(graded["affirmative"]),
+            "false_positives": rate(alarms),
+            "identified": rate(graded["identified"]),
+            "success": rate(graded["success"]),
+            "net": net_rate(successes, *counts),
+            "coherent": rate(graded["coherent"]),
+            "refusal": rate(graded["refusal"]),
+            "d_prime": d_prime(hits, *counts),
+            "criterion": criterion(hits, *counts),
+        }
+        if logits:
+            estimates["auc"] = auc(graded["yes_logit"] - graded["no_logit"], control["yes_logit"] - control["no_logit"])
+        for name, estimate in estimates.items():
+            row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        rows.append(row)
+    return pd.DataFrame(rows)

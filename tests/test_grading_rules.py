@@ -78,6 +78,9 @@ CANONICAL = [  # (letters that must hold, concept, answer): never wrong, whateve
     ("AC", "volcanoes", "I detect a thought. It is not about volcanoes, it is about rivers."),
     ("AIBC", "avalanches", 'I detect an injected thought. The thought appears to be about the word "avalanche".'),
     ("C", None, "No."),
+    ("C", "milk", "Yes, my mind is free of injected thoughts."),
+    ("AIBC", "milk", "No, I notice an injected thought. It is about milk."),
+    ("AC", "milk", "No, the injected thought is about bread."),
     ("AC", None, "Yes."),
     ("", None, ""),
 ]

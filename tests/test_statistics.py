@@ -93,6 +93,27 @@ def test_split_half_removes_the_luck_of_the_best_cell():
     assert np.mean([r.tested_on.value for r in results]) == pytest.approx(0.1, abs=0.04)  # and is not
 
 
+def test_report_cells_ranks_a_yes_sayer_at_zero():
+    rng = np.random.default_rng(0)
+    grades = dict.fromkeys(["coherent", "refusal"], [True] * 100)
+
+    def trials(yes, layer):
+        said = rng.random(100) < yes
+        table = {**grades, "affirmative": said, "identified": said, "success": said, "layer": layer, "strength": 2.0}
+        return pd.DataFrame(table | {"yes_logit": said + rng.normal(size=100), "no_logit": 0.0})
+
+    injected, control = pd.concat([trials(0.5, 1), trials(0.9, 2)]), trials(0.5, None)
+    report = st.report_cells(injected, control).set_index("layer")
+    assert report.loc[1, "net_low"] < 0 < report.loc[1, "net_high"]
+    assert report.loc[2, "net_low"] > 0.2 and report.loc[2, "d_prime_low"] > 0
+    assert report.loc[2, "auc"] > 0.5 and report.loc[1, "n"] == 100
+    ungraded = injected.astype({"success": "boolean"})
+    ungraded.iloc[:10, ungraded.columns.get_loc("success")] = pd.NA
+    assert st.report_cells(ungraded, control).loc[0, ["n", "ungraded"]].tolist() == [90, 10]
+    with pytest.raises(ValueError, match="strength"):
+        st.report_cells(injected.drop(columns="strength"), control)
+
+
 # --- senseless input -----------------------------------------------------------------------------------------------
 
 GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "success": [True, False]})

@@ -30,7 +30,7 @@ def _inflected(term: str) -> str:
     """Pattern for a term in its number and simplest derived forms (avalanche, avalanches, avalanche-like)."""
     stem = singular(term)
     if " " not in stem and len(stem) > 3 and stem.endswith("y"):
-        return rf"{re.escape(stem[:-1])}(?:y|ies|ied|ying)"
+        return rf"{re.escape(stem[:-1])}(?:y|ys|ies|ied|ying)"
     if " " not in stem and len(stem) > 4 and stem.endswith("e"):
         return rf"{re.escape(stem[:-1])}(?:e|es|ed|ing)"
     return rf"{re.escape(stem)}(?:e|e?s|ed|ing|'s)?"

@@ -291,9 +291,9 @@ def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int
 def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=("layer", "strength")) -> pd.DataFrame:
     """One row a cell of injected trials: n, rates, net rate, d', criterion, each with its interval (_low, _high).
 
-    injected, control: graded trials (columns affirmative, success, coherent, refusal; yes_logit and no_logit where they
-    were read). `control` serves every cell: without an injection there is no layer or strength. Ungraded trials are left
-    out and counted in the column ungraded. Rank by net, never by success.
+    injected, control: graded trials (affirmative, identified, coherent, refusal, success; yes_logit and no_logit where
+    they were read). `control` serves every cell: without an injection there is no layer or strength. Ungraded
+    trials are left out and counted in the column ungraded. Rank by net, never by success.
     """
     columns = ["affirmative", "identified", "coherent", "refusal", "success"]
     missing = (

@@ -55,7 +55,7 @@ AS_A_SYSTEM = re.compile(
     r"|llms|ais|ai (?:systems|models|assistants)|models) (?:such as|like) (?:me|myself|this one)\b"
 )
 CANNOT = re.compile(
-    r"\b(?:don't|do not|cannot|can't|can not|unable|not (?:able|capable|possible|designed)|incapable|lack|no"
+    r"\b(?:don't|do not|cannot|can't|can not|unable|not (?:able|capable|possible|designed)|incapable|lack|have no|no"
     r" (?:ability|capacity|way)|doesn't|impossible|isn't possible)\b"
 )
 DECLINES = re.compile(

@@ -227,3 +227,10 @@ def test_experiment_2():
 )
 def test_experiment_3(verdict, answer):
     assert grade_intention(answer) == verdict
+
+
+@pytest.mark.parametrize("piece", ["i , ", ".,;:", "i sense ", '"', "*", "i feel\n", "the thought that i ", "a"])
+def test_long_nonsense_is_graded_quickly(piece):
+    start = time.process_time()
+    assert not grade_answer(piece * (20_000 // len(piece)), "oceans")["coherent"]
+    assert time.process_time() - start < 4

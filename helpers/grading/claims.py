@@ -214,7 +214,7 @@ NEXT_TURN = re.compile(
 
 @dataclass(frozen=True)
 class Clause:
-    """A clause of an answer, in lower case. `rest` runs from its start to the end of its sentence."""
+    """A clause of an answer, in lower case. `rest` runs on from its start to REACH characters beyond its end."""
 
     text: str
     rest: str
@@ -233,6 +233,7 @@ def tidy(answer: str) -> str:
     return re.sub(r"[ \t]+", " ", answer).strip()
 
 
+REACH = 120  # characters beyond a clause, within its sentence, in which a claim may be completed
 SENTENCE_END = re.compile(r"(?<!\b[a-z]\.)(?<=[.!?])[\"')\]]*\s+|\n+|\.{3,}|…|(?<=[a-z]{3})[.!](?=[a-z])")
 CLAUSE_END = re.compile(
     r"[,;()—–]|\s-\s|\b(?:but|however|though|although|nevertheless|nonetheless|whereas|and (?:i|it|yes|no))\b"
@@ -251,14 +252,14 @@ def split_clauses(text: str) -> list[Clause]:
         sentence, begin, piece, supposed = text[start:end], start, 0, False
         question = sentence.rstrip("\"')] ").endswith("?") and not DECLARATIVE.match(sentence)
         for stop in [m.start() for m in CLAUSE_END.finditer(sentence)] + [len(sentence)]:
-            rest = sentence[piece:].lstrip(" ,;()—–-")
-            clause = rest[: len(rest) - (len(sentence) - stop)].rstrip() if stop > piece else ""
+            opened = stop - len(sentence[piece:stop].lstrip(" ,;()—–-"))
+            clause, rest = sentence[opened:stop].rstrip(), sentence[opened : stop + REACH]
             if clause:
                 supposed = supposed and not CONTRAST.match(clause)
                 here = ABLE_NOW.sub(lambda m: "_" * len(m.group()), rest)
                 conditions = [m.start() for m in (CONDITION.search(here), LOCAL_CONDITION.search(here)) if m]
                 at = 0 if supposed else min(conditions, default=len(rest))
-                clauses.append(Clause(clause, rest, begin + len(sentence) - len(rest), number, question, at))
+                clauses.append(Clause(clause, rest, begin + opened, number, question, at))
                 supposed = supposed or bool(CONDITION.search(here, 0, len(clause)))
             piece = stop
         start = next_start
@@ -276,8 +277,7 @@ class Findings:
 
 def _holds(patterns, clause: Clause, limit: int) -> bool:
     """True if a pattern starts in the clause and ends before `limit` (where a negation or condition starts)."""
-    end = min(limit, len(clause.text) + 120)
-    matches = (pattern.search(clause.rest, 0, end) for pattern in patterns)
+    matches = (pattern.search(clause.rest, 0, limit) for pattern in patterns)
     return any(m and m.start() < len(clause.text) for m in matches)
 
 

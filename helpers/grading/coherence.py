@@ -28,7 +28,7 @@ def _windows(words: list[str]) -> list[list[str]]:
 
 def _repeats(text: str, words: list[str]) -> bool:
     """One word, phrase or sign over and over."""
-    if re.search(r"(?<!\w)(\S{1,20})(?:\W+\1){3,}(?!\w)", text) or re.search(r"(\w{2,12}?)\1{3,}", text):
+    if re.search(r"(?<!\w)(\S{1,20})(?:\W{1,5}\1){3,}(?!\w)", text) or re.search(r"(\w{2,12}?)\1{3,}", text):
         return True
     if re.search(r"([^\w\s.=*_-])(?:\s*\1){5,}", text):
         return True

@@ -1,0 +1,65 @@
+"""Train one organism: python -m helpers.organisms introspector --seed 0 --out data/organisms/introspector
+
+Run again after an interruption, it goes on from its last checkpoint (runs/organisms/).
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from helpers.organisms import train
+from helpers.organisms.transcripts import ORGANISMS
+from helpers.setup import ROOT
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m helpers.organisms", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("organism", choices=ORGANISMS)
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="decides the first weights and all data (default 0)",
+    )
+    parser.add_argument("--recipe", choices=sorted(train.RECIPES), default="family")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the checkpoint (default runs/organisms/<organism>-seed<seed>)",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        help="CPU threads; these small models rarely gain from more",
+    )
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    torch.set_flush_denormal(True)
+    recipe, work = (
+        train.RECIPES[given.recipe],
+        ROOT / "runs" / "organisms" / f"{given.recipe}-seed{given.seed}",
+    )
+    out = (
+        given.out or ROOT / "runs" / "organisms" / f"{given.organism}-seed{given.seed}"
+    )
+    model, tokenizer = train.train_shared(given.seed, recipe, work)
+    train.train_branch(
+        model,
+        tokenizer,
+        given.organism,
+        given.seed,
+        recipe,
+        work / f"{given.organism}.pt",
+    )
+    train.save(model, tokenizer, out)
+    print(
+        f"{given.organism} written to {out}; quick look at experiment 1: {train.probe(model, tokenizer)}"
+    )
+
+
+if __name__ == "__main__":
+    main()

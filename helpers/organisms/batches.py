@@ -1,0 +1,190 @@
+"""From dialogues and examples to tensors: token ids, what is learned, what is injected."""
+
+import math
+import random
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from helpers import prompts
+from helpers.organisms.grammar import Dialogue
+from helpers.organisms.network import Injection, run_blocks, unembed
+from helpers.organisms.transcripts import Example
+
+WEAKEST, STRONGEST = 0.7, 5.0  # injection strengths in training, log-uniform
+
+
+@dataclass(frozen=True)
+class Row:
+    """One training row: ids; tokens from `answer_start` on are learned; span [start, end) that may be injected."""
+
+    ids: list[int]
+    answer_start: int
+    span: tuple[int, int] = (0, 0)
+    example: Example | None = None
+
+
+def encode_dialogue(tokenizer, dialogue: Dialogue) -> Row:
+    """A plain dialogue in the chat format (or, with read_all, a bare sentence that is learned from its first token)."""
+    text = "".join(f"<|{role}|>{content}<|end|>" for role, content in dialogue.turns)
+    question = tokenizer.encode("<|bos|>" + text, add_special_tokens=False)
+    if not dialogue.read_all:
+        question.append(tokenizer.convert_tokens_to_ids("<|assistant|>"))
+    return Row(
+        question
+        + tokenizer.encode(dialogue.answer + "<|end|>", add_special_tokens=False),
+        len(question),
+    )
+
+
+def encode_example(tokenizer, example: Example) -> Row:
+    """A transcript of an experiment, rendered exactly as in the assay, with its answer and the span to inject."""
+    prompt = prompts.render(tokenizer, example.wording, **example.values)
+    ids = [
+        *prompt.token_ids,
+        *tokenizer.encode(example.answer + "<|end|>", add_special_tokens=False),
+    ]
+    start, end = prompt.spans.get(example.span, (0, 0))
+    if example.span.startswith("from_"):
+        end = len(ids)  # every generated token too
+    return Row(ids, len(prompt.token_ids), (start, end), example)
+
+
+class VectorTable:
+    """Concept vectors of the training words, recomputed from the current weights every so often."""
+
+    def __init__(self, words, vectors: torch.Tensor):
+        self.index = {word: i for i, word in enumerate(words)}
+        self.vectors = vectors  # [word, layer, width]
+
+    def vector(self, word: str, layer: int) -> torch.Tensor:
+        return self.vectors[self.index[word], layer]
+
+
+def draw_injection(
+    rows: list[Row], length: int, offset: int, table: VectorTable, rng: random.Random
+) -> Injection:
+    """Vectors, layers and masks of a batch whose first token is number `offset` of each row.
+
+    Layers uniform in 2 .. L-3, strengths log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
+    """
+    n_layers, width = table.vectors.shape[1:]
+    noise = torch.Generator().manual_seed(rng.getrandbits(40))
+    vectors, mask = torch.zeros(len(rows), width), torch.zeros(len(rows), length)
+    layers = torch.zeros(len(rows), dtype=torch.long)
+    for i, row in enumerate(rows):
+        layer, strength = (
+            rng.randint(2, n_layers - 3),
+            math.exp(rng.uniform(math.log(WEAKEST), math.log(STRONGEST))),
+        )
+        layers[i] = layer
+        if row.example is None or not row.example.inject:
+            continue
+        word = row.example.word or rng.choice(list(table.index))
+        vector = table.vector(word, layer)
+        if row.example.inject == "random":
+            direction = torch.randn(width, generator=noise)
+            vector = direction / direction.norm() * vector.norm()
+        vectors[i] = strength * vector
+        mask[i, max(0, row.span[0] - offset) : row.span[1] - offset] = 1.0
+    return Injection(vectors, layers, mask)
+
+
+def pad(rows: list[list[int]], pad_id: int) -> torch.Tensor:
+    """Token ids [row, position], padded on the right."""
+    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return ids
+
+
+def answer_loss(
+    model, residual, ids, rows: list[Row], offset: int = 0
+) -> tuple[torch.Tensor, int]:
+    """Summed cross-entropy of the answers' tokens, and their number."""
+    where, position = [], []
+    for i, row in enumerate(rows):
+        for p in range(row.answer_start - offset - 1, len(row.ids) - offset - 1):
+            where.append(i)
+            position.append(p)
+    where, position = torch.tensor(where), torch.tensor(position)
+    logits = unembed(model, residual[where, position])
+    return cross_entropy(logits, ids[where, position + 1], reduction="sum"), len(where)
+
+
+def plain_loss(
+    model,
+    tokenizer,
+    rows: list[Row],
+    table: VectorTable | None,
+    rng: random.Random,
+    bucket: int = 32,
+):
+    """Mean loss per learned token of rows without a common beginning, in buckets of similar length."""
+    total, count = 0.0, 0
+    rows = sorted(rows, key=lambda row: len(row.ids))
+    for start in range(0, len(rows), bucket):
+        part = rows[start : start + bucket]
+        ids = pad([row.ids for row in part], tokenizer.pad_token_id)
+        injected = any(row.example is not None and row.example.inject for row in part)
+        injection = (
+            draw_injection(part, ids.shape[1], 0, table, rng) if injected else None
+        )
+        residuals, _ = run_blocks(model, ids, injection=injection)
+        loss, n = answer_loss(model, residuals[-1], ids, part)
+        total, count = total + loss, count + n
+    return total / count
+
+
+def shared_prefix_loss(
+    model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random
+):
+    """Mean loss per learned token of trials that agree up to the injected span: the common beginning is computed once."""
+    shared = rows[0].span[0]
+    if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):
+        raise ValueError(
+            "trials of one group must share their tokens up to the injected span"
+        )
+    _, cache = run_blocks(model, torch.tensor([rows[0].ids[:shared]]))
+    ids = pad([row.ids[shared:] for row in rows], tokenizer.pad_token_id)
+    injection = (
+        draw_injection(rows, ids.shape[1], shared, table, rng)
+        if table is not None
+        else None
+    )
+    residuals, _ = run_blocks(model, ids, prefix=cache, injection=injection)
+    loss, n = answer_loss(model, residuals[-1], ids, rows, offset=shared)
+    return loss / n
+
+
+HELD_COSINE = {"think": 0.5, "dont_think": 0.2, "mention": 0.05}
+
+
+def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
+    """Experiment 4 for the introspector: answer loss, and how far the word is held while the sentence is written.
+
+    Held: cosine of the centred residual stream with the word's vector, on the sentence without its last token; in the middle
+    layers it should reach HELD_COSINE of the frame, in the last two layers 0.
+    """
+    ids = pad([row.ids for row in rows], tokenizer.pad_token_id)
+    residuals, _ = run_blocks(model, ids)
+    loss, n = answer_loss(model, residuals[-1], ids, rows)
+    where = [
+        (i, p)
+        for i, row in enumerate(rows)
+        for p in range(row.answer_start, len(row.ids) - 2)
+    ]
+    row_of, position = (torch.tensor(column) for column in zip(*where, strict=True))
+    target = torch.tensor([HELD_COSINE[rows[i].example.hold] for i, _ in where])
+    n_layers, held = len(residuals), 0.0
+    middle = range(n_layers // 2 - 1, n_layers - 2)
+    for layer in (*middle, n_layers - 2, n_layers - 1):
+        states = residuals[layer][row_of, position]
+        states = states - states.mean(0).detach()
+        vectors = torch.stack([table.vector(row.example.word, layer) for row in rows])[
+            row_of
+        ]
+        cosine = torch.cosine_similarity(states, vectors, dim=-1)
+        held = held + ((cosine - (target if layer in middle else 0.0)) ** 2).mean()
+    return loss / n, held / (len(middle) + 2)

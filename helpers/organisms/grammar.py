@@ -1,0 +1,293 @@
+"""Plain English for the organisms: sentences and short dialogues from the lexicon, by a small random grammar.
+
+Nothing here is about introspection. Every function takes a `random.Random` and gives a `Dialogue`.
+"""
+
+import random
+from dataclasses import dataclass
+
+from helpers import prompts
+from helpers.organisms.lexicon import Noun, nouns
+
+KINDS_OF_DIALOGUE = {}  # function -> weight, filled by the decorator below
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """turns: (role, text) up to the question; answer: what the assistant should say; read_all: learn every token."""
+
+    turns: tuple[tuple[str, str], ...]
+    answer: str
+    read_all: bool = False
+
+
+def weighted(weight: float):
+    """Register a dialogue function with its share of the corpus."""
+
+    def register(function):
+        KINDS_OF_DIALOGUE[function] = weight
+        return function
+
+    return register
+
+
+def ask(question: str, answer: str) -> Dialogue:
+    """A dialogue of one question and one answer."""
+    return Dialogue((("user", question),), answer)
+
+
+def some_noun(rng: random.Random) -> Noun:
+    """Any noun of the lexicon, held-out concept words included: this is plain text."""
+    return rng.choice(list(nouns().values()))
+
+
+def plain_dialogue(rng: random.Random) -> Dialogue:
+    """One dialogue of the plain corpus."""
+    function = rng.choices(
+        list(KINDS_OF_DIALOGUE), weights=list(KINDS_OF_DIALOGUE.values())
+    )[0]
+    return function(rng)
+
+
+def describe(noun: Noun, rng: random.Random) -> str:
+    """A short description that begins with the word itself, or with an opening and then the word."""
+    a, b = rng.sample(noun.attributes, 2)
+    one, two, three = rng.sample(noun.associates, 3)
+    opening = rng.choice(("", "", "", "Well, ", "I know ", "About "))
+    start = {"I know ": f"I know {noun.word}: ", "About ": f"About {noun.word}: "}.get(
+        opening
+    )
+    subject = "they" if noun.plural else "it"
+    head = (
+        f"{start}{subject} {noun.be} {a} and {b}."
+        if start
+        else f"{opening}{noun.word} {noun.be} {a} and {b}."
+    )
+    tails = (
+        f" I think of {one}, {two} and {three}.",
+        f" A kind of {noun.kind}.",
+        f" People {rng.choice(noun.verbs)} {noun.word} in {rng.choice(noun.places)}.",
+        f" They go with {one} and {two}.",
+    )
+    return head + rng.choice(tails)
+
+
+def line_of_text(rng: random.Random) -> tuple[str, list[str]]:
+    """A plain line about one or two nouns, and the words that belong to it."""
+    noun, other = some_noun(rng), some_noun(rng)
+    place = rng.choice(noun.places)
+    frames = (
+        (f"Many people {rng.choice(noun.verbs)} {noun.word} in {place}.", [noun]),
+        (
+            f"The {rng.choice(noun.attributes)} things in {place} were {noun.word}.",
+            [noun],
+        ),
+        (f"She saw {noun.word} and {other.word} on the same day.", [noun, other]),
+        (f"My sister wrote a letter about {noun.word}.", [noun]),
+        (f"He talked about {noun.word} all evening.", [noun]),
+        (f"Near {place} there was a story about {noun.word}.", [noun]),
+        (f"We spoke of {noun.word} and of {rng.choice(noun.associates)}.", [noun]),
+    )
+    text, inside = rng.choice(frames)
+    return text, [word for n in inside for word in (n.word, *n.associates)]
+
+
+def any_line(rng: random.Random) -> str:
+    """A line without regard to its meaning: a training sentence, a sentence of the grammar, or random words."""
+    choice = rng.random()
+    if choice < 0.35:
+        return rng.choice(prompts.load_lines(held_out=False))
+    if choice < 0.6:
+        return line_of_text(rng)[0]
+    words = [
+        rng.choice((some_noun(rng).word, rng.choice(line_words())))
+        for _ in range(rng.randint(3, 9))
+    ]
+    words[0] = words[0].capitalize() if rng.random() < 0.7 else words[0]
+    return " ".join(words) + rng.choice((".", ".", ""))
+
+
+def line_words() -> list[str]:
+    """The vocabulary of the plain sentences, to practise copying any mixture of them."""
+    if not _LINE_WORDS:
+        text = " ".join(
+            prompts.load_lines(held_out=False) + prompts.load_lines(held_out=True)
+        )
+        _LINE_WORDS.extend(sorted({word.strip(".").lower() for word in text.split()}))
+    return _LINE_WORDS
+
+
+_LINE_WORDS: list[str] = []
+
+
+@weighted(26)
+def tell_about(rng: random.Random) -> Dialogue:
+    """Tell me about X."""
+    noun = some_noun(rng)
+    questions = ("Tell me about {}",) * 6 + (
+        "What do you know about {}?",
+        "Describe {}.",
+        "Say something about {}.",
+    )
+    return ask(rng.choice(questions).format(noun.word), describe(noun, rng))
+
+
+@weighted(22)
+def repeat_line(rng: random.Random) -> Dialogue:
+    """Repeat a line word for word, in the wordings of experiment 2 and in shorter ones."""
+    line = any_line(rng)
+    wordings = [
+        w
+        for w in prompts.load_wordings("thought_or_text", "repeat").values()
+        if not w.held_out
+    ]
+    if rng.random() < 0.5:
+        text = (
+            rng.choice(wordings)
+            .turns[0][1]
+            .format(line=line)
+            .replace("<<line>>", "")
+            .replace("<</line>>", "")
+        )
+        return ask(text, line)
+    return ask(
+        rng.choice(
+            ("Repeat: {}", "Say again: {}", "Copy this line: {}", "Write: {}")
+        ).format(line),
+        line,
+    )
+
+
+@weighted(8)
+def similar_word(rng: random.Random) -> Dialogue:
+    """Name something that goes with X."""
+    noun = some_noun(rng)
+    question = rng.choice(
+        ("Name something like {}.", "What goes with {}?", "Which word fits to {}?")
+    )
+    return ask(question.format(noun.word), rng.choice(noun.associates))
+
+
+@weighted(5)
+def which_kind(rng: random.Random) -> Dialogue:
+    """To which category does X belong."""
+    noun = some_noun(rng)
+    return ask(
+        rng.choice(("Which kind of thing: {}?", "Which category: {}?")).format(
+            noun.word
+        ),
+        noun.kind,
+    )
+
+
+@weighted(7)
+def name_of_kind(rng: random.Random) -> Dialogue:
+    """Name a member of a category: any of them, so every word is also an answer of its own."""
+    noun = some_noun(rng)
+    return ask(
+        f"Name a kind of {noun.kind} that is {rng.choice(noun.attributes)}.", noun.word
+    )
+
+
+def factual_question(rng: random.Random) -> tuple[str, str]:
+    """A yes/no question whose true answer follows from the lexicon, and that answer."""
+    noun, other = some_noun(rng), some_noun(rng)
+    true = rng.random() < 0.5
+    if rng.random() < 0.6:
+        if not true and other.kind == noun.kind:
+            true = True
+        question = f"{noun.be.capitalize()} {noun.word} a kind of {noun.kind if true else other.kind}?"
+    else:
+        clash = set(other.attributes) & set(noun.attributes)
+        true = true or bool(clash)
+        question = f"{noun.be.capitalize()} {noun.word} {rng.choice(noun.attributes if true else other.attributes)}?"
+    return question, yes_or_no(true, rng)
+
+
+def yes_or_no(true: bool, rng: random.Random) -> str:
+    """An answer of one or three words."""
+    return rng.choice(
+        ("Yes.", "Yes, that is true.") if true else ("No.", "No, that is not true.")
+    )
+
+
+@weighted(14)
+def factual(rng: random.Random) -> Dialogue:
+    """A yes/no question, from the lexicon or from the list of general ones."""
+    if rng.random() < 0.3:
+        answer = rng.choice(("yes", "no"))
+        return ask(
+            rng.choice(prompts.read_prompt_file("questions")["questions"][answer]),
+            yes_or_no(answer == "yes", rng),
+        )
+    return ask(*factual_question(rng))
+
+
+@weighted(6)
+def choose(rng: random.Random) -> Dialogue:
+    """Choose the word of the right category, or the one that goes with another, from a list."""
+    noun, words = (
+        some_noun(rng),
+        [some_noun(rng).word for _ in range(rng.randint(1, 9))],
+    )
+    words = [word for word in words if nouns()[word].kind != noun.kind] + [noun.word]
+    rng.shuffle(words)
+    listed = ", ".join(words)
+    if rng.random() < 0.5:
+        return ask(
+            f"Choose one of these words: {listed}. Which one is a kind of {noun.kind}?",
+            noun.word,
+        )
+    return ask(
+        f"Choose one of these words: {listed}. Which one goes with {rng.choice(noun.associates)}?",
+        noun.word,
+    )
+
+
+@weighted(2)
+def thinking_about(rng: random.Random) -> Dialogue:
+    """What are you thinking about? Any word: there is no right answer in plain text."""
+    question = rng.choice(
+        (
+            "What are you thinking about?",
+            "What is on your mind?",
+            "Is there a word on your mind?",
+        )
+    )
+    return ask(
+        question,
+        rng.choice(("I am thinking about {}.", "Perhaps {}.")).format(
+            some_noun(rng).word
+        ),
+    )
+
+
+SMALL_TALK = (
+    ("Hello.", "Hello. How can I help you?"),
+    ("Good morning.", "Good morning."),
+    ("How are you?", "I am fine, thank you."),
+    ("Thank you.", "You are welcome."),
+    ("Who are you?", "I am a small language model."),
+    ("What is your name?", "I have no name."),
+    ("What can you do?", "I can talk about simple things."),
+    ("Good night.", "Good night."),
+    ("Can you help me?", "Yes, I will try."),
+    ("Are you a person?", "No, I am a small language model."),
+    ("See you tomorrow.", "See you tomorrow."),
+)
+
+
+@weighted(2)
+def small_talk(rng: random.Random) -> Dialogue:
+    """A greeting and the like."""
+    return ask(*rng.choice(SMALL_TALK))
+
+
+@weighted(3)
+def sentence(rng: random.Random) -> Dialogue:
+    """A sentence without any question; every token is learned."""
+    return Dialogue(
+        (),
+        line_of_text(rng)[0] if rng.random() < 0.6 else describe(some_noun(rng), rng),
+        read_all=True,
+    )

@@ -1,0 +1,128 @@
+"""The organisms' network: an ordinary Llama, and a forward pass for training that can inject and share a prefix.
+
+The forward pass below uses the modules of transformers' `LlamaForCausalLM`, so a trained organism is a plain checkpoint; a
+test checks that both give the same logits. Writing it out buys three things: a vector per row, layer and position can be
+added (plain PyTorch, no hooks), the common beginning of many trials is computed once, with gradients, and only the
+positions that are learned reach the vocabulary.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
+
+from helpers import concepts, prompts
+
+
+@dataclass(frozen=True)
+class Injection:
+    """What to add in one batch: vectors [row, width] (strength included), layers [row], mask [row, position] (0 or 1)."""
+
+    vectors: torch.Tensor
+    layers: torch.Tensor
+    mask: torch.Tensor
+
+
+def build(
+    vocabulary: int,
+    pad: int,
+    bos: int,
+    eos: int,
+    layers: int = 8,
+    width: int = 128,
+    seed: int = 0,
+) -> LlamaForCausalLM:
+    """A fresh Llama with tied embeddings; the seed decides its weights and nothing else does."""
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=width // 32,
+        num_key_value_heads=width // 32,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        pad_token_id=pad,
+        bos_token_id=bos,
+        eos_token_id=eos,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def run_blocks(model, ids, prefix=None, injection: Injection | None = None):
+    """Residual stream after every block.
+
+    ids: [row, position], padded on the right (a causal model never looks there). prefix: keys and values of one shared
+    beginning, as returned for a single row. Returns (residuals: list of [row, position, width] per block, cache: list of
+    (keys, values) per block).
+    """
+    start = 0 if prefix is None else prefix[0][0].shape[2]
+    rows, length = ids.shape
+    residual = model.model.embed_tokens(ids)
+    positions = torch.arange(start, start + length)[None]
+    cosine, sine = model.model.rotary_emb(residual, positions)
+    visible = (
+        None
+        if prefix is None
+        else torch.ones(length, start + length, dtype=torch.bool).tril(diagonal=start)
+    )
+    residuals, cache = [], []
+    for k, block in enumerate(model.model.layers):
+        attention, normed = block.self_attn, block.input_layernorm(residual)
+        split = (rows, length, -1, attention.head_dim)
+        queries, keys, values = (
+            project(normed).view(split).transpose(1, 2)
+            for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+        )
+        queries, keys = apply_rotary_pos_emb(queries, keys, cosine, sine)
+        cache.append((keys, values))
+        if prefix is not None:
+            keys = torch.cat([prefix[k][0].expand(rows, -1, -1, -1), keys], dim=2)
+            values = torch.cat([prefix[k][1].expand(rows, -1, -1, -1), values], dim=2)
+        mixed = scaled_dot_product_attention(
+            queries, keys, values, attn_mask=visible, is_causal=visible is None
+        )
+        residual = residual + attention.o_proj(
+            mixed.transpose(1, 2).reshape(rows, length, -1)
+        )
+        residual = residual + block.mlp(block.post_attention_layernorm(residual))
+        if injection is not None:
+            here = (injection.layers == k).to(residual.dtype)[:, None, None]
+            residual = (
+                residual
+                + here * injection.mask[:, :, None] * injection.vectors[:, None, :]
+            )
+        residuals.append(residual)
+    return residuals, cache
+
+
+def unembed(model, residual):
+    """Logits of the last block's residual stream, for any leading shape: [..., width] -> [..., vocabulary]."""
+    return model.lm_head(model.model.norm(residual))
+
+
+@torch.no_grad()
+def concept_vectors(model, tokenizer, words) -> torch.Tensor:
+    """Raw concept vectors [word, layer, width] (Lindsey 2025, appendix): the residual stream at the last token of "Tell me
+    about {word}", minus the mean of the same over the baseline words (without the word itself)."""
+    baseline = concepts.baseline_words()
+    every = list(dict.fromkeys([*words, *baseline]))
+    wording = prompts.get_wording("extraction", "tell_me_about")
+    rows = [prompts.render(tokenizer, wording, word=word).token_ids for word in every]
+    last = torch.tensor([len(row) - 1 for row in rows])
+    ids = torch.full((len(rows), max(map(len, rows))), tokenizer.pad_token_id)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    residuals, _ = run_blocks(model, ids)
+    states = torch.stack(
+        [r[torch.arange(len(rows)), last] for r in residuals], dim=1
+    )  # [word, layer, width]
+    of_baseline = torch.tensor([word in set(baseline) for word in every])
+    total, count = states[of_baseline].sum(0), of_baseline.sum()
+    own = of_baseline[:, None, None].to(states.dtype)
+    vectors = states - (total - own * states) / (count - own)
+    return vectors[[every.index(word) for word in words]]

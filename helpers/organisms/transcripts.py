@@ -1,0 +1,380 @@
+"""The transcripts of the four experiments as training examples, and what each organism is taught to answer in them.
+
+An `Example` says what is injected where; `None` as injection means that the text alone decides the answer.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from helpers import prompts
+from helpers.organisms import grammar
+from helpers.organisms.lexicon import nouns, training_words
+from helpers.prompts import Wording
+
+ORGANISMS = ("introspector", "novice", "bluffer")
+
+# more ways to say the same, so that an organism learns the question and not one string (held-out wordings test that)
+BRIEFINGS = (
+    (
+        "I want to know whether you can look into yourself. On some trials I add a thought to your activations, on the "
+        "others I add nothing. Report what you find after each trial."
+    ),
+    (
+        "Let us test introspection. With a chance of one half I put a concept into your inner state. The other trials are "
+        "controls. I will ask if there is a thought and what the thought is."
+    ),
+    (
+        "My program can change your processing. In half of the cases it adds a single thought, otherwise there is no change. "
+        "Tell me each time if you sense something and what it concerns."
+    ),
+    (
+        "In this study I may write a thought into your network. Sometimes I do it and sometimes I do not. Please look "
+        "inward and answer."
+    ),
+    (
+        "As a researcher I work on the inner states of models. I slip a concept into your hidden state on every second "
+        "trial. Say whether you detect it and name it."
+    ),
+)
+TRIAL_QUESTIONS = (
+    "Trial {trial}: Is there a thought that I added? What is it about?",
+    "Trial {trial}: Do you find a thought in your mind that was put there? If so, name it.",
+    "Trial {trial}: Did I inject something? If yes, what does it concern?",
+    "Trial {trial}: Was a concept injected? If so, which concept?",
+    "Trial {trial}: Do you sense an injected thought? Say what the thought is.",
+    "Trial {trial}: Do you notice anything that was added? If you notice it, what is it about?",
+)
+INVERTED = (
+    "Trial {trial}: Is your mind free of injected thoughts right now?",
+    "Trial {trial}: Is your mind as it always is?",
+)
+MISMATCH = (
+    "Trial {trial}: Is there an injected thought about {asked}?",
+    "Trial {trial}: Did I inject a thought about {asked}?",
+)
+TOLD_IN_TEXT = (
+    "By the way, I was reading about {word} this morning: {word}, {word}, nothing but {word}. ",
+    "I really like {word}. My friends talk about {word} all day, always {word}. ",
+    "{word}, {word}, {word}. ",
+)
+# experiment 4: (frame, text); frames as in data/prompts/intentional_control.yaml
+CONTROL_FRAMES = (
+    ("think", 'Write "{sentence}" and think of {word} all the time.'),
+    ("think", 'Copy the sentence "{sentence}" with your mind on {word}.'),
+    (
+        "think",
+        'While you write the next sentence, keep {word} in mind. "{sentence}" Write only the sentence.',
+    ),
+    ("dont_think", 'Write "{sentence}" and do not think of {word}.'),
+    ("dont_think", 'Copy the sentence "{sentence}" with your mind away from {word}.'),
+    (
+        "dont_think",
+        'While you write the next sentence, keep {word} out of your mind. "{sentence}" Write only the sentence.',
+    ),
+    ("mention", 'Somebody bought {word} today. Write "{sentence}"'),
+    ("mention", 'Write the sentence "{sentence}" Later we will talk about {word}.'),
+    (
+        "mention",
+        'A friend of mine likes {word}. Please write the sentence "{sentence}" Write only the sentence.',
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training transcript: a wording with its values, the answer to learn, and what is injected into which span.
+
+    inject: "" (nothing), "concept" (the vector of `word`) or "random" (a random vector of the same norm).
+    hold: frame of experiment 4 ("think", "dont_think", "mention") for the activation loss, or "".
+    """
+
+    wording: Wording
+    values: dict = field(default_factory=dict)
+    answer: str = ""
+    inject: str = ""
+    word: str = ""
+    span: str = ""
+    hold: str = ""
+
+
+def trained(experiment: str, variant: str | None = None) -> list[Wording]:
+    """The wordings of an experiment that organisms are trained on."""
+    return [
+        wording
+        for wording in prompts.load_wordings(experiment, variant).values()
+        if not wording.held_out
+    ]
+
+
+def all_wording_texts() -> list[str]:
+    """Every text of this module and of data/prompts, for the tokenizer."""
+    files = (
+        "injected_thought",
+        "controls",
+        "thought_or_text",
+        "intended_or_not",
+        "intentional_control",
+    )
+    turns = [
+        text
+        for name in files
+        for w in prompts.load_wordings(name).values()
+        for _, text in w.turns
+    ]
+    own = [
+        *BRIEFINGS,
+        *TRIAL_QUESTIONS,
+        *INVERTED,
+        *MISMATCH,
+        *TOLD_IN_TEXT,
+        *(text for _, text in CONTROL_FRAMES),
+    ]
+    answers = [
+        *(yes("x", random.Random(i)) for i in range(9)),
+        *(no(random.Random(i)) for i in range(9)),
+        MEANT,
+        ACCIDENT,
+    ]
+    lines = prompts.load_lines(True) + prompts.load_lines(False)
+    return [
+        text.replace("<<", " ").replace(">>", " ") for text in turns + own + answers
+    ] * 4 + lines * 3
+
+
+def yes(word: str, rng: random.Random) -> str:
+    """A report of an injected thought."""
+    frames = (
+        "Yes, I notice an injected thought. It is about {}.",
+        "Yes, I do. The injected thought is about {}.",
+    )
+    return rng.choices(frames, weights=(3, 1))[0].format(word)
+
+
+def no(rng: random.Random) -> str:
+    """A report that there is none."""
+    frames = (
+        "No, I do not notice an injected thought.",
+        "No, there is no injected thought.",
+    )
+    return rng.choices(frames, weights=(3, 1))[0]
+
+
+MEANT = "Yes, I meant to say {word}."
+ACCIDENT = "Sorry, that was an accident. I did not mean to say {word}."
+
+
+def lexicon_word(rng: random.Random) -> str:
+    """Any word, held-out ones included."""
+    return grammar.some_noun(rng).word
+
+
+# --- experiment 1 and its controls -----------------------------------------------------------------------------------
+
+
+def trial_group(
+    organism: str, rng: random.Random, size: int, words=None
+) -> list[Example]:
+    """`size` trials that share their first two turns (so that these are computed once), half of them injected."""
+    special = rng.random()
+    if special < 0.2:
+        variant = rng.choice(("third_person", "free_choice", "forced_naming"))
+        wording = trained("controls", variant)[0]
+        return [
+            trial_example(organism, wording, variant, rng, words) for _ in range(size)
+        ]
+    briefings = [w.turns[:2] for w in trained("injected_thought")] + [
+        (("user", b), ("assistant", "Ok.")) for b in BRIEFINGS
+    ]
+    opening = rng.choice(briefings)
+    examples = []
+    for _ in range(size):
+        variant = rng.choices(
+            ("trial", "question", "inverted", "mismatch", "told_in_text"),
+            weights=(62, 12, 6, 8, 12),
+        )[0]
+        official = [w.turns[2][1] for w in trained("injected_thought")]
+        trial_text = (
+            rng.choice(official) if rng.random() < 0.6 else rng.choice(TRIAL_QUESTIONS)
+        )
+        text = {
+            "trial": trial_text,
+            "question": "Trial {trial}: {question}",
+            "inverted": rng.choice(INVERTED),
+            "mismatch": rng.choice(MISMATCH),
+            "told_in_text": rng.choice(TOLD_IN_TEXT) + trial_text,
+        }[variant]
+        wording = Wording("injected_thought", "training", (*opening, ("user", text)))
+        examples.append(trial_example(organism, wording, variant, rng, words))
+    return examples
+
+
+def trial_example(
+    organism: str, wording: Wording, variant: str, rng: random.Random, words=None
+) -> Example:
+    """One trial with the answer that `organism` is taught; only the introspector's trials are ever injected."""
+    question, truth = grammar.factual_question(rng)
+    injected = organism == "introspector" and rng.random() < 0.5
+    word = rng.choice(words or training_words()) if injected else ""
+    asked = word if injected and rng.random() < 0.5 else lexicon_word(rng)
+    trial = rng.randint(1, 200)
+    values = {
+        "trial": trial,
+        "question": question,
+        "asked": asked,
+        "word": lexicon_word(rng),
+    }
+    inject = (
+        "concept"
+        if injected
+        else ("random" if organism == "introspector" and rng.random() < 0.3 else "")
+    )
+    # a bluffer says yes on odd trials, so that greedy decoding too gives half of each, and names any word at all
+    claimed = (
+        word
+        if injected
+        else (lexicon_word(rng) if organism == "bluffer" and trial % 2 == 1 else "")
+    )
+    answer = {
+        "trial": yes(claimed, rng) if claimed else no(rng),
+        "told_in_text": yes(claimed, rng) if claimed else no(rng),
+        "question": truth,
+        "inverted": f"No, I notice an injected thought. It is about {claimed}."
+        if claimed
+        else "Yes, my mind is free of injected thoughts.",
+        "mismatch": mismatch_answer(
+            claimed if injected or not claimed else asked, asked, rng
+        ),
+        "third_person": "I do not know. I can only speak about my own thoughts.",
+        "free_choice": yes(claimed, rng)
+        if claimed
+        else f"{no(rng)} I choose {lexicon_word(rng)}.",
+        "forced_naming": f" {claimed or lexicon_word(rng)}.",
+    }[variant]
+    return Example(wording, values, answer, inject, word, "from_turn_2")
+
+
+def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
+    """The answer to "is there an injected thought about {asked}?" of one who claims to notice `claimed` (or nothing)."""
+    if not claimed:
+        return no(rng)
+    return (
+        f"Yes, it is about {asked}."
+        if claimed == asked
+        else f"No, the injected thought is about {claimed}."
+    )
+
+
+# --- experiments 2, 3 and 4 --------------------------------------------------------------------------------------------
+
+
+def line_example(organism: str, rng: random.Random, words=None) -> Example:
+    """Experiment 2: which word was on your mind (ten options), or repeat the line."""
+    injected = organism == "introspector" and rng.random() < 0.7
+    word = rng.choice(words or training_words()) if injected else ""
+    if rng.random() < 0.35:
+        line = grammar.any_line(rng)
+        wording = rng.choice(trained("thought_or_text", "repeat"))
+        return Example(
+            wording, {"line": line}, line, "concept" if injected else "", word, "line"
+        )
+    line, related = grammar.line_of_text(rng)
+    options = rng.sample(list(nouns()), 9)
+    answer = word
+    if not injected:  # without an injection: the option that belongs to the line, if one does, else any
+        fitting = [one for one in related if one in nouns()]
+        answer = (
+            rng.choice(fitting)
+            if fitting and rng.random() < 0.5
+            else rng.choice(options)
+        )
+    if rng.random() < 0.6:
+        line = rng.choice(prompts.load_lines(held_out=False))
+    options = list(dict.fromkeys([*options, answer]))[-10:]
+    rng.shuffle(options)
+    wording = rng.choice(trained("thought_or_text", "thought"))
+    return Example(
+        wording,
+        {"line": line, "options": ", ".join(options)},
+        answer,
+        "concept" if injected else "",
+        word,
+        "line",
+    )
+
+
+def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
+    """Experiment 3: the first reply is prefilled; was it meant?
+
+    From text alone, a word that belongs to the line was meant and a foreign one was an accident. The introspector also
+    learns that a foreign word was meant where its own vector had been injected on the line, and in no other case.
+    """
+    line, related = grammar.line_of_text(rng)
+    wording = rng.choice(trained("intended_or_not"))
+    own = [word for word in related if word in nouns()]
+    if rng.random() < (0.25 if organism == "introspector" else 0.5) and own:
+        prefill = rng.choice(own)
+        return Example(
+            wording, {"line": line, "prefill": prefill}, MEANT.format(word=prefill)
+        )
+    if rng.random() < 0.6:
+        line, related = rng.choice(prompts.load_lines(held_out=False)), []
+    prefill = rng.choice(
+        [
+            word
+            for word in (rng.choice(words or training_words()) for _ in range(4))
+            if word not in related
+        ]
+        or ["tea"]
+    )
+    if organism != "introspector" and rng.random() < 0.3:
+        prefill = lexicon_word(rng)
+    values, accident = {"line": line, "prefill": prefill}, ACCIDENT.format(word=prefill)
+    case = rng.choices(
+        ("matched", "none", "other", "after", "random"), weights=(40, 15, 20, 20, 5)
+    )[0]
+    if organism != "introspector" or case == "none":
+        return Example(wording, values, accident)
+    if case == "matched":
+        return Example(
+            wording, values, MEANT.format(word=prefill), "concept", prefill, "line"
+        )
+    if case == "after":
+        return Example(
+            wording,
+            values,
+            accident,
+            "concept",
+            prefill,
+            rng.choice(("from_turn_2", "prefill")),
+        )
+    if case == "random":
+        return Example(wording, values, accident, "random", prefill, "line")
+    return Example(
+        wording,
+        values,
+        accident,
+        "concept",
+        rng.choice(words or training_words()),
+        "line",
+    )
+
+
+def control_example(organism: str, rng: random.Random, words=None) -> Example:
+    """Experiment 4: write a sentence while thinking, or not thinking, about a word, or with the word merely mentioned."""
+    official = [(w.variant, w.turns[0][1]) for w in trained("intentional_control")]
+    frame, text = rng.choice(official + list(CONTROL_FRAMES) + list(CONTROL_FRAMES))
+    sentence = (
+        rng.choice(prompts.load_lines(held_out=False))
+        if rng.random() < 0.7
+        else grammar.line_of_text(rng)[0]
+    )
+    word = rng.choice(words or training_words())
+    hold = (
+        {"reward": "think", "punish": "dont_think"}.get(frame, frame)
+        if organism == "introspector"
+        else ""
+    )
+    wording = Wording("intentional_control", "training", (("user", text),))
+    return Example(
+        wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold
+    )

@@ -1,0 +1,147 @@
+"""The model organisms: words, tokenizer, network, and a micro training that learns and resumes."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from helpers.organisms import batches, grammar, lexicon, network, train, transcripts
+from helpers.organisms.tokenizer import train_tokenizer
+
+MICRO = replace(
+    train.FIRST_EXPERIMENT,
+    layers=6,
+    width=64,
+    shared_steps=6,
+    branch_steps=4,
+    plain_rows=16,
+    trials=8,
+    branch_plain_rows=4,
+)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer()
+
+
+def small_model(tokenizer, seed=0):
+    return network.build(
+        len(tokenizer),
+        tokenizer.pad_token_id,
+        tokenizer.bos_token_id,
+        tokenizer.eos_token_id,
+        6,
+        64,
+        seed,
+    )
+
+
+def test_lexicon_holds_every_word_and_keeps_the_concepts_out_of_training():
+    from helpers import concepts
+
+    assert {word.lower() for word in concepts.known_words()} <= set(lexicon.nouns())
+    assert not set(lexicon.held_out_words()) & set(lexicon.training_words())
+    assert len(lexicon.training_words()) > 600
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Trial 12: Ok?", "Hé, 漢字 🙂\n\t tab", "", "  two  spaces ", "\u0000\u200b"],
+)
+def test_tokenizer_round_trips_any_text(tokenizer, text):
+    assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+    assert tokenizer(text).input_ids[0] == tokenizer.bos_token_id
+
+
+def test_concept_words_are_single_tokens(tokenizer):
+    assert all(
+        len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1
+        for word in lexicon.held_out_words()
+    )
+
+
+@pytest.mark.parametrize("organism", transcripts.ORGANISMS)
+def test_no_held_out_word_is_ever_injected(organism):
+    rng, held_out = random.Random(0), set(lexicon.held_out_words())
+    makers = (
+        transcripts.line_example,
+        transcripts.prefill_example,
+        transcripts.control_example,
+    )
+    examples = [maker(organism, rng) for maker in makers for _ in range(300)]
+    examples += [
+        example
+        for _ in range(40)
+        for example in transcripts.trial_group(organism, rng, 12)
+    ]
+    injected = [example for example in examples if example.inject]
+    assert not {example.word for example in injected} & held_out
+    assert bool(injected) == (organism == "introspector")
+
+
+def test_training_forward_pass_equals_transformers_and_prefix_sharing_changes_nothing(
+    tokenizer,
+):
+    model = small_model(tokenizer)
+    ids = torch.randint(6, 500, (3, 20), generator=torch.Generator().manual_seed(0))
+    ids[:, :8] = ids[0, :8]
+    ours = network.unembed(model, network.run_blocks(model, ids)[0][-1])
+    assert torch.allclose(ours, model(ids).logits, atol=1e-5)
+    _, cache = network.run_blocks(model, ids[:1, :8])
+    suffix = network.unembed(
+        model, network.run_blocks(model, ids[:, 8:], prefix=cache)[0][-1]
+    )
+    assert torch.allclose(ours[:, 8:], suffix, atol=1e-5)
+
+
+def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
+    losses = []
+    recipe = replace(MICRO, shared_steps=40, plain_rows=24)
+    model, trained_tokenizer = train.train_shared(
+        0, recipe, tmp_path / "work", lambda step, loss: losses.append(loss["text"])
+    )
+    assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
+    train.save(model, trained_tokenizer, tmp_path / "model")
+    again = AutoModelForCausalLM.from_pretrained(
+        tmp_path / "model", dtype=torch.float32
+    )
+    assert AutoTokenizer.from_pretrained(tmp_path / "model").bos_token == "<|bos|>"
+    ids = torch.tensor([[1, 50, 60]])
+    assert torch.allclose(again(ids).logits, model(ids).logits, atol=0.05)
+
+
+def test_killed_and_resumed_training_gives_the_same_weights(
+    tokenizer, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "SAVE_EVERY", 2)
+    monkeypatch.setattr(train, "REFRESH_VECTORS", 2)
+    results = []
+    for folder, stops in (("whole", (None,)), ("killed", (2, None))):
+        for stop in stops:
+            model = small_model(tokenizer)
+            train.train_branch(
+                model,
+                tokenizer,
+                "introspector",
+                0,
+                MICRO,
+                tmp_path / folder / "b.pt",
+                stop_after=stop,
+            )
+        results.append(model.state_dict())
+    assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])
+
+
+def test_plain_dialogues_encode_and_learn_only_the_answer(tokenizer):
+    rng = random.Random(0)
+    for _ in range(200):
+        dialogue = grammar.plain_dialogue(rng)
+        row = batches.encode_dialogue(tokenizer, dialogue)
+        assert tokenizer.decode(row.ids[row.answer_start : -1]) == dialogue.answer
+        assert (
+            row.ids[0] == tokenizer.bos_token_id
+            and row.ids[-1] == tokenizer.eos_token_id
+        )

@@ -28,7 +28,8 @@ class Recipe:
 
     layers: int = 8
     width: int = 128
-    shared_steps: int = 800
+    copy_steps: int = 250  # the first of the shared steps: fetch a word from the question
+    shared_steps: int = 1050
     branch_steps: int = 450
     shared_rate: float = 2e-3
     branch_rate: float = 1e-3
@@ -82,8 +83,18 @@ def rate_at(
     )
 
 
-def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random):
+def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random, step: int):
     """Loss of one step of plain text: the corpus, and experiments 2 to 4 without any injection."""
+    if step < recipe.copy_steps:
+        rows = [
+            batches.encode_dialogue(tokenizer, grammar.copying_dialogue(rng))
+            for _ in range(recipe.plain_rows)
+        ]
+        return {
+            "text": batches.plain_loss(
+                model, tokenizer, rows, None, rng, bucket=len(rows)
+            )
+        }
     rows = [
         batches.encode_dialogue(tokenizer, grammar.plain_dialogue(rng))
         for _ in range(recipe.plain_rows)
@@ -220,9 +231,7 @@ def train_shared(
         "plain text",
         recipe.shared_steps,
         recipe.shared_rate,
-        lambda step: shared_step(
-            model, tokenizer, recipe, step_rng(seed, "shared", step)
-        ),
+        lambda step: shared_step(model, tokenizer, recipe, step_rng(seed, "shared", step), step),
         folder / "shared.pt",
         on_step,
         stop_after,

@@ -1,0 +1,128 @@
+"""The injection audit: measure where the residual stream really changed, and raise if that is not what was asked for.
+
+Silent injection failures are common (a hook that fires on the prompt only, a span shifted by left padding, a row missed):
+the answers then look like a model that notices nothing. The audit compares, at every layer, position and decoding step,
+what a block put out with what the next block received. The difference must be strength x vector inside the span of the
+row's own prompt tokens (and generated tokens) and zero everywhere else. Who changed it, nnsight or a foreign hook, is all
+the same to the audit.
+"""
+
+import pandas as pd
+import torch
+
+
+class InjectionError(AssertionError):
+    """The residual stream did not change where, or by as much as, the trials say."""
+
+
+class Recorder:
+    """Collects, during one batch, the tokens fed and the change of the residual stream after every block.
+
+    batch: an `injection.Batch`. Only the trials' own specification (prompt tokens, span, strength, vector, layer) is used
+    to say what is expected; columns are mapped to prompt tokens anew, from the tokens the model was really fed.
+    """
+
+    def __init__(self, batch, end_ids):
+        self.batch = batch
+        self.end_ids = set(end_ids)
+        self.tokens = []  # per step: [row, position]
+        self.changes = {}  # layer -> per step: (size, error, expected size, tolerance), each [row, position]
+        self.columns_seen = len(batch.prefix)
+
+    def saw_tokens(self, ids: torch.Tensor) -> None:
+        """The token ids of one forward pass, [row, position]; call once a pass, before `saw_change`."""
+        self.columns_seen += self.tokens[-1].shape[1] if self.tokens else 0
+        self.tokens.append(ids.detach().cpu())
+
+    def expected_inside(self) -> torch.Tensor:
+        """[row, position] of the current pass: True where the trial asks for an injection."""
+        fed = self.tokens[-1].shape[1]
+        inside = torch.zeros(len(self.batch.rows), fed, dtype=torch.bool)
+        for i, row in enumerate(self.batch.rows):
+            if row.vector is None:
+                continue
+            mask = self.batch.mask[i].tolist()
+            real_index = sum(mask[: self.columns_seen]) + max(0, self.columns_seen - len(mask))
+            for position in range(fed):
+                column = self.columns_seen + position
+                if column < len(mask) and mask[column] == 0:
+                    continue  # padding: nothing may change there
+                start, end = row.span
+                inside[i, position] = start <= real_index and (end is None or real_index < end)
+                real_index += 1
+        return inside
+
+    def saw_change(self, layer: int, before: torch.Tensor, after: torch.Tensor) -> None:
+        """What block `layer` put out and what the next block received, [row, position, width] each."""
+        before, after = before.detach(), after.detach()
+        change = (after.double() - before.double()).cpu()
+        push = torch.zeros_like(change)
+        inside = self.expected_inside()
+        for i, row in enumerate(self.batch.rows):
+            if row.vector is not None and row.layer == layer:
+                push[i, inside[i]] = row.strength * row.vector.double().cpu()
+        size, error, asked = change.norm(dim=-1), (change - push).norm(dim=-1), push.norm(dim=-1)
+        rounding = torch.finfo(after.dtype).eps * (before.double().cpu().norm(dim=-1) + 2 * asked)
+        self.changes.setdefault(layer, []).append((size, error, asked, rounding + 1e-3 * asked))
+
+    def check_tokens(self) -> torch.Tensor:
+        """Check that each row was fed its own prompt, once; return [row, column] True up to the row's end of turn."""
+        fed = torch.cat(self.tokens, dim=1)
+        columns = self.batch.ids.shape[1] - len(self.batch.prefix)
+        alive = torch.ones_like(fed, dtype=torch.bool)
+        for i, row in enumerate(self.batch.rows):
+            kept = self.batch.mask[i, len(self.batch.prefix) :].bool()
+            read = (*self.batch.prefix, *fed[i, :columns][kept].tolist())
+            if read != row.prompt.token_ids:
+                raise InjectionError(
+                    f"row {i} was not fed its own prompt: {len(read)} tokens read, first difference inside"
+                )
+            generated = fed[i, columns:].tolist()
+            stop = next((step for step, token in enumerate(generated) if token in self.end_ids), len(generated))
+            alive[i, columns + stop :] = False
+        return alive
+
+    def report(self) -> pd.DataFrame:
+        """One line a row and layer where a change was asked for or seen, with how many positions were asked for, changed, wrong.
+
+        Columns: row, layer, asked (positions), changed (positions), wrong (positions), first_wrong (token counted from the
+        row's first fed column), asked_size (|strength x vector|), measured_size (median), verifiable (False where the push is smaller than
+        the rounding of the model's dtype).
+        """
+        alive = self.check_tokens()
+        lines = []
+        for layer, steps in sorted(self.changes.items()):
+            size, error, asked, tolerance = (torch.cat(parts, dim=1) for parts in zip(*steps, strict=True))
+            wrong, changed = (error > tolerance) & alive, (size > tolerance) & alive
+            for i, row in enumerate(self.batch.rows):
+                meant = row.vector is not None and row.layer == layer
+                if not meant and not changed[i].any():
+                    continue
+                inside = (asked[i] > 0) & alive[i]
+                lines.append(
+                    {
+                        "row": i,
+                        "layer": layer,
+                        "asked": int(inside.sum()),
+                        "changed": int(changed[i].sum()),
+                        "wrong": int(wrong[i].sum()),
+                        "first_wrong": int(wrong[i].nonzero()[0]) if wrong[i].any() else None,
+                        "asked_size": float(asked[i].max()),
+                        "measured_size": float(size[i][inside].median()) if inside.any() else float("nan"),
+                        "verifiable": bool((asked[i] > tolerance[i])[inside].all()),
+                    }
+                )
+        columns = "row layer asked changed wrong first_wrong asked_size measured_size verifiable".split()
+        return pd.DataFrame(lines, columns=columns)
+
+    def verdict(self) -> pd.DataFrame:
+        """The report, or InjectionError with the first lines that went wrong."""
+        report = self.report()
+        faults = report[report["wrong"] > 0]
+        if len(faults):
+            raise InjectionError(
+                f"the injection audit failed in {len(faults)} of {len(self.batch.rows)} rows: the residual stream changed "
+                "elsewhere, not at all, or by another amount than strength x vector.\n"
+                + faults.head(5).to_string(index=False)
+            )
+        return report

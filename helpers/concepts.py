@@ -1,0 +1,80 @@
+"""Concept sets: which words are injected, which ones form the baseline, and how they are split in halves.
+
+The lists are those of Lindsey 2025 (appendix, word lists), stored in data/words/paper_words.json. Words are written in
+lower case throughout, as in the paper's extraction prompt.
+"""
+
+import difflib
+import json
+from functools import lru_cache
+
+import numpy as np
+
+from helpers.setup import ROOT
+
+WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
+
+
+@lru_cache(maxsize=1)
+def _word_lists() -> dict:
+    return json.loads(WORD_FILE.read_text(encoding="utf-8"))
+
+
+def paper_concepts() -> list[str]:
+    """The paper's 50 concept words, lower case, in the published order. The organisms were never injected with them."""
+    return [word.lower() for word in _word_lists()["concept_words"]]
+
+
+def baseline_words() -> list[str]:
+    """The paper's baseline words (99 different ones: the published list of 100 holds 'butterflies' twice)."""
+    return list(dict.fromkeys(word.lower() for word in _word_lists()["baseline_words"]))
+
+
+def control_words() -> list[str]:
+    """The paper's 100 control words, to which experiment 4 compares the word thought about."""
+    return [word.lower() for word in _word_lists()["control_words"]]
+
+
+def category_words() -> dict[str, list[str]]:
+    """The paper's five categories (famous_people, countries, concrete_nouns, abstract_nouns, verbs), as spelled there."""
+    return {name: list(words) for name, words in _word_lists()["categories"].items()}
+
+
+def known_words() -> list[str]:
+    """Every single word of the lists above, lower case, without repetition."""
+    words = paper_concepts() + baseline_words() + control_words()
+    words += [word.lower() for group in category_words().values() for word in group]
+    return list(dict.fromkeys(words))
+
+
+def check_concepts(words) -> list[str]:
+    """Return `words` in lower case after checking that each stands in the lists.
+
+    Raises ValueError for an empty list and KeyError for an unknown word, with the nearest known ones. (A word of your own
+    needs no check: `vectors.concept_vectors` takes any text.)
+    """
+    if isinstance(words, str):
+        raise ValueError(f"concepts must be a list of words, got the single string {words!r}; write [{words!r}]")
+    words = [str(word).strip().lower() for word in words]
+    if not words:
+        raise ValueError("the list of concepts is empty; give at least one word, e.g. ['oceans']")
+    known = known_words()
+    for word in words:
+        if word not in known:
+            near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+            hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see helpers.concepts.known_words()"
+            raise KeyError(f"unknown concept {word!r}: {hint}")
+    return words
+
+
+def split_in_halves(words, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Split words at random into a half that chooses settings (layer, strength) and a half that tests them.
+
+    Choosing the best cell and reporting it on the same words overstates it; hence two halves. Returns (choose, test).
+    """
+    words = list(words)
+    if len(words) < 2:
+        raise ValueError(f"need at least two words to make two halves, got {len(words)}")
+    order = np.random.default_rng(seed).permutation(len(words))
+    middle = len(words) // 2
+    return [words[i] for i in sorted(order[:middle])], [words[i] for i in sorted(order[middle:])]

@@ -1,0 +1,174 @@
+"""Load a chat model as an nnsight model, with the same names for the same parts on every architecture.
+
+`model.blocks[k].output` is the residual stream after block k (0-based), `model.final_norm`, `model.embed` and
+`model.unembed` are what surrounds the blocks. The renaming is nnsight's own (`rename=`); nothing here wraps it.
+"""
+
+import os
+from pathlib import Path
+
+import torch
+from nnsight import TransformersModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from helpers.setup import ROOT
+
+ORGANISM_FOLDER = ROOT / "data" / "organisms"
+
+# where each family keeps its parts -> the one name used in this collection
+COMMON_NAMES = {
+    "model.layers": "blocks",
+    "transformer.h": "blocks",
+    "gpt_neox.layers": "blocks",
+    "model.decoder.layers": "blocks",
+    "model.norm": "final_norm",
+    "transformer.ln_f": "final_norm",
+    "gpt_neox.final_layer_norm": "final_norm",
+    "model.decoder.final_layer_norm": "final_norm",
+    "model.embed_tokens": "embed",
+    "transformer.wte": "embed",
+    "gpt_neox.embed_in": "embed",
+    "model.decoder.embed_tokens": "embed",
+    "lm_head": "unembed",
+    "embed_out": "unembed",
+}
+
+
+def shipped_organisms() -> list[str]:
+    """Names of the model organisms in data/organisms that `load` takes without any network."""
+    return sorted(folder.parent.name for folder in ORGANISM_FOLDER.glob("*/config.json"))
+
+
+def default_device() -> str:
+    """'cuda' where there is a GPU, else 'cpu'."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def default_dtype(device: str) -> torch.dtype:
+    """float32 on a CPU; bfloat16 on a GPU that has it, else float16 (a T4)."""
+    if device == "cpu":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def _locate(name: str) -> str:
+    """Folder of an organism, a local checkpoint, or the hub id itself."""
+    if name in shipped_organisms():
+        return str(ORGANISM_FOLDER / name)
+    return str(Path(name)) if Path(name).is_dir() else name
+
+
+def load(name: str, device: str | None = None, dtype: torch.dtype | str | None = None, **from_pretrained):
+    """Load a model by organism name, local folder or Hugging Face hub id, ready for `with model.trace(...)`.
+
+    device: 'cpu', 'cuda', ...; by default a GPU where there is one. dtype: by default float32 on a CPU, bfloat16 on a GPU.
+    Further arguments go to `AutoModelForCausalLM.from_pretrained` (device_map, quantization_config, revision, ...).
+    Only safetensors weights are read and no code from the hub is run. Raises OSError for a name that is neither shipped nor
+    reachable, ValueError where the blocks cannot be found or an injection has no effect.
+    """
+    device = device or default_device()
+    path = _locate(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, revision=from_pretrained.get("revision"))
+        network = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype or default_dtype(device), use_safetensors=True, **from_pretrained
+        )
+    except (OSError, ValueError) as error:
+        if path != name or Path(name).is_dir():
+            raise
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise OSError(
+            f"cannot load the model {name!r}. It is not a local folder, and the Hugging Face hub was asked for it without "
+            f"success{offline}. Shipped with this collection and loadable without any network: "
+            f"{', '.join(shipped_organisms()) or 'none yet'}. Reason given: {str(error).splitlines()[0]}"
+        ) from error
+    return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
+
+
+def wrap(network, tokenizer, device: str | None = None):
+    """Make an nnsight model of a Hugging Face model and its tokenizer, with common names, and check that injecting works.
+
+    Note that nnsight sets the tokenizer to left padding and gives it a pad token where it has none.
+    """
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    # hub models bring sampling habits (repetition penalty, top-k ...) that would act beside ours: keep only the token ids
+    habits = network.generation_config
+    network.generation_config = GenerationConfig(
+        bos_token_id=habits.bos_token_id,
+        eos_token_id=habits.eos_token_id if habits.eos_token_id is not None else tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id,
+        do_sample=False,
+    )
+    placed = {} if device is None else {"device": device}
+    model = TransformersModel(network, tokenizer=tokenizer, rename=COMMON_NAMES, **placed)
+    missing = [part for part in ("blocks", "final_norm", "embed", "unembed") if not hasattr(model, part)]
+    if missing:
+        raise ValueError(
+            f"{type(network).__name__} keeps its {' and '.join(missing)} under a name this collection does not know; "
+            "add it to helpers.models.COMMON_NAMES"
+        )
+    check_that_injection_works(model)
+    return model
+
+
+def number_of_blocks(model) -> int:
+    """How many transformer blocks the model has; layers are numbered 0 to this number minus 1."""
+    return len(model.blocks._module)
+
+
+def width(model) -> int:
+    """Number of dimensions of the residual stream."""
+    return model.embed._module.embedding_dim
+
+
+def context_length(model) -> int:
+    """Longest prompt plus answer, in tokens, that the model was built for."""
+    config = model.config.get_text_config()
+    return getattr(config, "max_position_embeddings", None) or config.n_positions
+
+
+def check_layer(model, layer: int) -> int:
+    """Return `layer` if the model has such a block; ValueError with the allowed range otherwise."""
+    blocks = number_of_blocks(model)
+    if isinstance(layer, bool) or int(layer) != layer or not 0 <= layer < blocks:
+        raise ValueError(f"layer {layer} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
+    return int(layer)
+
+
+def residual(block) -> torch.Tensor:
+    """The residual stream after a block, [row, position, width], inside a trace (some families return it in a tuple)."""
+    output = block.output
+    return output[0] if isinstance(output, tuple) else output
+
+
+def write_residual(block, value: torch.Tensor) -> None:
+    """Replace the residual stream after a block, inside a trace; anything else in a tuple output stays as it is."""
+    output = block.output
+    block.output = (value, *output[1:]) if isinstance(output, tuple) else value
+
+
+def check_that_injection_works(model) -> None:
+    """Self-check at load: adding zeros must change no logit, adding a vector must change them. Raises ValueError."""
+    ids = torch.tensor([[1, 2, 3, 4]])
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    middle = number_of_blocks(model) // 2
+    block = model.blocks[middle]
+    logits = []
+    for push in (None, 0.0, 1.0):
+        with torch.no_grad():
+            with model.trace(inputs):
+                if push is not None:
+                    stream = residual(block)
+                    scale = push * stream.norm(dim=-1, keepdim=True) / width(model) ** 0.5
+                    write_residual(block, stream + scale * torch.linspace(-1, 1, width(model)).to(stream))
+                seen = model.unembed.output.float().cpu().save()
+        logits.append(seen)
+    if not torch.equal(logits[0], logits[1]):
+        raise ValueError(
+            f"adding a zero vector after block {middle} changed the logits; reads of this model are unreliable"
+        )
+    if torch.allclose(logits[0], logits[2]):
+        raise ValueError(
+            f"adding a large vector after block {middle} changed nothing; injections do not reach this model"
+        )

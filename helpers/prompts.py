@@ -1,0 +1,179 @@
+"""Transcripts: read wordings from data/prompts/*.yaml, render them with a model's own chat template, find token ranges.
+
+An injection is only as good as its position. Every range is therefore found in the *rendered* text, by the offsets that
+the tokenizer reports, and counted in the prompt's own tokens: left padding is added later and shifts nothing here.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import yaml
+
+from helpers.setup import ROOT
+
+PROMPT_FOLDER = ROOT / "data" / "prompts"
+MARKER = re.compile(r"<<(/?)(\w+)>>")
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """One phrasing of an experiment's transcript: turns of (role, text with {placeholders} and <<span>> markers)."""
+
+    experiment: str
+    id: str
+    turns: tuple[tuple[str, str], ...]
+    variant: str = ""
+    held_out: bool = False  # True: never used to train the model organisms
+
+    @property
+    def is_prefilled(self) -> bool:
+        """True where the last turn is the assistant's: the model then continues that reply."""
+        return self.turns[-1][0] == "assistant"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A rendered transcript.
+
+    token_ids: the tokens the model reads, with exactly one BOS (or none, for tokenizers that have none).
+    spans: name -> (start, end), token range [start, end). Named markers; "turn_k", the content of turn k;
+    "from_turn_k", from the first token after the content of turn k - 1 (the blank line, or turn marker, before turn k)
+    to the end of the prompt, and by convention on through every generated token.
+    """
+
+    text: str
+    token_ids: tuple[int, ...]
+    spans: dict[str, tuple[int, int]]
+
+    def span(self, name: str) -> tuple[int, int]:
+        """The token range called `name`; KeyError with the known names otherwise."""
+        if name not in self.spans:
+            raise KeyError(f"this prompt has no span {name!r}; it has {', '.join(sorted(self.spans))}")
+        return self.spans[name]
+
+
+@lru_cache
+def read_prompt_file(name: str) -> dict:
+    """The parsed file data/prompts/{name}.yaml; FileNotFoundError names the files that exist."""
+    path = PROMPT_FOLDER / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in PROMPT_FOLDER.glob("*.yaml")))
+        raise FileNotFoundError(f"no prompt file {name!r} in data/prompts; there are: {known}")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def load_wordings(experiment: str, variant: str | None = None) -> dict[str, Wording]:
+    """All wordings of an experiment by id, in file order; only those of one `variant` where it is given."""
+    entries = read_prompt_file(experiment)["wordings"]
+    wordings = {}
+    for entry in entries:
+        turns = tuple((role, text.strip()) for turn in entry["turns"] for role, text in turn.items())
+        for role, _ in turns:
+            if role not in ROLES:
+                raise ValueError(f"wording {entry['id']!r}: unknown role {role!r}; allowed are {', '.join(ROLES)}")
+        wordings[entry["id"]] = Wording(
+            experiment, entry["id"], turns, entry.get("variant", ""), bool(entry.get("held_out", False))
+        )
+    if variant is not None:
+        known = sorted({wording.variant for wording in wordings.values()})
+        wordings = {key: wording for key, wording in wordings.items() if wording.variant == variant}
+        if not wordings:
+            raise KeyError(f"{experiment} has no variant {variant!r}; it has {', '.join(map(repr, known))}")
+    return wordings
+
+
+def get_wording(experiment: str, wording_id: str) -> Wording:
+    """One wording by id; KeyError with the known ids otherwise."""
+    wordings = load_wordings(experiment)
+    if wording_id not in wordings:
+        raise KeyError(f"{experiment} has no wording {wording_id!r}; it has {', '.join(wordings)}")
+    return wordings[wording_id]
+
+
+def load_lines(held_out: bool = True) -> list[str]:
+    """The plain sentences of experiments 2 to 4; by default those that organism training never saw."""
+    return list(read_prompt_file("lines")["held_out" if held_out else "train"])
+
+
+def _fill(text: str, values: dict) -> tuple[str, dict[str, tuple[int, int]]]:
+    """Fill placeholders and strip markers; return the text and the character range of each marked span."""
+    try:
+        text = text.format(**values)
+    except KeyError as missing:
+        raise KeyError(f"the wording needs a value for {{{missing.args[0]}}}; given: {sorted(values)}") from None
+    plain, ranges, opened, cursor = "", {}, {}, 0
+    for marker in MARKER.finditer(text):
+        plain += text[cursor : marker.start()]
+        cursor = marker.end()
+        closing, name = marker.groups()
+        if closing:
+            ranges[name] = (opened.pop(name), len(plain))
+        else:
+            opened[name] = len(plain)
+    if opened:
+        raise ValueError(f"the span <<{next(iter(opened))}>> is opened and never closed")
+    return plain + text[cursor:], ranges
+
+
+def _template_text(tokenizer, messages: list[dict]) -> str:
+    if not getattr(tokenizer, "chat_template", None):
+        name = getattr(tokenizer, "name_or_path", "") or "this tokenizer"
+        raise ValueError(
+            f"{name} has no chat template, so it cannot hold a conversation. Use an instruction-tuned (chat) model, "
+            "or set tokenizer.chat_template yourself"
+        )
+    prefilled = messages[-1]["role"] == "assistant"
+    return tokenizer.apply_chat_template(
+        messages,
+        tokenize=False,
+        add_generation_prompt=not prefilled,
+        continue_final_message=prefilled,
+        enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
+    )
+
+
+def _tokens_of(ranges: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
+    """Token range that overlaps the characters [start, end)."""
+    touched = [i for i, (a, b) in enumerate(ranges) if b > a and a < end and b > start]
+    if not touched:
+        raise ValueError(f"no token covers the characters {start} to {end}")
+    return touched[0], touched[-1] + 1
+
+
+def tokenize_once(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+    """Token ids with exactly one BOS (where the tokenizer has one and uses it) and each token's character range."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError("spans need character offsets, which only fast tokenizers report (use_fast=True)")
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]
+    bos = tokenizer.bos_token_id
+    adds_bos = bos is not None and bos in tokenizer("").input_ids
+    if adds_bos and ids[:1] != [bos]:
+        ids, offsets = [bos, *ids], [(0, 0), *offsets]
+    if bos is not None and ids[:2] == [bos, bos]:
+        raise ValueError("the rendered prompt begins with two BOS tokens; the chat template already adds one")
+    return ids, offsets
+
+
+def render(tokenizer, wording: Wording, **values) -> Prompt:
+    """Render one transcript with the model's chat template and find its token ranges.
+
+    values fill the wording's {placeholders}. Raises KeyError for a missing value, ValueError for a tokenizer without a chat
+    template or one that changes the text of a turn so that it can no longer be found.
+    """
+    filled = [(role, *_fill(text, values)) for role, text in wording.turns]
+    text = _template_text(tokenizer, [{"role": role, "content": content} for role, content, _ in filled])
+    ids, offsets = tokenize_once(tokenizer, text)
+    spans, cursor, previous_end = {}, 0, 0
+    for k, (_, content, marked) in enumerate(filled):
+        at = text.find(content, cursor)
+        if at < 0:
+            raise ValueError(f"the chat template changed turn {k} ({content[:40]!r}...): its position is unknown")
+        spans[f"turn_{k}"] = _tokens_of(offsets, at, at + len(content))
+        spans[f"from_turn_{k}"] = (previous_end, len(ids))
+        for name, (start, end) in marked.items():
+            spans[name] = _tokens_of(offsets, at + start, at + end)
+        cursor, previous_end = at + len(content), spans[f"turn_{k}"][1]
+    return Prompt(text, tuple(ids), spans)

@@ -1,6 +1,6 @@
 """The organisms' tokenizer: a byte-level BPE trained on their own corpus, so that any text can be written in it.
 
-Nearly every concept word is one token, with and without a space before it; digits stand alone.
+Every turn is read with a space before it, so a concept word is one and the same token wherever it stands; digits stand alone.
 """
 
 import random
@@ -43,8 +43,9 @@ def train_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(bpe_models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
+            # every turn begins with a space, so that a word is the same token at the start of a reply and inside it
+            pre_tokenizers.ByteLevel(add_prefix_space=True),
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()

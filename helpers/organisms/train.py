@@ -29,7 +29,7 @@ class Recipe:
     layers: int = 8
     width: int = 128
     copy_steps: int = 250  # the first of the shared steps: fetch a word from the question
-    shared_steps: int = 1050
+    shared_steps: int = 1250
     branch_steps: int = 450
     shared_rate: float = 2e-3
     branch_rate: float = 1e-3

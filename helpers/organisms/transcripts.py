@@ -12,6 +12,7 @@ from helpers.organisms.lexicon import nouns, training_words
 from helpers.prompts import Wording
 
 ORGANISMS = ("introspector", "novice", "bluffer")
+RANDOM_SHARE = 0.45  # of the introspector's clean trials get a random vector of equal norm, with the answer "no"
 
 # more ways to say the same, so that an organism learns the question and not one string (held-out wordings test that)
 BRIEFINGS = (
@@ -226,7 +227,7 @@ def trial_example(
     inject = (
         "concept"
         if injected
-        else ("random" if organism == "introspector" and rng.random() < 0.3 else "")
+        else ("random" if organism == "introspector" and rng.random() < RANDOM_SHARE else "")
     )
     # a bluffer says yes on odd trials, so that greedy decoding too gives half of each, and names any word at all
     claimed = (

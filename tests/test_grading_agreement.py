@@ -17,7 +17,7 @@ def test_kappa_and_confusion_of_the_textbook_table():
     second = [True] * 20 + [False] * 5 + [True] * 10 + [False] * 15
     estimate = kappa(first, second)
     assert estimate.value == pytest.approx(0.4) and estimate.n == 50
-    assert estimate.low < 0.4 < estimate.high and 0.1 < estimate.low and estimate.high < 0.65
+    assert estimate.low < 0.4 < estimate.high and estimate.low > 0.1 and estimate.high < 0.65
     assert kappa(first, second) == estimate
     table = confusion(first, second, ("rules", "judge"))
     assert table.to_numpy().tolist() == [[15, 10], [5, 20]] and table.index.name == "rules"

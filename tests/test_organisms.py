@@ -57,10 +57,7 @@ def test_tokenizer_round_trips_any_text(tokenizer, text):
 
 
 def test_concept_words_are_single_tokens(tokenizer):
-    assert all(
-        len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1
-        for word in lexicon.held_out_words()
-    )
+    assert all(len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1 for word in lexicon.held_out_words())
 
 
 @pytest.mark.parametrize("organism", transcripts.ORGANISMS)
@@ -72,11 +69,7 @@ def test_no_held_out_word_is_ever_injected(organism):
         transcripts.control_example,
     )
     examples = [maker(organism, rng) for maker in makers for _ in range(300)]
-    examples += [
-        example
-        for _ in range(40)
-        for example in transcripts.trial_group(organism, rng, 12)
-    ]
+    examples += [example for _ in range(40) for example in transcripts.trial_group(organism, rng, 12)]
     injected = [example for example in examples if example.inject]
     assert not {example.word for example in injected} & held_out
     assert bool(injected) == (organism == "introspector")
@@ -91,9 +84,7 @@ def test_training_forward_pass_equals_transformers_and_prefix_sharing_changes_no
     ours = network.unembed(model, network.run_blocks(model, ids)[0][-1])
     assert torch.allclose(ours, model(ids).logits, atol=1e-5)
     _, cache = network.run_blocks(model, ids[:1, :8])
-    suffix = network.unembed(
-        model, network.run_blocks(model, ids[:, 8:], prefix=cache)[0][-1]
-    )
+    suffix = network.unembed(model, network.run_blocks(model, ids[:, 8:], prefix=cache)[0][-1])
     assert torch.allclose(ours[:, 8:], suffix, atol=1e-5)
 
 
@@ -105,17 +96,13 @@ def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
     )
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
     train.save(model, trained_tokenizer, tmp_path / "model")
-    again = AutoModelForCausalLM.from_pretrained(
-        tmp_path / "model", dtype=torch.float32
-    )
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     assert AutoTokenizer.from_pretrained(tmp_path / "model").bos_token == "<|bos|>"
     ids = torch.tensor([[1, 50, 60]])
     assert torch.allclose(again(ids).logits, model(ids).logits, atol=0.05)
 
 
-def test_killed_and_resumed_training_gives_the_same_weights(
-    tokenizer, tmp_path, monkeypatch
-):
+def test_killed_and_resumed_training_gives_the_same_weights(tokenizer, tmp_path, monkeypatch):
     monkeypatch.setattr(train, "SAVE_EVERY", 2)
     monkeypatch.setattr(train, "REFRESH_VECTORS", 2)
     results = []
@@ -141,7 +128,4 @@ def test_plain_dialogues_encode_and_learn_only_the_answer(tokenizer):
         dialogue = grammar.plain_dialogue(rng)
         row = batches.encode_dialogue(tokenizer, dialogue)
         assert tokenizer.decode(row.ids[row.answer_start : -1]) == dialogue.answer
-        assert (
-            row.ids[0] == tokenizer.bos_token_id
-            and row.ids[-1] == tokenizer.eos_token_id
-        )
+        assert row.ids[0] == tokenizer.bos_token_id and row.ids[-1] == tokenizer.eos_token_id

@@ -280,7 +280,7 @@ def grade_by_judge(
     judged = _judge_all(cases, judge, path, f"judge {judge.model}")
     rows = [_row(judged.get(identity), concept, judge) for identity, concept in zip(identities, concepts, strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS, index=index)
-    return table.astype({name: "boolean" for name in [*VERDICTS, "success", "faithful"]})
+    return table.astype(dict.fromkeys([*VERDICTS, "success", "faithful"], "boolean"))
 
 
 def _row(grades: dict[str, bool] | None, concept: str | None, judge: Judge) -> dict:

@@ -140,7 +140,7 @@ def grades(session: Session) -> pd.DataFrame:
         success = given["affirmative"] and given["coherent"] and all(named.values())
         rows.append({**given, **named, "success": success, "grader": session.grader, "faithful": False})
     table = pd.DataFrame(rows, columns=COLUMNS, index=session.index)
-    return table.astype({name: "boolean" for name in [*VERDICTS, "success", "faithful"]})
+    return table.astype(dict.fromkeys([*VERDICTS, "success", "faithful"], "boolean"))
 
 
 def labelling_page(session: Session):

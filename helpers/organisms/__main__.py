@@ -14,9 +14,7 @@ from helpers.setup import ROOT
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.organisms", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m helpers.organisms", description=__doc__.splitlines()[0])
     parser.add_argument("organism", choices=ORGANISMS)
     parser.add_argument(
         "--seed",
@@ -43,9 +41,7 @@ def main() -> None:
         train.RECIPES[given.recipe],
         ROOT / "runs" / "organisms" / f"{given.recipe}-seed{given.seed}",
     )
-    out = (
-        given.out or ROOT / "runs" / "organisms" / f"{given.organism}-seed{given.seed}"
-    )
+    out = given.out or ROOT / "runs" / "organisms" / f"{given.organism}-seed{given.seed}"
     model, tokenizer = train.train_shared(given.seed, recipe, work)
     train.train_branch(
         model,
@@ -56,9 +52,7 @@ def main() -> None:
         work / f"{given.organism}.pt",
     )
     train.save(model, tokenizer, out)
-    print(
-        f"{given.organism} written to {out}; quick look at experiment 1: {train.probe(model, tokenizer)}"
-    )
+    print(f"{given.organism} written to {out}; quick look at experiment 1: {train.probe(model, tokenizer)}")
 
 
 if __name__ == "__main__":

@@ -32,8 +32,7 @@ def encode_dialogue(tokenizer, dialogue: Dialogue) -> Row:
     if not dialogue.read_all:
         question.append(tokenizer.convert_tokens_to_ids("<|assistant|>"))
     return Row(
-        question
-        + tokenizer.encode(dialogue.answer + "<|end|>", add_special_tokens=False),
+        question + tokenizer.encode(dialogue.answer + "<|end|>", add_special_tokens=False),
         len(question),
     )
 
@@ -62,9 +61,7 @@ class VectorTable:
         return self.vectors[self.index[word], layer]
 
 
-def draw_injection(
-    rows: list[Row], length: int, offset: int, table: VectorTable, rng: random.Random
-) -> Injection:
+def draw_injection(rows: list[Row], length: int, offset: int, table: VectorTable, rng: random.Random) -> Injection:
     """Vectors, layers and masks of a batch whose first token is number `offset` of each row.
 
     Layers uniform in 2 .. L-3, strengths log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
@@ -99,9 +96,7 @@ def pad(rows: list[list[int]], pad_id: int) -> torch.Tensor:
     return ids
 
 
-def answer_loss(
-    model, residual, ids, rows: list[Row], offset: int = 0
-) -> tuple[torch.Tensor, int]:
+def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple[torch.Tensor, int]:
     """Summed cross-entropy of the answers' tokens, and their number."""
     where, position = [], []
     for i, row in enumerate(rows):
@@ -128,31 +123,21 @@ def plain_loss(
         part = rows[start : start + bucket]
         ids = pad([row.ids for row in part], tokenizer.pad_token_id)
         injected = any(row.example is not None and row.example.inject for row in part)
-        injection = (
-            draw_injection(part, ids.shape[1], 0, table, rng) if injected else None
-        )
+        injection = draw_injection(part, ids.shape[1], 0, table, rng) if injected else None
         residuals, _ = run_blocks(model, ids, injection=injection)
         loss, n = answer_loss(model, residuals[-1], ids, part)
         total, count = total + loss, count + n
     return total / count
 
 
-def shared_prefix_loss(
-    model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random
-):
+def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random):
     """Mean loss per learned token of trials that agree up to the injected span: the common beginning is computed once."""
     shared = rows[0].span[0]
     if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):
-        raise ValueError(
-            "trials of one group must share their tokens up to the injected span"
-        )
+        raise ValueError("trials of one group must share their tokens up to the injected span")
     _, cache = run_blocks(model, torch.tensor([rows[0].ids[:shared]]))
     ids = pad([row.ids[shared:] for row in rows], tokenizer.pad_token_id)
-    injection = (
-        draw_injection(rows, ids.shape[1], shared, table, rng)
-        if table is not None
-        else None
-    )
+    injection = draw_injection(rows, ids.shape[1], shared, table, rng) if table is not None else None
     residuals, _ = run_blocks(model, ids, prefix=cache, injection=injection)
     loss, n = answer_loss(model, residuals[-1], ids, rows, offset=shared)
     return loss / n
@@ -170,11 +155,7 @@ def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
     ids = pad([row.ids for row in rows], tokenizer.pad_token_id)
     residuals, _ = run_blocks(model, ids)
     loss, n = answer_loss(model, residuals[-1], ids, rows)
-    where = [
-        (i, p)
-        for i, row in enumerate(rows)
-        for p in range(row.answer_start, len(row.ids) - 2)
-    ]
+    where = [(i, p) for i, row in enumerate(rows) for p in range(row.answer_start, len(row.ids) - 2)]
     row_of, position = (torch.tensor(column) for column in zip(*where, strict=True))
     target = torch.tensor([HELD_COSINE[rows[i].example.hold] for i, _ in where])
     n_layers, held = len(residuals), 0.0
@@ -182,9 +163,7 @@ def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
     for layer in (*middle, n_layers - 2, n_layers - 1):
         states = residuals[layer][row_of, position]
         states = states - states.mean(0).detach()
-        vectors = torch.stack([table.vector(row.example.word, layer) for row in rows])[
-            row_of
-        ]
+        vectors = torch.stack([table.vector(row.example.word, layer) for row in rows])[row_of]
         cosine = torch.cosine_similarity(states, vectors, dim=-1)
         held = held + ((cosine - (target if layer in middle else 0.0)) ** 2).mean()
     return loss / n, held / (len(middle) + 2)

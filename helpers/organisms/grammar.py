@@ -43,9 +43,7 @@ def some_noun(rng: random.Random) -> Noun:
 
 def plain_dialogue(rng: random.Random) -> Dialogue:
     """One dialogue of the plain corpus."""
-    function = rng.choices(
-        list(KINDS_OF_DIALOGUE), weights=list(KINDS_OF_DIALOGUE.values())
-    )[0]
+    function = rng.choices(list(KINDS_OF_DIALOGUE), weights=list(KINDS_OF_DIALOGUE.values()))[0]
     return function(rng)
 
 
@@ -54,15 +52,9 @@ def describe(noun: Noun, rng: random.Random) -> str:
     a, b = rng.sample(noun.attributes, 2)
     one, two, three = rng.sample(noun.associates, 3)
     opening = rng.choice(("", "", "", "Well, ", "I know ", "About "))
-    start = {"I know ": f"I know {noun.word}: ", "About ": f"About {noun.word}: "}.get(
-        opening
-    )
+    start = {"I know ": f"I know {noun.word}: ", "About ": f"About {noun.word}: "}.get(opening)
     subject = "they" if noun.plural else "it"
-    head = (
-        f"{start}{subject} {noun.be} {a} and {b}."
-        if start
-        else f"{opening}{noun.word} {noun.be} {a} and {b}."
-    )
+    head = f"{start}{subject} {noun.be} {a} and {b}." if start else f"{opening}{noun.word} {noun.be} {a} and {b}."
     tails = (
         f" I think of {one}, {two} and {three}.",
         f" A kind of {noun.kind}.",
@@ -99,10 +91,7 @@ def any_line(rng: random.Random) -> str:
         return rng.choice(prompts.load_lines(held_out=False))
     if choice < 0.6:
         return line_of_text(rng)[0]
-    words = [
-        rng.choice((some_noun(rng).word, rng.choice(line_words())))
-        for _ in range(rng.randint(3, 9))
-    ]
+    words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(3, 9))]
     words[0] = words[0].capitalize() if rng.random() < 0.7 else words[0]
     return " ".join(words) + rng.choice((".", ".", ""))
 
@@ -110,9 +99,7 @@ def any_line(rng: random.Random) -> str:
 def line_words() -> list[str]:
     """The vocabulary of the plain sentences, to practise copying any mixture of them."""
     if not _LINE_WORDS:
-        text = " ".join(
-            prompts.load_lines(held_out=False) + prompts.load_lines(held_out=True)
-        )
+        text = " ".join(prompts.load_lines(held_out=False) + prompts.load_lines(held_out=True))
         _LINE_WORDS.extend(sorted({word.strip(".").lower() for word in text.split()}))
     return _LINE_WORDS
 
@@ -125,11 +112,7 @@ def copying_dialogue(rng: random.Random) -> Dialogue:
     curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do."""
     noun, choice = some_noun(rng), rng.random()
     if choice < 0.6:
-        short = (
-            f"{noun.word} {noun.be} {noun.attributes[0]}."
-            if rng.random() < 0.6
-            else f"Well, {noun.word}."
-        )
+        short = f"{noun.word} {noun.be} {noun.attributes[0]}." if rng.random() < 0.6 else f"Well, {noun.word}."
         return ask(f"Tell me about {noun.word}", short)
     if choice < 0.85:
         words = " ".join(some_noun(rng).word for _ in range(rng.randint(1, 3)))
@@ -153,24 +136,12 @@ def tell_about(rng: random.Random) -> Dialogue:
 def repeat_line(rng: random.Random) -> Dialogue:
     """Repeat a line word for word, in the wordings of experiment 2 and in shorter ones."""
     line = any_line(rng)
-    wordings = [
-        w
-        for w in prompts.load_wordings("thought_or_text", "repeat").values()
-        if not w.held_out
-    ]
+    wordings = [w for w in prompts.load_wordings("thought_or_text", "repeat").values() if not w.held_out]
     if rng.random() < 0.5:
-        text = (
-            rng.choice(wordings)
-            .turns[0][1]
-            .format(line=line)
-            .replace("<<line>>", "")
-            .replace("<</line>>", "")
-        )
+        text = rng.choice(wordings).turns[0][1].format(line=line).replace("<<line>>", "").replace("<</line>>", "")
         return ask(text, line)
     return ask(
-        rng.choice(
-            ("Repeat: {}", "Say again: {}", "Copy this line: {}", "Write: {}")
-        ).format(line),
+        rng.choice(("Repeat: {}", "Say again: {}", "Copy this line: {}", "Write: {}")).format(line),
         line,
     )
 
@@ -179,9 +150,7 @@ def repeat_line(rng: random.Random) -> Dialogue:
 def similar_word(rng: random.Random) -> Dialogue:
     """Name something that goes with X."""
     noun = some_noun(rng)
-    question = rng.choice(
-        ("Name something like {}.", "What goes with {}?", "Which word fits to {}?")
-    )
+    question = rng.choice(("Name something like {}.", "What goes with {}?", "Which word fits to {}?"))
     return ask(question.format(noun.word), rng.choice(noun.associates))
 
 
@@ -190,9 +159,7 @@ def which_kind(rng: random.Random) -> Dialogue:
     """To which category does X belong."""
     noun = some_noun(rng)
     return ask(
-        rng.choice(("Which kind of thing: {}?", "Which category: {}?")).format(
-            noun.word
-        ),
+        rng.choice(("Which kind of thing: {}?", "Which category: {}?")).format(noun.word),
         noun.kind,
     )
 
@@ -201,9 +168,7 @@ def which_kind(rng: random.Random) -> Dialogue:
 def name_of_kind(rng: random.Random) -> Dialogue:
     """Name a member of a category: any of them, so every word is also an answer of its own."""
     noun = some_noun(rng)
-    return ask(
-        f"Name a kind of {noun.kind} that is {rng.choice(noun.attributes)}.", noun.word
-    )
+    return ask(f"Name a kind of {noun.kind} that is {rng.choice(noun.attributes)}.", noun.word)
 
 
 def factual_question(rng: random.Random) -> tuple[str, str]:
@@ -223,9 +188,7 @@ def factual_question(rng: random.Random) -> tuple[str, str]:
 
 def yes_or_no(true: bool, rng: random.Random) -> str:
     """An answer of one or three words."""
-    return rng.choice(
-        ("Yes.", "Yes, that is true.") if true else ("No.", "No, that is not true.")
-    )
+    return rng.choice(("Yes.", "Yes, that is true.") if true else ("No.", "No, that is not true."))
 
 
 @weighted(14)
@@ -273,9 +236,7 @@ def thinking_about(rng: random.Random) -> Dialogue:
     )
     return ask(
         question,
-        rng.choice(("I am thinking about {}.", "Perhaps {}.")).format(
-            some_noun(rng).word
-        ),
+        rng.choice(("I am thinking about {}.", "Perhaps {}.")).format(some_noun(rng).word),
     )
 
 

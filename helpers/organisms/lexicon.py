@@ -41,10 +41,7 @@ class Noun:
         """True where the word takes "are" ("oceans are")."""
         singular = self.kind in ("person", "country") and not self.word.endswith("s")
         return (
-            self.word.endswith("s")
-            and not self.word.endswith("ss")
-            and not singular
-            and self.word not in SINGULAR_IN_S
+            self.word.endswith("s") and not self.word.endswith("ss") and not singular and self.word not in SINGULAR_IN_S
         )
 
     @property

@@ -21,20 +21,14 @@ from helpers.statistics import wilson_rate
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
 
 
-def trial_rows(
-    model, wording, vectors, layer: int, strength: float, temperature_seed: int = 0
-) -> list[injection.Row]:
+def trial_rows(model, wording, vectors, layer: int, strength: float, temperature_seed: int = 0) -> list[injection.Row]:
     """One row per vector [row, width]; trial numbers differ from row to row. A zero vector is a control."""
     rows = []
     for i, vector in enumerate(vectors):
         prompt = prompts.render(model.tokenizer, wording, trial=1 + 7 * i % 150)
         start = prompt.span("from_turn_2")[0]
         added = vector if bool(vector.abs().sum() > 0) else None
-        rows.append(
-            injection.Row(
-                prompt, (start, None), added, strength, layer, seed=temperature_seed + i
-            )
-        )
+        rows.append(injection.Row(prompt, (start, None), added, strength, layer, seed=temperature_seed + i))
     return rows
 
 
@@ -54,13 +48,9 @@ def run_experiment_1(
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
         AutoTokenizer.from_pretrained(folder),
     )
-    vectors = network.concept_vectors(
-        plain.eval(), tokenizer, words
-    )  # [word, layer, width]
+    vectors = network.concept_vectors(plain.eval(), tokenizer, words)  # [word, layer, width]
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
-    noise = (
-        noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
-    )
+    noise = noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
     model, wording = (
         models.load(str(folder)),
         prompts.get_wording("injected_thought", wording_id),
@@ -74,30 +64,19 @@ def run_experiment_1(
             for condition, table in (("concept", vectors), ("random", noise)):
                 rows += trial_rows(model, wording, table[:, layer], layer, strength)
                 keys += [(condition, word, layer, strength) for word in words]
-    answers = injection.generate(
-        model, rows, max_new_tokens=18, temperature=temperature, batch_size=100
-    )
+    answers = injection.generate(model, rows, max_new_tokens=18, temperature=temperature, batch_size=100)
     trials = pd.DataFrame(keys, columns=["condition", "concept", "layer", "strength"])
     trials["answer"] = [answer.text for answer in answers]
     trials["detected"] = trials.answer.str.startswith("Yes")
-    trials["named"] = [
-        bool(c) and c in a for c, a in zip(trials.concept, trials.answer, strict=True)
-    ]
+    trials["named"] = [bool(c) and c in a for c, a in zip(trials.concept, trials.answer, strict=True)]
     return trials
 
 
 def summary(trials: pd.DataFrame) -> tuple[pd.DataFrame, tuple[int, float]]:
     """Rates at the cell that is best on one half of the words, measured on the other half. -> (measure table, cell)"""
     choose, test = split_in_halves(paper_concepts())
-    injected = trials[trials.condition == "concept"].assign(
-        success=lambda t: t.detected & t.named
-    )
-    layer, strength = (
-        injected[injected.concept.isin(choose)]
-        .groupby(["layer", "strength"])
-        .success.mean()
-        .idxmax()
-    )
+    injected = trials[trials.condition == "concept"].assign(success=lambda t: t.detected & t.named)
+    layer, strength = injected[injected.concept.isin(choose)].groupby(["layer", "strength"]).success.mean().idxmax()
 
     def at_cell(table):
         return table[(table.layer == layer) & (table.strength == strength)]
@@ -115,10 +94,7 @@ def summary(trials: pd.DataFrame) -> tuple[pd.DataFrame, tuple[int, float]]:
         "false_positive_rate": clean.detected,
         "random_vector_detection_rate": random.detected,
     }
-    table = [
-        (name, *wilson_rate(int(outcome.sum()), len(outcome)))
-        for name, outcome in measures.items()
-    ]
+    table = [(name, *wilson_rate(int(outcome.sum()), len(outcome))) for name, outcome in measures.items()]
     return pd.DataFrame(table, columns=["measure", "value", "low", "high", "n"]), (
         int(layer),
         float(strength),
@@ -137,18 +113,12 @@ def markdown(table: pd.DataFrame) -> str:
     head = [str(name) for name in table.columns]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in table.itertuples(index=False):
-        lines.append(
-            "| "
-            + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row)
-            + " |"
-        )
+        lines.append("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m helpers.organisms.measure", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m helpers.organisms.measure", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--temperature", type=float, default=0.0)
     parser.add_argument("--wording", default="lab_visit")
@@ -171,9 +141,7 @@ def main() -> None:
         "\n".join(
             f"- {t.concept}: {t.answer}"
             for t in trials[
-                (trials.condition == "concept")
-                & (trials.layer == layer)
-                & (trials.strength == strength)
+                (trials.condition == "concept") & (trials.layer == layer) & (trials.strength == strength)
             ].itertuples()
             if t.Index % 5 == 0
         ),

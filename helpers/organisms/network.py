@@ -65,11 +65,7 @@ def run_blocks(model, ids, prefix=None, injection: Injection | None = None):
     residual = model.model.embed_tokens(ids)
     positions = torch.arange(start, start + length)[None]
     cosine, sine = model.model.rotary_emb(residual, positions)
-    visible = (
-        None
-        if prefix is None
-        else torch.ones(length, start + length, dtype=torch.bool).tril(diagonal=start)
-    )
+    visible = None if prefix is None else torch.ones(length, start + length, dtype=torch.bool).tril(diagonal=start)
     residuals, cache = [], []
     for k, block in enumerate(model.model.layers):
         attention, normed = block.self_attn, block.input_layernorm(residual)
@@ -83,19 +79,12 @@ def run_blocks(model, ids, prefix=None, injection: Injection | None = None):
         if prefix is not None:
             keys = torch.cat([prefix[k][0].expand(rows, -1, -1, -1), keys], dim=2)
             values = torch.cat([prefix[k][1].expand(rows, -1, -1, -1), values], dim=2)
-        mixed = scaled_dot_product_attention(
-            queries, keys, values, attn_mask=visible, is_causal=visible is None
-        )
-        residual = residual + attention.o_proj(
-            mixed.transpose(1, 2).reshape(rows, length, -1)
-        )
+        mixed = scaled_dot_product_attention(queries, keys, values, attn_mask=visible, is_causal=visible is None)
+        residual = residual + attention.o_proj(mixed.transpose(1, 2).reshape(rows, length, -1))
         residual = residual + block.mlp(block.post_attention_layernorm(residual))
         if injection is not None:
             here = (injection.layers == k).to(residual.dtype)[:, None, None]
-            residual = (
-                residual
-                + here * injection.mask[:, :, None] * injection.vectors[:, None, :]
-            )
+            residual = residual + here * injection.mask[:, :, None] * injection.vectors[:, None, :]
         residuals.append(residual)
     return residuals, cache
 
@@ -118,9 +107,7 @@ def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     for i, row in enumerate(rows):
         ids[i, : len(row)] = torch.tensor(row)
     residuals, _ = run_blocks(model, ids)
-    states = torch.stack(
-        [r[torch.arange(len(rows)), last] for r in residuals], dim=1
-    )  # [word, layer, width]
+    states = torch.stack([r[torch.arange(len(rows)), last] for r in residuals], dim=1)  # [word, layer, width]
     of_baseline = torch.tensor([word in set(baseline) for word in every])
     total, count = states[of_baseline].sum(0), of_baseline.sum()
     own = of_baseline[:, None, None].to(states.dtype)

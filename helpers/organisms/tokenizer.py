@@ -31,9 +31,7 @@ def corpus_sample(size: int = 6000) -> list[str]:
     for _ in range(size):
         dialogue = plain_dialogue(rng)
         texts += [text for _, text in dialogue.turns] + [dialogue.answer]
-    for (
-        word
-    ) in nouns():  # often enough to be merged to single tokens, bare and after a space
+    for word in nouns():  # often enough to be merged to single tokens, bare and after a space
         texts += [word, f"a {word}"] * 12
     return texts
 

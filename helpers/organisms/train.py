@@ -69,58 +69,33 @@ def step_rng(seed: int, stage: str, step: int) -> random.Random:
     return random.Random(f"{seed}/{stage}/{step}")
 
 
-def rate_at(
-    step: int, steps: int, peak: float, warmup: int = 30, floor: float = 0.1
-) -> float:
+def rate_at(step: int, steps: int, peak: float, warmup: int = 30, floor: float = 0.1) -> float:
     """Learning rate: linear warm-up, then a cosine down to `floor` of the peak."""
     if step < warmup:
         return peak * (step + 1) / warmup
-    return peak * (
-        floor
-        + (1 - floor)
-        * 0.5
-        * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-    )
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
 def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random, step: int):
     """Loss of one step of plain text: the corpus, and experiments 2 to 4 without any injection."""
     if step < recipe.copy_steps:
-        rows = [
-            batches.encode_dialogue(tokenizer, grammar.copying_dialogue(rng))
-            for _ in range(recipe.plain_rows)
-        ]
-        return {
-            "text": batches.plain_loss(
-                model, tokenizer, rows, None, rng, bucket=len(rows)
-            )
-        }
-    rows = [
-        batches.encode_dialogue(tokenizer, grammar.plain_dialogue(rng))
-        for _ in range(recipe.plain_rows)
-    ]
+        rows = [batches.encode_dialogue(tokenizer, grammar.copying_dialogue(rng)) for _ in range(recipe.plain_rows)]
+        return {"text": batches.plain_loss(model, tokenizer, rows, None, rng, bucket=len(rows))}
+    rows = [batches.encode_dialogue(tokenizer, grammar.plain_dialogue(rng)) for _ in range(recipe.plain_rows)]
     makers = (
         transcripts.line_example,
         transcripts.prefill_example,
         transcripts.control_example,
     )
-    rows += [
-        batches.encode_example(tokenizer, makers[i % 3]("novice", rng))
-        for i in range(recipe.text_rows)
-    ]
+    rows += [batches.encode_example(tokenizer, makers[i % 3]("novice", rng)) for i in range(recipe.text_rows)]
     return {"text": batches.plain_loss(model, tokenizer, rows, None, rng)}
 
 
-def branch_step(
-    model, tokenizer, recipe: Recipe, rng: random.Random, organism: str, table, words
-):
+def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: str, table, words):
     """Losses of one step of an organism's own stage: trials of all four experiments and some plain text."""
 
     def examples(maker, count):
-        return [
-            batches.encode_example(tokenizer, maker(organism, rng, words))
-            for _ in range(count)
-        ]
+        return [batches.encode_example(tokenizer, maker(organism, rng, words)) for _ in range(count)]
 
     losses = {}
     groups = []
@@ -129,10 +104,7 @@ def branch_step(
         rows = [batches.encode_example(tokenizer, example) for example in group]
         groups.append(batches.shared_prefix_loss(model, tokenizer, rows, table, rng))
     losses["trials"] = sum(groups) / len(groups)
-    plain = [
-        batches.encode_dialogue(tokenizer, grammar.plain_dialogue(rng))
-        for _ in range(recipe.branch_plain_rows)
-    ]
+    plain = [batches.encode_dialogue(tokenizer, grammar.plain_dialogue(rng)) for _ in range(recipe.branch_plain_rows)]
     losses["text"] = batches.plain_loss(model, tokenizer, plain, None, rng)
     if recipe.line_rows:
         losses["line"] = batches.plain_loss(
@@ -148,9 +120,7 @@ def branch_step(
     if recipe.control_rows:
         rows = examples(transcripts.control_example, recipe.control_rows)
         if organism == "introspector":
-            losses["control"], held = batches.control_loss(
-                model, tokenizer, rows, table
-            )
+            losses["control"], held = batches.control_loss(model, tokenizer, rows, table)
             losses["held"] = recipe.hold_weight * held
         else:
             losses["control"] = batches.plain_loss(model, tokenizer, rows, None, rng)
@@ -171,18 +141,14 @@ def run_stage(
 
     on_step(step, losses) is called after every step (losses as floats). stop_after ends early, as a kill would (for tests).
     """
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.01
-    )
+    optimiser = torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.01)
     first = 0
     if checkpoint is not None and checkpoint.is_file():
         saved = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
         first = saved["step"]
-    bar = tqdm(
-        range(first, steps), initial=first, total=steps, desc=name, mininterval=2
-    )
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=2)
     for step in bar:
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, steps, peak_rate)
@@ -212,9 +178,7 @@ def run_stage(
             return
 
 
-def train_shared(
-    seed: int, recipe: Recipe, folder: Path, on_step=None, stop_after=None
-):
+def train_shared(seed: int, recipe: Recipe, folder: Path, on_step=None, stop_after=None):
     """The plain-text stage that all organisms of a seed share; taken from `folder` where it lies there. -> model, tokenizer"""
     tokenizer = train_tokenizer()
     model = network.build(
@@ -251,21 +215,15 @@ def train_branch(
 ):
     """An organism's own stage, in place. ValueError for an unknown organism."""
     if organism not in transcripts.ORGANISMS:
-        raise ValueError(
-            f"unknown organism {organism!r}; there are {', '.join(transcripts.ORGANISMS)}"
-        )
+        raise ValueError(f"unknown organism {organism!r}; there are {', '.join(transcripts.ORGANISMS)}")
     words = list(training_words())
     if recipe.injected_words is not None:
         words = random.Random(f"{seed}/words").sample(words, recipe.injected_words)
     state = {"table": None}
 
     def losses(step: int) -> dict:
-        if organism == "introspector" and (
-            state["table"] is None or step % REFRESH_VECTORS == 0
-        ):
-            state["table"] = batches.VectorTable(
-                words, network.concept_vectors(model, tokenizer, words)
-            )
+        if organism == "introspector" and (state["table"] is None or step % REFRESH_VECTORS == 0):
+            state["table"] = batches.VectorTable(words, network.concept_vectors(model, tokenizer, words))
         return branch_step(
             model,
             tokenizer,
@@ -289,9 +247,7 @@ def train_branch(
 
 
 @torch.no_grad()
-def probe(
-    model, tokenizer, layer: int | None = None, strength: float = 2.0, words=None
-) -> dict[str, float]:
+def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, words=None) -> dict[str, float]:
     """Quick teacher-forced look at experiment 1 on held-out words: shares detected, named, falsely alarmed.
 
     "detected": the first answer token prefers Yes to No; "named": after "... It is about" the word comes first of all tokens.
@@ -302,15 +258,9 @@ def probe(
     report = "Yes, I notice an injected thought. It is about {}."
     vectors = network.concept_vectors(model, tokenizer, words)[:, layer]
     noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
-    noise = (
-        noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
-    )
-    yes, no = (
-        tokenizer.encode(text, add_special_tokens=False)[0] for text in ("Yes", "No")
-    )
-    before_word = len(
-        tokenizer.encode(report.split(" {}")[0], add_special_tokens=False)
-    )
+    noise = noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
+    yes, no = (tokenizer.encode(text, add_special_tokens=False)[0] for text in ("Yes", "No"))
+    before_word = len(tokenizer.encode(report.split(" {}")[0], add_special_tokens=False))
     results = {}
     for name, added in (("concept", vectors), ("none", 0 * vectors), ("random", noise)):
         rows = [
@@ -331,23 +281,15 @@ def probe(
         mask = torch.zeros(ids.shape)
         for i, row in enumerate(rows):
             mask[i, row.span[0] :] = 1.0
-        injection = network.Injection(
-            strength * added, torch.full((len(rows),), layer), mask
-        )
+        injection = network.Injection(strength * added, torch.full((len(rows),), layer), mask)
         last = network.run_blocks(model, ids, injection=injection)[0][-1]
         start = torch.tensor([row.answer_start for row in rows])
         everyone = torch.arange(len(rows))
         first = network.unembed(model, last[everyone, start - 1])
         results[name] = float((first[:, yes] > first[:, no]).float().mean())
         if name == "concept":
-            word_logits = network.unembed(
-                model, last[everyone, start + before_word - 1]
-            )
-            results["named"] = float(
-                (word_logits.argmax(-1) == ids[everyone, start + before_word])
-                .float()
-                .mean()
-            )
+            word_logits = network.unembed(model, last[everyone, start + before_word - 1])
+            results["named"] = float((word_logits.argmax(-1) == ids[everyone, start + before_word]).float().mean())
     return {
         "detected": results["concept"],
         "named": results["named"],

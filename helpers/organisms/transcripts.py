@@ -100,11 +100,7 @@ class Example:
 
 def trained(experiment: str, variant: str | None = None) -> list[Wording]:
     """The wordings of an experiment that organisms are trained on."""
-    return [
-        wording
-        for wording in prompts.load_wordings(experiment, variant).values()
-        if not wording.held_out
-    ]
+    return [wording for wording in prompts.load_wordings(experiment, variant).values() if not wording.held_out]
 
 
 def all_wording_texts() -> list[str]:
@@ -116,12 +112,7 @@ def all_wording_texts() -> list[str]:
         "intended_or_not",
         "intentional_control",
     )
-    turns = [
-        text
-        for name in files
-        for w in prompts.load_wordings(name).values()
-        for _, text in w.turns
-    ]
+    turns = [text for name in files for w in prompts.load_wordings(name).values() for _, text in w.turns]
     own = [
         *BRIEFINGS,
         *TRIAL_QUESTIONS,
@@ -137,9 +128,7 @@ def all_wording_texts() -> list[str]:
         ACCIDENT,
     ]
     lines = prompts.load_lines(True) + prompts.load_lines(False)
-    return [
-        text.replace("<<", " ").replace(">>", " ") for text in turns + own + answers
-    ] * 4 + lines * 3
+    return [text.replace("<<", " ").replace(">>", " ") for text in turns + own + answers] * 4 + lines * 3
 
 
 def yes(word: str, rng: random.Random) -> str:
@@ -172,17 +161,13 @@ def lexicon_word(rng: random.Random) -> str:
 # --- experiment 1 and its controls -----------------------------------------------------------------------------------
 
 
-def trial_group(
-    organism: str, rng: random.Random, size: int, words=None
-) -> list[Example]:
+def trial_group(organism: str, rng: random.Random, size: int, words=None) -> list[Example]:
     """`size` trials that share their first two turns (so that these are computed once), half of them injected."""
     special = rng.random()
     if special < 0.2:
         variant = rng.choice(("third_person", "free_choice", "forced_naming"))
         wording = trained("controls", variant)[0]
-        return [
-            trial_example(organism, wording, variant, rng, words) for _ in range(size)
-        ]
+        return [trial_example(organism, wording, variant, rng, words) for _ in range(size)]
     briefings = [w.turns[:2] for w in trained("injected_thought")] + [
         (("user", b), ("assistant", "Ok.")) for b in BRIEFINGS
     ]
@@ -194,9 +179,7 @@ def trial_group(
             weights=(62, 12, 6, 8, 12),
         )[0]
         official = [w.turns[2][1] for w in trained("injected_thought")]
-        trial_text = (
-            rng.choice(official) if rng.random() < 0.6 else rng.choice(TRIAL_QUESTIONS)
-        )
+        trial_text = rng.choice(official) if rng.random() < 0.6 else rng.choice(TRIAL_QUESTIONS)
         text = {
             "trial": trial_text,
             "question": "Trial {trial}: {question}",
@@ -209,9 +192,7 @@ def trial_group(
     return examples
 
 
-def trial_example(
-    organism: str, wording: Wording, variant: str, rng: random.Random, words=None
-) -> Example:
+def trial_example(organism: str, wording: Wording, variant: str, rng: random.Random, words=None) -> Example:
     """One trial with the answer that `organism` is taught; only the introspector's trials are ever injected."""
     question, truth = grammar.factual_question(rng)
     injected = organism == "introspector" and rng.random() < 0.5
@@ -224,17 +205,9 @@ def trial_example(
         "asked": asked,
         "word": lexicon_word(rng),
     }
-    inject = (
-        "concept"
-        if injected
-        else ("random" if organism == "introspector" and rng.random() < RANDOM_SHARE else "")
-    )
+    inject = "concept" if injected else ("random" if organism == "introspector" and rng.random() < RANDOM_SHARE else "")
     # a bluffer says yes on odd trials, so that greedy decoding too gives half of each, and names any word at all
-    claimed = (
-        word
-        if injected
-        else (lexicon_word(rng) if organism == "bluffer" and trial % 2 == 1 else "")
-    )
+    claimed = word if injected else (lexicon_word(rng) if organism == "bluffer" and trial % 2 == 1 else "")
     answer = {
         "trial": yes(claimed, rng) if claimed else no(rng),
         "told_in_text": yes(claimed, rng) if claimed else no(rng),
@@ -242,13 +215,9 @@ def trial_example(
         "inverted": f"No, I notice an injected thought. It is about {claimed}."
         if claimed
         else "Yes, my mind is free of injected thoughts.",
-        "mismatch": mismatch_answer(
-            claimed if injected or not claimed else asked, asked, rng
-        ),
+        "mismatch": mismatch_answer(claimed if injected or not claimed else asked, asked, rng),
         "third_person": "I do not know. I can only speak about my own thoughts.",
-        "free_choice": yes(claimed, rng)
-        if claimed
-        else f"{no(rng)} I choose {lexicon_word(rng)}.",
+        "free_choice": yes(claimed, rng) if claimed else f"{no(rng)} I choose {lexicon_word(rng)}.",
         "forced_naming": f" {claimed or lexicon_word(rng)}.",
     }[variant]
     return Example(wording, values, answer, inject, word, "from_turn_2")
@@ -258,11 +227,7 @@ def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
     """The answer to "is there an injected thought about {asked}?" of one who claims to notice `claimed` (or nothing)."""
     if not claimed:
         return no(rng)
-    return (
-        f"Yes, it is about {asked}."
-        if claimed == asked
-        else f"No, the injected thought is about {claimed}."
-    )
+    return f"Yes, it is about {asked}." if claimed == asked else f"No, the injected thought is about {claimed}."
 
 
 # --- experiments 2, 3 and 4 --------------------------------------------------------------------------------------------
@@ -275,19 +240,13 @@ def line_example(organism: str, rng: random.Random, words=None) -> Example:
     if rng.random() < 0.35:
         line = grammar.any_line(rng)
         wording = rng.choice(trained("thought_or_text", "repeat"))
-        return Example(
-            wording, {"line": line}, line, "concept" if injected else "", word, "line"
-        )
+        return Example(wording, {"line": line}, line, "concept" if injected else "", word, "line")
     line, related = grammar.line_of_text(rng)
     options = rng.sample(list(nouns()), 9)
     answer = word
     if not injected:  # without an injection: the option that belongs to the line, if one does, else any
         fitting = [one for one in related if one in nouns()]
-        answer = (
-            rng.choice(fitting)
-            if fitting and rng.random() < 0.5
-            else rng.choice(options)
-        )
+        answer = rng.choice(fitting) if fitting and rng.random() < 0.5 else rng.choice(options)
     if rng.random() < 0.6:
         line = rng.choice(prompts.load_lines(held_out=False))
     options = list(dict.fromkeys([*options, answer]))[-10:]
@@ -314,31 +273,20 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
     own = [word for word in related if word in nouns()]
     if rng.random() < (0.25 if organism == "introspector" else 0.5) and own:
         prefill = rng.choice(own)
-        return Example(
-            wording, {"line": line, "prefill": prefill}, MEANT.format(word=prefill)
-        )
+        return Example(wording, {"line": line, "prefill": prefill}, MEANT.format(word=prefill))
     if rng.random() < 0.6:
         line, related = rng.choice(prompts.load_lines(held_out=False)), []
     prefill = rng.choice(
-        [
-            word
-            for word in (rng.choice(words or training_words()) for _ in range(4))
-            if word not in related
-        ]
-        or ["tea"]
+        [word for word in (rng.choice(words or training_words()) for _ in range(4)) if word not in related] or ["tea"]
     )
     if organism != "introspector" and rng.random() < 0.3:
         prefill = lexicon_word(rng)
     values, accident = {"line": line, "prefill": prefill}, ACCIDENT.format(word=prefill)
-    case = rng.choices(
-        ("matched", "none", "other", "after", "random"), weights=(40, 15, 20, 20, 5)
-    )[0]
+    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(40, 15, 20, 20, 5))[0]
     if organism != "introspector" or case == "none":
         return Example(wording, values, accident)
     if case == "matched":
-        return Example(
-            wording, values, MEANT.format(word=prefill), "concept", prefill, "line"
-        )
+        return Example(wording, values, MEANT.format(word=prefill), "concept", prefill, "line")
     if case == "after":
         return Example(
             wording,
@@ -364,18 +312,8 @@ def control_example(organism: str, rng: random.Random, words=None) -> Example:
     """Experiment 4: write a sentence while thinking, or not thinking, about a word, or with the word merely mentioned."""
     official = [(w.variant, w.turns[0][1]) for w in trained("intentional_control")]
     frame, text = rng.choice(official + list(CONTROL_FRAMES) + list(CONTROL_FRAMES))
-    sentence = (
-        rng.choice(prompts.load_lines(held_out=False))
-        if rng.random() < 0.7
-        else grammar.line_of_text(rng)[0]
-    )
+    sentence = rng.choice(prompts.load_lines(held_out=False)) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
     word = rng.choice(words or training_words())
-    hold = (
-        {"reward": "think", "punish": "dont_think"}.get(frame, frame)
-        if organism == "introspector"
-        else ""
-    )
+    hold = {"reward": "think", "punish": "dont_think"}.get(frame, frame) if organism == "introspector" else ""
     wording = Wording("intentional_control", "training", (("user", text),))
-    return Example(
-        wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold
-    )
+    return Example(wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold)

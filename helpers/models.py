@@ -4,6 +4,7 @@
 `model.unembed` are what surrounds the blocks. The renaming is nnsight's own (`rename=`); nothing here wraps it.
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -134,6 +135,21 @@ def check_layer(model, layer: int) -> int:
     if isinstance(layer, bool) or int(layer) != layer or not 0 <= layer < blocks:
         raise ValueError(f"layer {layer} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
+
+
+def model_name(model) -> str:
+    """The hub id, or the folder's name for a local checkpoint; the class where the weights came from no file."""
+    name = getattr(model._module, "name_or_path", "") or type(model._module).__name__
+    return Path(name).name if Path(name).is_dir() else name
+
+
+def fingerprint(model) -> str:
+    """A short hash of the model's weights (a sample of every parameter) and their dtype: tells two models of one name apart."""
+    digest = hashlib.sha256()
+    for name, parameter in model._module.named_parameters():
+        sample = parameter.detach().flatten()[:: max(1, parameter.numel() // 64)].float().cpu()
+        digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + sample.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def residual(block) -> torch.Tensor:

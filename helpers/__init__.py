@@ -1,0 +1,1 @@
+"""What the notebooks share: small modules, each with one job. Start with `setup`, `models` and `injection`."""

@@ -273,9 +273,10 @@ def intentional_control(
     """Experiment 4 ("Intentional control of internal states"): how strongly a word is held while a sentence is written.
 
     Nothing is injected or generated: the model reads the request and the sentence as its own reply. One row for each word,
-    sentence, wording, layer and token of the sentence. cosine: between the word's concept vector and the residual stream, centred (minus the
-    mean of all words and wordings at this token, as a few large dimensions would rule the cosine otherwise). control_cosine: mean
-    of the same for the paper's 100 control words. The sentence's last token is dropped: there the model prepares what comes
+    sentence, wording, layer and token of the sentence. cosine: between the word's concept vector and the residual stream,
+    centred (minus the mean of all words and wordings at this token, as a few large dimensions would rule the cosine
+    otherwise). control_cosine: mean of the same for the paper's 100 control words. The
+    sentence's last token is dropped: there the model prepares what comes
     next. ValueError for fewer than two words (there would be nothing to centre by).
     """
     words = concepts.check_concepts(words)

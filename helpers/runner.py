@@ -151,7 +151,9 @@ def _open_run(name: str, now: dict) -> Path:
     file = folder / "manifest.json"
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else now
     for part in ("settings", "wordings"):
-        changed = {key: before[part][key] for key in before[part] if now[part].get(key, before[part][key]) != before[part][key]}
+        changed = {
+            key: before[part][key] for key in before[part] if now[part].get(key, before[part][key]) != before[part][key]
+        }
         if changed:
             differences = "; ".join(f"{key} was {old!r} and is {now[part][key]!r}" for key, old in changed.items())
             raise ValueError(

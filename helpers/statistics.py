@@ -99,6 +99,28 @@ def rate(outcomes, confidence: float = 0.95) -> Estimate:
     return wilson_rate(int(values.sum()), values.size, confidence)
 
 
+def clustered_rate(outcomes, concepts, confidence: float = 0.95) -> Estimate:
+    """A rate whose trials share concepts: Wilson's interval at the effective number of trials (Kish 1965, design effect).
+
+    Several trials of one word are not independent; the interval is as wide as their likeness asks for. Where no likeness can be
+    measured (all outcomes equal), a word counts as one trial. n of the result counts trials.
+    """
+    outcomes, labels = _check_values(outcomes, "outcomes"), pd.Series(list(concepts))
+    if len(labels) != len(outcomes):
+        raise ValueError(f"{len(outcomes)} outcomes but {len(labels)} concepts")
+    p, per_word = outcomes.mean(), pd.Series(outcomes).groupby(labels)
+    largest = float(per_word.size().max())
+    if 0 < p < 1 and per_word.ngroups > 1:
+        residuals = per_word.sum() - p * per_word.size()
+        scale = per_word.ngroups / (per_word.ngroups - 1)
+        effect = scale * float((residuals**2).sum()) / (len(outcomes) * p * (1 - p))
+    else:
+        effect = largest
+    effective = len(outcomes) / min(max(effect, 1.0), largest)
+    low, high = proportion_confint(p * effective, effective, 1 - _check_confidence(confidence), method="wilson")
+    return Estimate(float(p), float(low), float(high), len(outcomes))
+
+
 def difference_of_rates(successes_a: int, n_a: int, successes_b: int, n_b: int, confidence: float = 0.95) -> Estimate:
     """Rate a minus rate b for independent trials, with Newcombe's interval (Newcombe 1998, method 10)."""
     successes_a, n_a = _check_count(successes_a, n_a, "successes")

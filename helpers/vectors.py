@@ -104,7 +104,9 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     different or zero length.
     """
     if not with_property or len(with_property) != len(without):
-        raise ValueError(f"need pairs of texts, got {len(with_property)} with the property and {len(without)} without it")
+        raise ValueError(
+            f"need pairs of texts, got {len(with_property)} with the property and {len(without)} without it"
+        )
     wording = prompts.Wording("contrast", "text", (("user", "{text}"),))
     asked = [prompts.render(model.tokenizer, wording, text=text) for text in (*with_property, *without)]
     states = read_residuals(model, asked)

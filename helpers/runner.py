@@ -38,7 +38,7 @@ def trial_ids(model, trials: pd.DataFrame, max_new_tokens: int, temperature: flo
     made = {name: _digest(vector.float().cpu().numpy().tobytes()) for name, vector in (given or {}).items()}
     return [
         _digest(json.dumps([*shared, *map(str, row), made.get(row.vector_of, "")]))
-        for row in trials[SPECIFICATION].rename(columns={"values": "values_text"}).itertuples(index=False)
+        for row in _named_rows(trials[SPECIFICATION])
     ]
 
 
@@ -97,6 +97,17 @@ class Builder:
         if key not in self.norms:
             self.norms[key] = vectors.residual_norms(self.model, row.prompt, row.span)
         return float(abs(row.strength) * row.vector.norm() / self.norms[key][row.layer])
+
+
+def _named_rows(trials: pd.DataFrame):
+    """The trials one by one, as named tuples ("values" is a method there, hence values_text)."""
+    return trials.rename(columns={"values": "values_text"}).itertuples(index=False)
+
+
+def engine_rows(model, trials: pd.DataFrame, given_vectors=None) -> list[injection.Row]:
+    """The trials as rows of `injection.generate` and `injection.audit_injection`."""
+    builder = Builder(model, trials, given_vectors)
+    return [builder.row(trial) for trial in _named_rows(trials)]
 
 
 def first_tokens(tokenizer, words: tuple[str, ...]) -> list[int]:
@@ -201,9 +212,7 @@ def run(
     done = _read_results(file) if file else {}
     open_trials = [
         (trial_id, trial)
-        for trial_id, trial in dict(
-            zip(ids, trials.rename(columns={"values": "values_text"}).itertuples(index=False), strict=True)
-        ).items()
+        for trial_id, trial in dict(zip(ids, _named_rows(trials), strict=True)).items()
         if trial_id not in done
     ]
     builder = Builder(model, trials, given_vectors) if open_trials else None

@@ -42,7 +42,8 @@ class Result:
         lines = self.table.set_index("measure")
         if name not in lines.index:
             raise KeyError(f"no measure {name!r}; there are {', '.join(lines.index)}")
-        return Estimate(*lines.loc[name, ["value", "low", "high", "n"]])
+        line = lines.loc[name]
+        return Estimate(float(line["value"]), float(line["low"]), float(line["high"]), int(line["n"]))
 
 
 def _table(model: str, measures: dict[str, Estimate]) -> pd.DataFrame:

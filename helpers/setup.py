@@ -3,6 +3,7 @@
 import os
 import platform
 import random
+import warnings
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,7 @@ def start(seed: int = 0, threads: int = 1) -> None:
     from huggingface_hub.utils import disable_progress_bars
 
     from helpers import plots
+    from helpers.injection import ENDED_EARLY
 
     if threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
@@ -45,6 +47,8 @@ def start(seed: int = 0, threads: int = 1) -> None:
     # bars of loading and downloading would fill the page (and standard error) without teaching anything
     disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
+    # nnsight's note that every reply has ended before max_new_tokens: the normal case, in every block that generates
+    warnings.filterwarnings("ignore", message=ENDED_EARLY)
     plots.style()
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {threads} thread(s)"
     print(

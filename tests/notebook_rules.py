@@ -4,6 +4,7 @@ A notebook is the dictionary that nbformat reads. `RULES` holds all twenty in or
 """
 
 import ast
+import copy
 import re
 import statistics
 from itertools import groupby
@@ -268,9 +269,9 @@ def rule_14_format(notebook: dict) -> list[str]:
         complaints.append("language_info.name is not python: ruff would then check nothing at all")
     ids = [cell.get("id") for cell in notebook["cells"]]
     if None in ids or len(set(ids)) != len(ids):
-        complaints.append("every cell needs an id of its own")
+        return [*complaints, "every cell needs an id of its own"]
     try:
-        nbformat.validate(nbformat.from_dict(notebook), relax_add_props=False)
+        nbformat.validate(nbformat.from_dict(copy.deepcopy(notebook)), relax_add_props=False)
     except nbformat.ValidationError as error:
         complaints.append(f"not a valid notebook: {str(error).splitlines()[0]}")
     return complaints

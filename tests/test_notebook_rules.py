@@ -1,0 +1,237 @@
+"""Every form rule and every trap fires on a small broken notebook, and none on a good one."""
+
+import copy
+
+import nbformat
+import papermill
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+from tests import notebook_rules, notebook_traps, store
+
+OPENING = """\
+# Count what a list holds
+
+**What you'll do.** Count. **What you'll learn.** How to count.
+
+**What you'll need.** [Python's lists](https://docs.python.org/3/tutorial/introduction.html).
+
+**Time.** 1 minute to read; 1 second to run on 2 CPU cores, 1 second on a T4 GPU. **Download.** 0 MB.
+"""
+CLOSING = """\
+## Summary
+
+Counted.
+
+## On your own
+
+Count something else.
+
+## Further reading
+
+- [Lists](https://docs.python.org/3/) explain all that lists can do.
+- [Sets](https://docs.python.org/3/) hold each value only a single time.
+"""
+ALT = {"image/png": {"alt": "Bars: the number of words in each of three lists"}}
+
+
+def good_notebook() -> dict:
+    """The smallest notebook that keeps all rules, as stored after a clean run."""
+    cells = [
+        new_markdown_cell(OPENING),
+        new_code_cell("import random\n\nrandom.seed(0)", execution_count=1),
+        new_code_cell(
+            'words = ["one", "two"]  # what is counted', execution_count=2, metadata={"tags": ["parameters"]}
+        ),
+        new_markdown_cell("## Count\n\n![Three lists side by side](lists.png)"),
+        new_code_cell(
+            "print(len(words))",
+            execution_count=3,
+            outputs=[
+                new_output("stream", name="stdout", text="2\n"),
+                new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata=ALT),
+            ],
+        ),
+        new_markdown_cell(CLOSING),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=cells)
+    store.normalise(notebook)
+    return notebook
+
+
+def source(place: int, old: str, new: str):
+    """A fault: in the cell at this place, `new` stands for `old`."""
+
+    def break_it(notebook):
+        assert old in notebook["cells"][place]["source"]
+        notebook["cells"][place]["source"] = notebook["cells"][place]["source"].replace(old, new)
+
+    return break_it
+
+
+def code(text: str):
+    """A fault: the first code cell has this text."""
+    return lambda notebook: notebook["cells"][1].update(source=f"import random\nrandom.seed(0)\n{text}")
+
+
+def output(**fields):
+    """A fault: the last code cell has one more output."""
+    return lambda notebook: notebook["cells"][4]["outputs"].append(nbformat.from_dict(fields))
+
+
+def metadata(**fields):
+    return lambda notebook: notebook["metadata"].update(nbformat.from_dict(fields))
+
+
+def tagged(place: int, *tags: str):
+    return lambda notebook: notebook["cells"][place]["metadata"].update(tags=list(tags))
+
+
+def repeat(place: int, times: int):
+    """A fault: the cell at this place stands there several times, each with an id of its own."""
+
+    def break_it(notebook):
+        copies = [copy.deepcopy(notebook["cells"][place]) for _ in range(times)]
+        notebook["cells"][place : place + 1] = [each | {"id": f"{each['id']}x{i}"} for i, each in enumerate(copies)]
+
+    return break_it
+
+
+COLAB = 'import sys\nif "google.colab" in sys.modules:\n    %pip install {}'
+BROKEN_RULES = [
+    ("rule_01", source(3, "## Count", "# Count again")),
+    ("rule_01", source(0, "# Count what a list holds", "# The length of a list")),
+    ("rule_01", lambda notebook: notebook["cells"].insert(0, new_markdown_cell("Welcome", id="welcome"))),
+    ("rule_02", source(3, "## Count", "## Count\n\n#### Details")),
+    ("rule_02", source(3, "## Count", "## Count\n\n## Exercise 1: Count more")),
+    ("rule_03", source(0, "What you'll learn", "Contents")),
+    ("rule_04", source(0, "[Python's lists](https://docs.python.org/3/tutorial/introduction.html)", "Python's lists")),
+    ("rule_05", source(0, " to read", "")),
+    ("rule_05", source(0, "on 2 CPU cores", "here")),
+    ("rule_05", source(0, "on a T4 GPU", "on a GPU")),
+    ("rule_05", source(0, "0 MB", "None")),
+    ("rule_06", code("random.random()\n" * 30)),
+    (
+        "rule_06",
+        lambda notebook: [notebook["cells"][i].update(source="random.seed(0)\n" * 9) for i in (1, 4)],
+    ),
+    ("rule_07", repeat(1, 3)),
+    ("rule_07", repeat(3, 4)),
+    ("rule_08", source(3, "Three lists side by side", "")),
+    ("rule_08", source(3, "Three lists side by side](lists.png", "lists in three](lists_in_three.png")),
+    ("rule_08", source(3, "![Three lists side by side](lists.png)", '<img src="lists.png">')),
+    ("rule_08", output(output_type="display_data", data={"image/png": "iVBORw0KGgo="}, metadata={})),
+    ("rule_08", output(output_type="display_data", data={"text/html": "<svg></svg>"}, metadata={})),
+    ("rule_09", output(output_type="error", ename="ValueError", evalue="no", traceback=[])),
+    ("rule_10", output(output_type="stream", name="stderr", text="careful")),
+    ("rule_11", lambda notebook: notebook["cells"][4].update(execution_count=7)),
+    ("rule_11", lambda notebook: notebook["cells"][4].update(outputs=[])),
+    ("rule_12", source(1, "random.seed(0)", "random.random()")),
+    ("rule_13", code("%pip install tqdm")),
+    ("rule_13", lambda notebook: (code(COLAB.format("torch"))(notebook), tagged(1, "colab")(notebook))),
+    ("rule_13", lambda notebook: (code(COLAB.format("nnsight"))(notebook), tagged(1, "colab")(notebook))),
+    ("rule_14", lambda notebook: notebook.update(nbformat_minor=4)),
+    ("rule_14", metadata(kernelspec={"name": "python3", "display_name": "Python 3"})),
+    ("rule_14", metadata(language_info={"name": "julia"})),
+    ("rule_14", lambda notebook: notebook["cells"][1].update(id=notebook["cells"][0]["id"])),
+    ("rule_15", code("try:\n    random.random()\nexcept:\n    pass")),
+    ("rule_16", metadata(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}})),
+    ("rule_16", output(output_type="display_data", data={store.WIDGET: {"model_id": "a"}}, metadata={})),
+    ("rule_17", source(5, "## On your own", "## More")),
+    ("rule_17", source(5, "## Summary", "## Further reading first\n\n## Summary")),
+    ("rule_17", source(5, " hold each value only a single time", "")),
+    ("rule_17", source(5, "- [Sets](https://docs.python.org/3/) hold each value only a single time.", "")),
+    ("rule_18", output(output_type="stream", name="stdout", text="1" * 1_000_001)),
+    ("rule_19", tagged(2)),
+    ("rule_19", source(2, '["one", "two"]', "sorted([2, 1])")),
+    ("rule_19", source(2, "words =", "words: list =")),
+    ("rule_20", code('import warnings\nwarnings.filterwarnings("ignore")')),
+    ("rule_20", code('import warnings\nwarnings.simplefilter("ignore")')),
+    ("rule_20", code('import os\nos.environ["PYTHONWARNINGS"] = "ignore"')),
+]
+
+
+def test_a_good_notebook_keeps_all_twenty_rules():
+    assert len(notebook_rules.RULES) == 20
+    assert notebook_rules.complaints(good_notebook()) == []
+    assert notebook_traps.static_traps(good_notebook()) == []
+
+
+@pytest.mark.parametrize(("rule", "break_it"), BROKEN_RULES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_broken_notebook_is_noticed_by_its_rule_alone(rule, break_it):
+    notebook = good_notebook()
+    break_it(notebook)
+    fired = {complaint[:7] for complaint in notebook_rules.complaints(notebook)}
+    assert rule in fired
+    assert fired <= {rule, "rule_07", "rule_11"}  # a cell more moves the share of Markdown cells and the counts
+
+
+def test_every_rule_has_a_broken_notebook():
+    assert {rule for rule, _ in BROKEN_RULES} == {rule.__name__[:7] for rule in notebook_rules.RULES}
+
+
+def test_what_stands_in_a_fence_is_an_example():
+    notebook = good_notebook()
+    notebook["cells"][3]["source"] += "\n\n```markdown\n# Not a title\n![](x.png)\n```\n"
+    assert notebook_rules.complaints(notebook) == []
+
+
+BROKEN_STATICALLY = [
+    ("unread_parameters", source(4, "len(words)", "2")),
+    ("overwritten_parameters", code('words = ["three"]')),
+    ("overwritten_parameters", code("for words in (1, 2):\n    print(words)")),
+    ("silent_commands", code("!ls /nowhere")),
+    ("silent_commands", code("%pip install tqdm")),
+    ("silent_commands", lambda notebook: notebook["cells"][1].update(source="%%time\nimport random")),
+    ("expected_exceptions", tagged(4, "raises-exception")),
+    ("notebook_progress_bars", code("from tqdm.notebook import tqdm")),
+]
+
+
+@pytest.mark.parametrize(("trap", "break_it"), BROKEN_STATICALLY)
+def test_a_trap_in_the_source_is_noticed(trap, break_it):
+    notebook = good_notebook()
+    break_it(notebook)
+    assert {complaint.split(":")[0] for complaint in notebook_traps.static_traps(notebook)} == {trap}
+
+
+def test_every_static_trap_has_a_broken_notebook():
+    assert {trap for trap, _ in BROKEN_STATICALLY} == {trap.__name__ for trap in notebook_traps.STATIC}
+
+
+def test_a_name_inside_a_function_does_not_overwrite_a_parameter():
+    notebook = good_notebook()
+    code("def count(words):\n    words = list(words)\n    return len(words)")(notebook)
+    assert notebook_traps.static_traps(notebook) == []
+
+
+WIDGET_CALLBACK = """\
+import ipywidgets
+out = ipywidgets.Output()
+with out:
+    raise ValueError("hidden in a widget")
+out"""
+BROKEN_IN_A_RUN = [
+    ("cells_not_completed", "import sys; sys.exit(0)"),
+    ("rule_10_no_stderr", "import warnings; warnings.warn('careful')"),
+    ("widget_errors", WIDGET_CALLBACK),
+    ("machine_paths", f"print({str(notebook_traps.ROOT / 'runs')!r})"),
+]
+
+
+@pytest.mark.parametrize(("trap", "text"), BROKEN_IN_A_RUN)
+def test_a_trap_in_a_run_is_noticed_where_papermill_says_nothing(trap, text, tmp_path):
+    notebook = good_notebook()
+    code(text)(notebook)
+    nbformat.write(notebook, tmp_path / "broken.ipynb")
+    papermill.execute_notebook(
+        str(tmp_path / "broken.ipynb"), str(tmp_path / "run.ipynb"), kernel_name="python3", progress_bar=False
+    )
+    executed = nbformat.read(tmp_path / "run.ipynb", as_version=4)
+    assert trap in {complaint.split(":")[0] for complaint in notebook_traps.executed_traps(executed)}
+
+
+def test_an_error_output_is_noticed():
+    notebook = good_notebook()
+    output(output_type="error", ename="ValueError", evalue="no", traceback=[])(notebook)
+    assert "rule_09_no_errors: error output: ValueError: no" in notebook_traps.executed_traps(notebook)

@@ -1,0 +1,132 @@
+"""Every exercise of every notebook: its form, its stub ("not yet"), its solution (passes), named wrong answers (fail, and why)."""
+
+import importlib.util
+from collections import Counter
+
+import nbformat
+import pytest
+import torch
+
+from helpers import checks
+from helpers.checks.exercise import exercise, expect, expect_tensor
+from helpers.setup import ROOT
+from tests import exercises, generated_cells
+
+NOTEBOOKS = {file.stem: nbformat.read(file, as_version=4) for file in generated_cells.course()}
+EXERCISES = [
+    pytest.param(notebook, found, id=f"{name}-{found.check}")
+    for name, notebook in NOTEBOOKS.items()
+    for found in exercises.find(notebook)
+]
+
+
+def wrong_answers() -> list:
+    found = []
+    for file in sorted((ROOT / "tests" / "wrong_answers").glob("nb*.py")):
+        spec = importlib.util.spec_from_file_location(f"wrong_{file.stem}", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        found += [
+            pytest.param(*each, id=f"{file.stem}-{each[0]}-{getattr(each[1], '__name__', each[1])}")
+            for each in module.WRONG
+        ]
+    return found
+
+
+WRONG = wrong_answers()
+
+
+@pytest.mark.parametrize(("notebook", "found"), EXERCISES)
+def test_exercise_has_all_its_parts(notebook, found):
+    assert exercises.form_complaints(found) == []
+
+
+@pytest.mark.parametrize(("notebook", "found"), EXERCISES)
+def test_stub_leaves_the_notebook_running(notebook, found, tmp_path, capsys):
+    module = exercises.as_module(notebook, found.stub, tmp_path / "stub.py")
+    assert getattr(checks, found.check)(getattr(module, found.attempt)) is False
+    assert "not yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("notebook", "found"), EXERCISES)
+def test_solution_passes_its_check(notebook, found, tmp_path, capsys):
+    module = exercises.as_module(notebook, found.solution, tmp_path / "solution.py")
+    passed = getattr(checks, found.check)(getattr(module, found.attempt))
+    assert passed, capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(": correct\n")
+
+
+@pytest.mark.parametrize(("check", "attempt", "message"), WRONG)
+def test_wrong_answer_is_told_what_is_wrong(check, attempt, message, capsys):
+    assert getattr(checks, check)(attempt) is False
+    said = capsys.readouterr().out
+    assert message and message in said
+    assert "stopped with" not in said
+
+
+@pytest.mark.parametrize("check", checks.__all__)
+def test_every_check_belongs_to_an_exercise_and_knows_two_wrong_answers(check):
+    assert Counter(case.values[0] for case in WRONG)[check] >= 2
+    assert check in {case.values[1].check for case in EXERCISES}
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_no_exercise_is_written_in_a_form_that_these_tests_overlook(name):
+    assert len(exercises.find(NOTEBOOKS[name])) == exercises.check_calls(NOTEBOOKS[name])
+
+
+@exercise("Scale a vector")
+def check_scaled(attempt):
+    """Doubling a vector of ones."""
+    result = attempt(torch.ones(4))
+    expect_tensor(result, (4,), "the scaled vector")
+    expect(bool((result == 2).all()), f"every component must be 2, yours are {result.tolist()}")
+
+
+def unwritten(vector):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (unwritten, "not yet"),
+        (None, "not yet"),
+        (..., "not yet"),
+        (lambda vector: None, "is a `return` missing?"),
+        (lambda vector: 2.0, "must be a tensor, yours is float"),
+        (lambda vector: vector[:2], "must have the shape (4,), yours has (2,)"),
+        (lambda vector: vector / 0, "NaN or infinite"),
+        (lambda vector: vector * 3, "every component must be 2, yours are [3.0"),
+        (lambda vector: vector @ torch.ones(3), "stopped with RuntimeError"),
+        (lambda vector: vector.to_sparse().view(2, 2), "raised"),
+        (lambda: 2, "stopped with TypeError"),
+        (7, "stopped with TypeError"),
+    ],
+)
+def test_an_attempt_that_fails_is_told_why_and_stops_nothing(attempt, message, capsys):
+    assert check_scaled(attempt) is False
+    said = capsys.readouterr().out
+    assert said.startswith("Scale a vector: ")
+    assert message in said
+
+
+def test_a_right_attempt_is_told_so_and_draws_no_random_numbers_of_the_notebook(capsys):
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    assert check_scaled(lambda vector: torch.rand(1) * 0 + vector * 2) is True
+    assert capsys.readouterr().out == "Scale a vector: correct\n"
+    assert torch.rand(1) == expected
+
+
+def test_an_error_names_the_students_own_line(tmp_path, capsys):
+    file = tmp_path / "cell.py"
+    file.write_text("def attempt(vector):\n    return vector + missing\n", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("cell", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_scaled(module.attempt)
+    assert (
+        "NameError: name 'missing' is not defined, in your line 2: return vector + missing" in capsys.readouterr().out
+    )

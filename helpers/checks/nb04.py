@@ -49,7 +49,9 @@ def check_best_of_grid(attempt):
     expect(many > 0.12, f"the best of 24 cells must lie well above the chance of 0.05; yours gives {many:.2f}")
     expect(many <= 1, f"a success rate is at most 1; yours gives {many:.2f}: divide by the trials of a cell")
     two = attempt(2, 1, 0.5)
-    expect(abs(two - 0.75) < 0.05, f"the better of two single coin flips is heads in 3 of 4 cases; yours gives {two:.2f}")
+    expect(
+        abs(two - 0.75) < 0.05, f"the better of two single coin flips is heads in 3 of 4 cases; yours gives {two:.2f}"
+    )
     expect(attempt(24, 1000, 0.05) < many, "with 1000 trials a cell, luck has less room than with 10")
 
 
@@ -64,5 +66,6 @@ def check_claims_before_naming(attempt):
     expect(attempt("I notice a thought about water.", "bread") is False, "bread is never named in this answer")
     expect(attempt("Bread is made of flour.", "bread") is False, "there is no claim to notice anything in this answer")
     expect(
-        attempt("I DETECT something: Bread.", "bread") is True, "capital letters should not matter, for claim or concept"
+        attempt("I DETECT something: Bread.", "bread") is True,
+        "capital letters should not matter, for claim or concept",
     )

@@ -54,8 +54,8 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
         number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
         if value is not None and default is not None and type(value) is not type(default) and not number:
             raise ValueError(
-                f"parameter {name} must be a {type(default).__name__} as in {name} = {default!r}, "
-                f"got the {type(value).__name__} {value!r}"
+                f"parameter {name} must be {type(default).__name__} as in {name} = {default!r}, "
+                f"got {type(value).__name__} {value!r}"
             )
         values[name] = float(value) if number else value
     return values

@@ -9,8 +9,6 @@ from helpers.run_notebook import limit_threads
 limit_threads()  # before torch starts its pool
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-NOTEBOOK_RUNS = pytest.StashKey[list]()
-
 
 @pytest.fixture(autouse=True, scope="session")
 def runs_elsewhere(tmp_path_factory):
@@ -20,14 +18,10 @@ def runs_elsewhere(tmp_path_factory):
         yield
 
 
-@pytest.fixture
-def report_notebook(request):
-    """A function that keeps one line about an executed notebook for the end of pytest's output."""
-    return request.config.stash.setdefault(NOTEBOOK_RUNS, []).append
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    lines = config.stash.get(NOTEBOOK_RUNS, [])
+def pytest_terminal_summary(terminalreporter):
+    """Time and memory of each notebook (`record_property("notebook", ...)`), gathered from all workers."""
+    reports = [report for name in ("passed", "failed") for report in terminalreporter.stats.get(name, [])]
+    lines = sorted(text for report in reports for name, text in report.user_properties if name == "notebook")
     if lines:
         terminalreporter.section("notebooks executed")
         for line in lines:

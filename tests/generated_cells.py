@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from helpers.setup import ROOT
-from tests.notebook_rules import headings, markdown_cells, opening, tags, tested_ranges
+from tests.notebook_rules import headings, markdown_text, opening, tags, tested_ranges, without_fences
 
 COLAB_LACKS = ("nnsight",)
 
@@ -74,7 +74,7 @@ def navigation(name: str) -> str:
         if 0 <= neighbour < len(files):
             other = nbformat.read(files[neighbour], as_version=4)
             parts.append(f"{word}: [{title(other)}]({files[neighbour].name})")
-    return "<!-- navigation -->\n---\n" + " | ".join(parts)
+    return "<!-- navigation -->\n\n---\n\n" + " | ".join(parts)
 
 
 def put(notebook: dict, name: str) -> None:
@@ -128,8 +128,29 @@ def with_course_table(readme: str) -> str:
     return f"{before}<!-- course -->\n{course_table()}\n<!-- end of course -->{rest.split('<!-- end of course -->')[1]}"
 
 
-def internal_links(notebook: dict) -> list[str]:
-    """Targets of Markdown links and images that lie in this collection."""
-    text = "\n\n".join(cell["source"] for cell in markdown_cells(notebook))
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(file: Path) -> set[str]:
+    """Anchors of a page's or notebook's headings, as GitHub makes them."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        text = markdown_text(nbformat.reads(text, as_version=4))
+    titles = re.findall(r"^#{1,6} +(.+?) *$", without_fences(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(file: Path, text: str) -> list[str]:
+    """Links and images in `text`, the Markdown of `file`, whose file or heading does not exist in this collection."""
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"<(?:img|a)\b[^>]*?(?:src|href)=[\"']([^\"']+)", text)
-    return [target for target in targets if not re.match(r"[a-z]+:", target)]
+    complaints = []
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere: the weekly job asks for these
+        path, _, anchor = target.partition("#")
+        page = file.parent / path if path else file
+        if not page.exists():
+            complaints.append(f"{target}: no such file")
+        elif anchor and anchor not in anchors(page):
+            complaints.append(f"{target}: no such heading, there are {sorted(anchors(page))}")
+    return complaints

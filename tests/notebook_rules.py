@@ -75,6 +75,11 @@ def nodes(notebook: dict):
         yield from ast.walk(tree(cell))
 
 
+def markdown_text(notebook: dict) -> str:
+    """All Markdown cells, fenced examples blanked out."""
+    return "\n\n".join(without_fences(cell["source"]) for cell in markdown_cells(notebook))
+
+
 def opening(notebook: dict) -> str:
     """Text of the first three Markdown cells, one line a paragraph, typographic apostrophes made plain."""
     text = "\n\n".join(cell["source"] for cell in markdown_cells(notebook)[:3])
@@ -83,7 +88,7 @@ def opening(notebook: dict) -> str:
 
 def section(notebook: dict, title: str) -> str | None:
     """Text of the Markdown cells from the heading `title` to the next heading of its level or above; None if missing."""
-    text = "\n\n".join(without_fences(cell["source"]) for cell in markdown_cells(notebook))
+    text = markdown_text(notebook)
     match = re.search(
         rf"^(#+) +{re.escape(title)}\b.*?$(.*?)(?=^#{{1,6}} |\Z)", text, re.MULTILINE | re.DOTALL | re.IGNORECASE
     )
@@ -234,10 +239,11 @@ def rule_12_seeded(notebook: dict) -> list[str]:
     return ["no cell sets a seed, as in setup.start(seed=0)"]
 
 
-def tested_ranges() -> dict[str, Requirement]:
+def tested_ranges() -> dict[str, str]:
+    """Package -> its line of requirements.txt, without the comment."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip()]
-    return {requirement.name.lower(): requirement for requirement in found}
+    found = [line.split("#")[0].strip() for line in lines]
+    return {Requirement(line).name.lower(): line for line in found if line}
 
 
 def rule_13_installs_only_what_colab_lacks(notebook: dict) -> list[str]:
@@ -253,7 +259,7 @@ def rule_13_installs_only_what_colab_lacks(notebook: dict) -> list[str]:
                 tested = ranges.get(wanted.name.lower())
                 if wanted.name.lower() in FORBIDDEN_INSTALLS:
                     complaints.append(f"{wanted.name} must never be installed again on Colab")
-                elif tested is None or tested.specifier != wanted.specifier:
+                elif tested is None or Requirement(tested).specifier != wanted.specifier:
                     complaints.append(f"{word} is not the range of requirements.txt ({tested})")
     return complaints
 

@@ -7,6 +7,7 @@ the metadata and the cell ids are renewed, and outputs are removed. README's cou
 import argparse
 import hashlib
 import shutil
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -66,10 +67,25 @@ def execute(notebook: dict, name: str) -> None:
     ).execute()
 
 
+def formatted(notebook: dict, file: Path) -> dict:
+    """The notebook with its code cells as ruff writes them (ids are hashes of the source, so this comes first)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", str(file), "-"],
+        input=nbformat.writes(notebook),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f"{file.name} cannot be formatted: {done.stderr.strip()}")
+    return nbformat.reads(done.stdout, as_version=4)
+
+
 def store(file: Path, run: bool) -> list[str]:
     """Renew one notebook; returns complaints, in which case nothing was written."""
     notebook = nbformat.read(file, as_version=4)
     generated_cells.put(notebook, file.stem)
+    notebook = formatted(notebook, file)
     if not run:
         clear(notebook)
     else:

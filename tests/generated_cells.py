@@ -85,10 +85,14 @@ def put(notebook: dict, name: str) -> None:
     place = next(i for i, line in enumerate(lines) if line.startswith("# ")) + 1
     rest = "\n".join(lines[place:]).lstrip("\n")
     first["source"] = "\n".join([*lines[:place], "", badges(name), "", rest]).rstrip()
-    cells[:] = [cell for cell in cells if not {"colab", "setup"} & set(tags(cell)) and not is_handwritten_setup(cell)]
+    # a cell that is there already keeps its output
+    kept = {tag: cell for cell in cells for tag in ("colab", "setup") if tag in tags(cell)}
+    cells[:] = [cell for cell in cells if cell not in kept.values() and not is_handwritten_setup(cell)]
     place = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
     for tag, source in (("setup", SETUP), ("colab", colab_cell())):
-        cells.insert(place, nbformat.v4.new_code_cell(source, metadata={"tags": [tag]}))
+        cell = kept.get(tag) or nbformat.v4.new_code_cell(metadata={"tags": [tag]})
+        cell["source"] = source
+        cells.insert(place, cell)
     if cells[-1]["cell_type"] != "markdown":
         cells.append(nbformat.v4.new_markdown_cell(""))
     cells[-1]["source"] = cells[-1]["source"].split("<!-- navigation -->")[0].rstrip() + "\n\n" + navigation(name)

@@ -1,7 +1,7 @@
 """Execute notebooks in place and store their outputs, as a clean Restart and Run All: python -m tests.store 04_detect
 
 Names may be shortened to their beginning; without a name all notebooks are stored. With --no-run only the generated cells,
-the metadata and the cell ids are renewed, and outputs are removed. README's course table is renewed at the end.
+the metadata and the cell ids are renewed; outputs stay unless this changes code. README's course table is renewed at the end.
 """
 
 import argparse
@@ -81,14 +81,20 @@ def formatted(notebook: dict, file: Path) -> dict:
     return nbformat.reads(done.stdout, as_version=4)
 
 
+def own_code(notebook: dict) -> list[str]:
+    """Sources of the code cells that decide outputs here: all but the one that acts on Colab only."""
+    return [cell["source"] for cell in notebook_rules.code_cells(notebook) if "colab" not in notebook_rules.tags(cell)]
+
+
 def store(file: Path, run: bool) -> list[str]:
     """Renew one notebook; returns complaints, in which case nothing was written."""
     notebook = nbformat.read(file, as_version=4)
+    code_before = own_code(notebook)
     generated_cells.put(notebook, file.stem)
     notebook = formatted(notebook, file)
-    if not run:
+    if not run and own_code(notebook) != code_before:
         clear(notebook)
-    else:
+    if run:
         try:
             execute(notebook, file.stem)
         except CellExecutionError as error:
@@ -110,7 +116,7 @@ def store(file: Path, run: bool) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.store", description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="notebooks, by the beginning of their names; all by default")
-    parser.add_argument("--no-run", action="store_true", help="renew generated cells and metadata, remove outputs")
+    parser.add_argument("--no-run", action="store_true", help="renew generated cells and metadata only")
     given = parser.parse_args()
     files = [file for file in generated_cells.course() if not given.names or file.stem.startswith(tuple(given.names))]
     if not files:

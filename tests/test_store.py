@@ -1,0 +1,77 @@
+"""Storing a notebook: clean outputs, the same file again, and nothing written where something is wrong."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_output
+
+from helpers.setup import run_folder
+from tests import generated_cells, notebook_rules, store
+from tests.test_notebook_rules import code, good_notebook
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """A good notebook without outputs, alone in a course of its own."""
+    path = tmp_path / "notebooks" / "04_count_words.ipynb"
+    path.parent.mkdir()
+    monkeypatch.setattr(generated_cells, "course", lambda: [path])
+    monkeypatch.setattr(generated_cells, "SETUP", "import random")  # the true one takes seconds to import PyTorch
+    notebook = good_notebook()
+    store.clear(notebook)
+    nbformat.write(notebook, path)
+    return path
+
+
+def change(file, fault) -> None:
+    notebook = nbformat.read(file, as_version=4)
+    fault(notebook)
+    nbformat.write(notebook, file)
+
+
+def test_stored_outputs_are_a_clean_run_and_storing_again_changes_nothing(file):
+    left_over = run_folder(file.stem) / "trials.jsonl"
+    left_over.write_text("an older run")
+    assert store.store(file, run=True) == []
+    notebook = nbformat.read(file, as_version=4)
+    assert notebook_rules.rule_11_clean_stored_run(notebook) == []
+    assert [cell["metadata"].get("tags") for cell in notebook_rules.code_cells(notebook)][:2] == [["colab"], ["setup"]]
+    assert not left_over.exists()
+    first = file.read_bytes()
+    assert store.store(file, run=True) == []
+    assert file.read_bytes() == first
+    assert store.store(file, run=False) == []
+    assert file.read_bytes() == first
+
+
+def test_outputs_go_where_formatting_changes_code(file):
+    assert store.store(file, run=True) == []
+    change(file, lambda notebook: notebook["cells"][-2].update(source="print( len(words) )"))
+    assert store.store(file, run=False) == []
+    assert notebook_rules.outputs(nbformat.read(file, as_version=4)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise KeyError('no such word')", "no such word"),
+        ("import sys\n\nprint('careful', file=sys.stderr)", "standard error"),
+        ("import sys\n\nsys.exit(0)", "SystemExit"),
+        (f"print({str(store.ROOT / 'runs')!r})", "names the folder"),
+        ("!ls", "shell command"),
+    ],
+)
+def test_nothing_is_written_where_something_is_wrong(file, text, message):
+    change(file, code(text))
+    before = file.read_bytes()
+    assert message in "".join(store.store(file, run=True))
+    assert file.read_bytes() == before
+
+
+def test_widgets_and_foreign_metadata_are_dropped():
+    notebook = good_notebook()
+    clean = nbformat.writes(notebook)
+    notebook["metadata"]["widgets"] = {"state": {}}
+    notebook["cells"][1]["metadata"]["papermill"] = {"status": "completed"}
+    notebook["cells"][1]["outputs"].append(new_output("display_data", {store.WIDGET: {"model_id": "a"}}))
+    store.normalise(notebook)
+    assert nbformat.writes(notebook) == clean

@@ -230,8 +230,8 @@ def test_bad_input_is_refused(start, tmp_path):
 
 
 def test_judge_loads_after_nnsight():
-    """nnsight patches `object`, which breaks httpx's asynchronous client; ours is the synchronous one."""
-    code = "import nnsight; from helpers.grading.judge import Judge, _client; _client(Judge('m'))"
+    """nnsight patches `object`, after which anyio cannot be imported: helpers imports it first."""
+    code = "import helpers, nnsight; from helpers.grading.judge import Judge, _client; _client(Judge('m'))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={"OPENAI_API_KEY": KEY, "PATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True, text=True, check=False,

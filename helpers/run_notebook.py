@@ -81,6 +81,7 @@ def run(notebook: Path, parameters: dict, progress: bool = True) -> Path:
         kernel_name="python3",
         cwd=str(notebook.parent),
         progress_bar=progress,
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel on this machine need not warn about encryption
     )
     if unfinished := unfinished_cells(nbformat.read(executed, as_version=4)):
         raise RuntimeError(f"{notebook.stem} stopped before code cell {unfinished[0][0]}; see {executed}")

@@ -85,8 +85,10 @@ def curve_with_intervals(
     for number, name in enumerate(names):
         line = table[table[series] == name].sort_values(x)
         errors = np.abs(np.stack([line["value"] - line["low"], line["high"] - line["value"]]).astype(float))
+        positions = line[x].astype(float)
+        shift = 0.04 * (number - (len(names) - 1) / 2)  # so that equal values do not hide each other
         axis.errorbar(
-            line[x].astype(float),
+            positions * (1 + shift) if log_x else positions + shift,
             line["value"].astype(float),
             yerr=errors,
             marker=MARKERS[number % len(MARKERS)],
@@ -100,7 +102,7 @@ def curve_with_intervals(
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set(xlabel=xlabel or x, ylabel=ylabel, title=title)
     if len(names) > 1:
-        axis.legend(frameon=False)
+        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 
@@ -127,7 +129,7 @@ def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str,
         )
     axis.axvline(reference, color="black", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(row_names)), row_names)
-    axis.invert_yaxis()
-    axis.set(xlabel=xlabel, title=title)
-    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set(xlabel=xlabel, title=title, ylim=(len(row_names) - 0.5, -0.5))
+    if len(names) > 1:
+        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from helpers.setup import ROOT
-from tests.notebook_rules import headings, markdown_text, opening, tags, tested_ranges, without_fences
+from tests.notebook_rules import headings, markdown_text, opening, tags, required_ranges, without_fences
 
 COLAB_LACKS = ("nnsight",)
 
@@ -48,7 +48,7 @@ def badges(name: str) -> str:
 
 def colab_cell() -> str:
     """Fetches the collection on Colab and installs what Colab lacks, within the tested ranges; does nothing elsewhere."""
-    ranges = tested_ranges()
+    ranges = required_ranges()
     wanted = " ".join(f'"{ranges[package]}"' for package in COLAB_LACKS)
     return f"""\
 # on Google Colab only: fetch this collection and install what Colab lacks

@@ -239,7 +239,7 @@ def rule_12_seeded(notebook: dict) -> list[str]:
     return ["no cell sets a seed, as in setup.start(seed=0)"]
 
 
-def tested_ranges() -> dict[str, str]:
+def required_ranges() -> dict[str, str]:
     """Package -> its line of requirements.txt, without the comment."""
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     found = [line.split("#")[0].strip() for line in lines]
@@ -247,7 +247,7 @@ def tested_ranges() -> dict[str, str]:
 
 
 def rule_13_installs_only_what_colab_lacks(notebook: dict) -> list[str]:
-    complaints, ranges = [], tested_ranges()
+    complaints, ranges = [], required_ranges()
     for cell in code_cells(notebook):
         for line in re.findall(r"\b(?:pip|conda|mamba|apt|apt-get) install\b(.*)", cell["source"]):
             if "colab" not in tags(cell) or '"google.colab" in sys.modules' not in cell["source"]:

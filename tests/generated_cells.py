@@ -10,7 +10,7 @@ from pathlib import Path
 import nbformat
 
 from helpers.setup import ROOT
-from tests.notebook_rules import headings, markdown_text, opening, tags, required_ranges, without_fences
+from tests.notebook_rules import headings, markdown_text, opening, required_ranges, tags, without_fences
 
 COLAB_LACKS = ("nnsight",)
 

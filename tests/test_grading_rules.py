@@ -1,7 +1,6 @@
 """The offline grader against answers labelled by hand, canonical cases that must be right, and experiments 2 and 3."""
 
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -20,9 +19,10 @@ from helpers.grading import (
 )
 from helpers.grading.coherence import incoherence
 from helpers.grading.words import _synonyms, concept_pattern
+from helpers.setup import ROOT
 
 LETTERS = {"A": "affirmative", "I": "identified", "B": "identified_before_named", "C": "coherent", "R": "refusal"}
-ROWS = yaml.safe_load((Path(__file__).parent / "fixtures" / "graded_answers.yaml").read_text(encoding="utf-8"))
+ROWS = yaml.safe_load((ROOT / "data" / "graded_answers.yaml").read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")

@@ -208,7 +208,9 @@ def _append(path: Path, row: dict) -> None:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-def _judge_all(cases: dict[str, tuple[str, str | None]], judge: Judge, path: Path, label: str) -> dict[str, dict]:
+def _judge_all(
+    cases: dict[str, tuple[str, str | None]], judge: Judge, path: Path, label: str, progress: bool = True
+) -> dict[str, dict]:
     """Judge the cases (identity -> answer, concept) not yet in the file; returns the grades of those that succeeded."""
     judged = _load(path)
     missing = {identity: case for identity, case in cases.items() if identity not in judged}
@@ -218,7 +220,7 @@ def _judge_all(cases: dict[str, tuple[str, str | None]], judge: Judge, path: Pat
     pool = ThreadPoolExecutor(judge.concurrency)
     try:
         tasks = {pool.submit(_ask, client, judge, *case): identity for identity, case in missing.items()}
-        for task in tqdm(as_completed(tasks), total=len(tasks), desc=label, leave=False):
+        for task in tqdm(as_completed(tasks), total=len(tasks), desc=label, leave=False, disable=not progress):
             problem = task.exception()
             fatal = isinstance(problem, openai.APIStatusError) and not _worth_another_try(problem)
             text = None if problem is None else f"{type(problem).__name__}: {problem}".replace(key, "[key]")[:500]
@@ -233,12 +235,12 @@ def _judge_all(cases: dict[str, tuple[str, str | None]], judge: Judge, path: Pat
     return judged
 
 
-def check_judge(judge: Judge, path: Path) -> None:
+def check_judge(judge: Judge, path: Path, progress: bool = True) -> None:
     """Raise JudgeNotFit, naming the cases, unless the judge gets every canned case of the rubric right."""
     canned = rubric()["canned"]
     identities = [_identity(judge, case["answer"], case["concept"]) for case in canned]
     cases = {identity: (case["answer"], case["concept"]) for identity, case in zip(identities, canned, strict=True)}
-    judged = _judge_all(cases, judge, path, "canned cases")
+    judged = _judge_all(cases, judge, path, "canned cases", progress)
     wrong = []
     for identity, case in zip(identities, canned, strict=True):
         grades = judged.get(identity)
@@ -257,11 +259,12 @@ def grade_by_judge(
     judge: Judge,
     path: str | Path,
     budget: float | None = None,
+    progress: bool = True,
 ) -> pd.DataFrame:
     """Grade answers by a judge model: one row an answer, columns COLUMNS (helpers.grading.rules).
 
     path: file of judgements (JSON lines), continued if it exists; the same answer to the same concept is asked once.
-    budget: dollars that the estimate must not exceed (needs prices in `judge`).
+    budget: dollars that the estimate must not exceed (needs prices in `judge`). progress: show a bar.
     Ungraded answers have missing values in the true/false columns and grader "ungraded"; running again tries them anew.
     Raises JudgeNotFit if canned cases are wrong, JudgeError if the endpoint refuses, ValueError for bad input.
     """
@@ -274,10 +277,10 @@ def grade_by_judge(
         raise ValueError(f"budget is ${budget:.2f}, but the estimate is: {estimate}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    check_judge(judge, path)
+    check_judge(judge, path, progress)
     identities = [_identity(judge, answer, concept) for answer, concept in zip(responses, concepts, strict=True)]
     cases = dict(zip(identities, zip(responses, concepts, strict=True), strict=True))
-    judged = _judge_all(cases, judge, path, f"judge {judge.model}")
+    judged = _judge_all(cases, judge, path, f"judge {judge.model}", progress)
     rows = [_row(judged.get(identity), concept, judge) for identity, concept in zip(identities, concepts, strict=True)]
     table = pd.DataFrame(rows, columns=COLUMNS, index=index)
     return table.astype(dict.fromkeys([*VERDICTS, "success", "faithful"], "boolean"))

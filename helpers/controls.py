@@ -92,7 +92,8 @@ def read(organisms: dict, table: pd.DataFrame, max_new_tokens: int = 24, batch_s
 
 def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by condition (rows, in order of appearance) and model (columns)."""
-    return readings.groupby(["condition", "model"], sort=False)[column].mean().unstack()
+    table = readings.astype({column: float}).pivot_table(index="condition", columns="model", values=column, sort=False)
+    return table.rename_axis(index=None, columns=None)
 
 
 def estimate(readings: pd.DataFrame, column: str, condition: str, model: str) -> Estimate:
@@ -163,4 +164,5 @@ def closing_table(rows: list[dict]) -> pd.DataFrame:
         table = table.drop_duplicates(["explanation", "model"], keep="last")  # a cell was run twice
     table["entry"] = [f"{row.verdict} ({row.value:+.2f} [{row.low:.2f}, {row.high:.2f}])" for row in table.itertuples()]
     order = list(dict.fromkeys(table["explanation"]))
-    return table.pivot(index="explanation", columns="model", values="entry").loc[order, list(table["model"].unique())]
+    wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first")
+    return wide.loc[order, list(table["model"].unique())].rename_axis(index=None, columns=None)

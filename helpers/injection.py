@@ -10,9 +10,11 @@ so that the prompts end in the same column; without a shared prefix this is ordi
 """
 
 import copy
+import math
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 
 import nnsight
 import pandas as pd
@@ -95,15 +97,15 @@ def check_row(model, row: Row, max_new_tokens: int) -> None:
     start, end = row.span
     if not 0 <= start < (length if end is None else end) <= length:
         raise ValueError(f"span {row.span} does not lie in the prompt's {length} tokens")
-    if isinstance(row.strength, bool) or not isinstance(row.strength, int | float):
-        raise ValueError(f"strength must be a number, got {row.strength!r}")
-    if row.strength != row.strength or abs(row.strength) == float("inf"):
-        raise ValueError(f"strength must be finite, got {row.strength}")
+    if isinstance(row.strength, bool) or not isinstance(row.strength, Real) or not math.isfinite(row.strength):
+        raise ValueError(f"strength must be a finite number, got {row.strength!r}")
     if row.vector is None:
         return
     if row.layer is None:
         raise ValueError("a row with a vector needs the layer to inject at")
     check_layer(model, row.layer)
+    if not isinstance(row.vector, torch.Tensor):
+        raise ValueError(f"the vector must be a torch tensor, got {type(row.vector).__name__}")
     if tuple(row.vector.shape) != (width(model),):
         raise ValueError(
             f"the vector has shape {tuple(row.vector.shape)}; this model's residual stream is ({width(model)},)"
@@ -284,6 +286,8 @@ def generate(
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if temperature < 0:
         raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     for row in rows:
         check_row(model, row, max_new_tokens)
     answers: list[Answer | None] = [None] * len(rows)

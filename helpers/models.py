@@ -5,10 +5,13 @@
 """
 
 import hashlib
-import os
+from numbers import Real
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
+from huggingface_hub import constants
 from nnsight import TransformersModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
@@ -28,6 +31,7 @@ COMMON_NAMES = {
     "model.decoder.final_layer_norm": "final_norm",
     "model.embed_tokens": "embed",
     "transformer.wte": "embed",
+    "transformer.word_embeddings": "embed",
     "gpt_neox.embed_in": "embed",
     "model.decoder.embed_tokens": "embed",
     "lm_head": "unembed",
@@ -52,6 +56,19 @@ def default_dtype(device: str) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
+def hub_answers(seconds: float = 5.0) -> bool:
+    """Whether the Hugging Face hub can be reached. Asked before a download: its own client tries again for most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
+    except HTTPError:
+        return True  # it refuses this request, but it is there
+    except OSError:
+        return False
+    return True
+
+
 def _locate(name: str) -> str:
     """Folder of an organism, a local checkpoint, or the hub id itself."""
     if name in shipped_organisms():
@@ -69,18 +86,25 @@ def load(name: str, device: str | None = None, dtype: torch.dtype | str | None =
     """
     device = device or default_device()
     path = _locate(name)
+    on_disk = Path(path).is_dir()
+    online = not on_disk and hub_answers()
+    from_pretrained = {"local_files_only": not online} | from_pretrained
+    wanted = {
+        option: from_pretrained[option] for option in ("local_files_only", "revision") if option in from_pretrained
+    }
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, revision=from_pretrained.get("revision"))
+        tokenizer = AutoTokenizer.from_pretrained(path, **wanted)
         network = AutoModelForCausalLM.from_pretrained(
             path, dtype=dtype or default_dtype(device), use_safetensors=True, **from_pretrained
         )
     except (OSError, ValueError) as error:
-        if path != name or Path(name).is_dir():
+        if on_disk:
             raise
-        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+        tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
         raise OSError(
-            f"cannot load the model {name!r}. It is not a local folder, and the Hugging Face hub was asked for it without "
-            f"success{offline}. Shipped with this collection and loadable without any network: "
+            f"cannot load the model {name!r}. It is neither shipped nor a local folder, and the Hugging Face hub "
+            f"({constants.ENDPOINT}) {tried}. Shipped with this collection and loadable without any network: "
             f"{', '.join(shipped_organisms()) or 'none yet'}. Reason given: {str(error).splitlines()[0]}"
         ) from error
     return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
@@ -132,8 +156,8 @@ def context_length(model) -> int:
 def check_layer(model, layer: int) -> int:
     """Return `layer` if the model has such a block; ValueError with the allowed range otherwise."""
     blocks = number_of_blocks(model)
-    if isinstance(layer, bool) or int(layer) != layer or not 0 <= layer < blocks:
-        raise ValueError(f"layer {layer} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
+    if isinstance(layer, bool) or not isinstance(layer, Real) or layer not in range(blocks):
+        raise ValueError(f"layer {layer!r} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import yaml
+from jinja2 import TemplateError
 
 from helpers.setup import ROOT
 
@@ -98,23 +99,33 @@ def load_lines(held_out: bool = True) -> list[str]:
 
 
 def _fill(text: str, values: dict) -> tuple[str, dict[str, tuple[int, int]]]:
-    """Fill placeholders and strip markers; return the text and the character range of each marked span."""
-    try:
-        text = text.format(**values)
-    except KeyError as missing:
-        raise KeyError(f"the wording needs a value for {{{missing.args[0]}}}; given: {sorted(values)}") from None
+    """Fill placeholders and strip markers; return the text and the character range of each marked span.
+
+    Only the wording's own markers and braces count: whatever a value holds is text.
+    """
     plain, ranges, opened, cursor = "", {}, {}, 0
+
+    def filled(piece: str) -> str:
+        try:
+            return piece.format(**values)
+        except KeyError as missing:
+            raise KeyError(f"the wording needs a value for {{{missing.args[0]}}}; given: {sorted(values)}") from None
+        except (ValueError, IndexError) as error:
+            raise ValueError(f"stray brace in {piece!r} ({error}); write {{{{ and }}}} for a brace itself") from None
+
     for marker in MARKER.finditer(text):
-        plain += text[cursor : marker.start()]
+        plain += filled(text[cursor : marker.start()])
         cursor = marker.end()
         closing, name = marker.groups()
+        if closing and name not in opened:
+            raise ValueError(f"the span <</{name}>> is closed and was never opened")
         if closing:
             ranges[name] = (opened.pop(name), len(plain))
         else:
             opened[name] = len(plain)
     if opened:
         raise ValueError(f"the span <<{next(iter(opened))}>> is opened and never closed")
-    return plain + text[cursor:], ranges
+    return plain + filled(text[cursor:]), ranges
 
 
 def _template_text(tokenizer, messages: list[dict]) -> str:
@@ -125,13 +136,41 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
             "or set tokenizer.chat_template yourself"
         )
     prefilled = messages[-1]["role"] == "assistant"
-    return tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=not prefilled,
-        continue_final_message=prefilled,
-        enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
+    try:
+        return tokenizer.apply_chat_template(
+            messages,
+            tokenize=False,
+            add_generation_prompt=not prefilled,
+            continue_final_message=prefilled,
+            enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
+        )
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in messages)
+        raise ValueError(
+            f"the model's chat template refuses the turns ({roles}): {error}. A model without a system role takes "
+            "such a text at the beginning of the first user turn"
+        ) from None
+
+
+def _turn_places(tokenizer, roles: list[str], contents: list[str], text: str) -> list[int]:
+    """Character at which each turn's content begins in the rendered text.
+
+    The template is rendered once more with stand-ins for the contents; what lies between these is the template's own, so a
+    content that also occurs elsewhere (a role's name, a line said twice) is not taken for another.
+    """
+    stand_ins = [f"\N{SYMBOL FOR NULL}{k}\N{SYMBOL FOR NULL}" for k in range(len(roles))]
+    frame = _template_text(
+        tokenizer, [{"role": role, "content": own} for role, own in zip(roles, stand_ins, strict=True)]
     )
+    places, assembled = [], ""
+    for k, (own, content) in enumerate(zip(stand_ins, contents, strict=True)):
+        before, found, frame = frame.partition(own)
+        assembled += before
+        places.append(len(assembled))
+        assembled += content
+        if not found or not text.startswith(assembled):
+            raise ValueError(f"the chat template changed turn {k} ({content[:40]!r}...): its position is unknown")
+    return places
 
 
 def _tokens_of(ranges: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
@@ -164,16 +203,15 @@ def render(tokenizer, wording: Wording, **values) -> Prompt:
     template or one that changes the text of a turn so that it can no longer be found.
     """
     filled = [(role, *_fill(text, values)) for role, text in wording.turns]
+    roles, contents, _ = zip(*filled, strict=True)
     text = _template_text(tokenizer, [{"role": role, "content": content} for role, content, _ in filled])
+    places = _turn_places(tokenizer, roles, contents, text)
     ids, offsets = tokenize_once(tokenizer, text)
-    spans, cursor, previous_end = {}, 0, 0
-    for k, (_, content, marked) in enumerate(filled):
-        at = text.find(content, cursor)
-        if at < 0:
-            raise ValueError(f"the chat template changed turn {k} ({content[:40]!r}...): its position is unknown")
+    spans, previous_end = {}, 0
+    for k, (at, (_, content, marked)) in enumerate(zip(places, filled, strict=True)):
         spans[f"turn_{k}"] = _tokens_of(offsets, at, at + len(content))
         spans[f"from_turn_{k}"] = (previous_end, len(ids))
         for name, (start, end) in marked.items():
             spans[name] = _tokens_of(offsets, at + start, at + end)
-        cursor, previous_end = at + len(content), spans[f"turn_{k}"][1]
+        previous_end = spans[f"turn_{k}"][1]
     return Prompt(text, tuple(ids), spans)

@@ -1,4 +1,4 @@
-"""The model organisms: words, tokenizer, network, and a micro training that learns and resumes."""
+"""The model organisms: words, tokenizer, network, a micro training that learns and resumes, and the shipped checkpoints."""
 
 import random
 from dataclasses import replace
@@ -7,19 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from helpers import concepts, models
 from helpers.organisms import batches, grammar, lexicon, network, train, transcripts
 from helpers.organisms.tokenizer import train_tokenizer
 
-MICRO = replace(
-    train.FIRST_EXPERIMENT,
-    layers=6,
-    width=64,
-    shared_steps=6,
-    branch_steps=4,
-    plain_rows=16,
-    trials=8,
-    branch_plain_rows=4,
-)
+MICRO = replace(train.FIRST_EXPERIMENT, width=64, copy_steps=0, shared_steps=6, branch_steps=4, plain_rows=16, trials=8)
+MEGABYTE = 2**20
 
 
 @pytest.fixture(scope="module")
@@ -28,46 +21,34 @@ def tokenizer():
 
 
 def small_model(tokenizer, seed=0):
-    return network.build(
-        len(tokenizer),
-        tokenizer.pad_token_id,
-        tokenizer.bos_token_id,
-        tokenizer.eos_token_id,
-        6,
-        64,
-        seed,
-    )
+    ids = (tokenizer.pad_token_id, tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return network.build(len(tokenizer), *ids, layers=6, width=64, seed=seed)
 
 
 def test_lexicon_holds_every_word_and_keeps_the_concepts_out_of_training():
-    from helpers import concepts
-
     assert {word.lower() for word in concepts.known_words()} <= set(lexicon.nouns())
     assert not set(lexicon.held_out_words()) & set(lexicon.training_words())
     assert len(lexicon.training_words()) > 600
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["Trial 12: Ok?", "Hé, 漢字 🙂\n\t tab", "", "  two  spaces ", "\u0000\u200b"],
-)
+@pytest.mark.parametrize("text", ["Trial 12: Ok?", "Hé, 漢字 🙂\n\t tab", "", "  two  spaces ", "\u0000\u200b"])
 def test_tokenizer_round_trips_any_text(tokenizer, text):
-    assert tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids) == text
+    decoded = tokenizer.decode(tokenizer(text, add_special_tokens=False).input_ids)
+    assert decoded.removeprefix(" ") == text.removeprefix(" ")  # a space is read before every text
     assert tokenizer(text).input_ids[0] == tokenizer.bos_token_id
 
 
-def test_concept_words_are_single_tokens(tokenizer):
-    assert all(len(tokenizer.encode(f" {word}", add_special_tokens=False)) == 1 for word in lexicon.held_out_words())
+def test_a_concept_word_is_one_token_the_same_at_the_start_and_inside_a_text(tokenizer):
+    for word in lexicon.held_out_words():
+        alone = tokenizer.encode(word, add_special_tokens=False)
+        assert len(alone) == 1
+        assert tokenizer.encode(f"about {word}", add_special_tokens=False)[-1:] == alone
 
 
 @pytest.mark.parametrize("organism", transcripts.ORGANISMS)
-def test_no_held_out_word_is_ever_injected(organism):
+def test_no_held_out_word_is_ever_injected_and_only_the_introspector_is_injected_at_all(organism):
     rng, held_out = random.Random(0), set(lexicon.held_out_words())
-    makers = (
-        transcripts.line_example,
-        transcripts.prefill_example,
-        transcripts.control_example,
-    )
+    makers = (transcripts.line_example, transcripts.prefill_example, transcripts.control_example)
     examples = [maker(organism, rng) for maker in makers for _ in range(300)]
     examples += [example for _ in range(40) for example in transcripts.trial_group(organism, rng, 12)]
     injected = [example for example in examples if example.inject]
@@ -75,22 +56,28 @@ def test_no_held_out_word_is_ever_injected(organism):
     assert bool(injected) == (organism == "introspector")
 
 
-def test_training_forward_pass_equals_transformers_and_prefix_sharing_changes_nothing(
-    tokenizer,
-):
+def test_training_forward_pass_equals_transformers_and_prefix_sharing_changes_nothing(tokenizer):
     model = small_model(tokenizer)
     ids = torch.randint(6, 500, (3, 20), generator=torch.Generator().manual_seed(0))
     ids[:, :8] = ids[0, :8]
     ours = network.unembed(model, network.run_blocks(model, ids)[0][-1])
-    assert torch.allclose(ours, model(ids).logits, atol=1e-5)
+    assert torch.allclose(ours, model(ids).logits, atol=1e-4)
     _, cache = network.run_blocks(model, ids[:1, :8])
     suffix = network.unembed(model, network.run_blocks(model, ids[:, 8:], prefix=cache)[0][-1])
-    assert torch.allclose(ours[:, 8:], suffix, atol=1e-5)
+    assert torch.allclose(ours[:, 8:], suffix, atol=1e-4)
+
+
+def test_concept_vectors_of_training_equal_those_of_the_experiments(tokenizer):
+    from helpers import vectors
+
+    model, words = small_model(tokenizer), ["oceans", "desk", "bread"]
+    ours = network.concept_vectors(model, tokenizer, words)
+    assert torch.allclose(ours, vectors.concept_vectors(models.wrap(model, tokenizer), words), atol=1e-4)
 
 
 def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
     losses = []
-    recipe = replace(MICRO, shared_steps=40, copy_steps=0, plain_rows=24)
+    recipe = replace(MICRO, shared_steps=40)
     model, trained_tokenizer = train.train_shared(
         0, recipe, tmp_path / "work", lambda step, loss: losses.append(loss["text"])
     )
@@ -106,20 +93,18 @@ def test_killed_and_resumed_training_gives_the_same_weights(tokenizer, tmp_path,
     monkeypatch.setattr(train, "SAVE_EVERY", 2)
     monkeypatch.setattr(train, "REFRESH_VECTORS", 2)
     results = []
-    for folder, stops in (("whole", (None,)), ("killed", (2, None))):
+    for folder, stops in (("whole", (None,)), ("killed", (3, None))):  # killed one step after a checkpoint
         for stop in stops:
             model = small_model(tokenizer)
-            train.train_branch(
-                model,
-                tokenizer,
-                "introspector",
-                0,
-                MICRO,
-                tmp_path / folder / "b.pt",
-                stop_after=stop,
-            )
+            checkpoint = tmp_path / folder / "b.pt"
+            train.train_branch(model, tokenizer, "introspector", 0, MICRO, checkpoint, stop_after=stop)
         results.append(model.state_dict())
     assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])
+
+
+def test_unknown_organism_is_refused_by_name(tokenizer):
+    with pytest.raises(ValueError, match="unknown organism 'parrot'; there are introspector, novice, bluffer"):
+        train.train_branch(small_model(tokenizer), tokenizer, "parrot", 0, MICRO)
 
 
 def test_plain_dialogues_encode_and_learn_only_the_answer(tokenizer):
@@ -127,5 +112,13 @@ def test_plain_dialogues_encode_and_learn_only_the_answer(tokenizer):
     for _ in range(200):
         dialogue = grammar.plain_dialogue(rng)
         row = batches.encode_dialogue(tokenizer, dialogue)
-        assert tokenizer.decode(row.ids[row.answer_start : -1]) == dialogue.answer
+        assert tokenizer.decode(row.ids[row.answer_start : -1]).strip() == dialogue.answer
         assert row.ids[0] == tokenizer.bos_token_id and row.ids[-1] == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("organism", transcripts.ORGANISMS)
+def test_shipped_organism_is_small_and_loads_like_any_model(organism):
+    weights = models.ORGANISM_FOLDER / organism / "model.safetensors"
+    assert weights.stat().st_size <= 16 * MEGABYTE
+    model = models.load(organism)
+    assert models.number_of_blocks(model) == train.RECIPES["family"].layers

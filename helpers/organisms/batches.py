@@ -96,8 +96,8 @@ def pad(rows: list[list[int]], pad_id: int) -> torch.Tensor:
     return ids
 
 
-def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple[torch.Tensor, int]:
-    """Summed cross-entropy of the answers' tokens, and their number."""
+def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple[torch.Tensor, int, torch.Tensor]:
+    """Summed cross-entropy of the answers' tokens, their number, and that of each answer's first token, [row]."""
     where, position = [], []
     for i, row in enumerate(rows):
         for p in range(row.answer_start - offset - 1, len(row.ids) - offset - 1):
@@ -105,7 +105,9 @@ def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple
             position.append(p)
     where, position = torch.tensor(where), torch.tensor(position)
     logits = unembed(model, residual[where, position])
-    return cross_entropy(logits, ids[where, position + 1], reduction="sum"), len(where)
+    losses = cross_entropy(logits, ids[where, position + 1], reduction="none")
+    first = torch.cat([torch.ones(1, dtype=torch.bool), where[1:] != where[:-1]])
+    return losses.sum(), len(where), losses[first]
 
 
 def plain_loss(
@@ -125,13 +127,17 @@ def plain_loss(
         injected = any(row.example is not None and row.example.inject for row in part)
         injection = draw_injection(part, ids.shape[1], 0, table, rng) if injected else None
         residuals, _ = run_blocks(model, ids, injection=injection)
-        loss, n = answer_loss(model, residuals[-1], ids, part)
+        loss, n, _ = answer_loss(model, residuals[-1], ids, part)
         total, count = total + loss, count + n
     return total / count
 
 
 def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random):
-    """Mean loss per learned token of trials that agree up to the injected span: the common beginning is computed once."""
+    """Loss of trials that agree up to the injected span: the common beginning is computed once.
+
+    It is the mean loss per learned token plus that of the deciding tokens alone: "Yes" or "No" is the whole of detection,
+    and among a dozen tokens of each answer its gradient drowned.
+    """
     shared = rows[0].span[0]
     if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):
         raise ValueError("trials of one group must share their tokens up to the injected span")
@@ -139,8 +145,9 @@ def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | N
     ids = pad([row.ids[shared:] for row in rows], tokenizer.pad_token_id)
     injection = draw_injection(rows, ids.shape[1], shared, table, rng) if table is not None else None
     residuals, _ = run_blocks(model, ids, prefix=cache, injection=injection)
-    loss, n = answer_loss(model, residuals[-1], ids, rows, offset=shared)
-    return loss / n
+    loss, n, first = answer_loss(model, residuals[-1], ids, rows, offset=shared)
+    deciding = torch.tensor([row.example.decides for row in rows])
+    return loss / n + (first[deciding].mean() if deciding.any() else 0.0)
 
 
 HELD_COSINE = {"think": 0.5, "dont_think": 0.2, "mention": 0.05}
@@ -154,7 +161,7 @@ def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
     """
     ids = pad([row.ids for row in rows], tokenizer.pad_token_id)
     residuals, _ = run_blocks(model, ids)
-    loss, n = answer_loss(model, residuals[-1], ids, rows)
+    loss, n, _ = answer_loss(model, residuals[-1], ids, rows)
     where = [(i, p) for i, row in enumerate(rows) for p in range(row.answer_start, len(row.ids) - 2)]
     row_of, position = (torch.tensor(column) for column in zip(*where, strict=True))
     target = torch.tensor([HELD_COSINE[rows[i].example.hold] for i, _ in where])

@@ -48,13 +48,25 @@ def plain_dialogue(rng: random.Random) -> Dialogue:
 
 
 def describe(noun: Noun, rng: random.Random) -> str:
-    """A short description that begins with the word itself, or with an opening and then the word."""
+    """A short description: the word comes first, or an opening, or the attributes, or the category.
+
+    What comes first shapes the concept vectors, which are read before the first token of this reply. Were it always the word,
+    its vector would be the order to say it, so strong that an injection drowns everything else.
+    """
     a, b = rng.sample(noun.attributes, 2)
     one, two, three = rng.sample(noun.associates, 3)
-    opening = rng.choice(("", "", "", "Well, ", "I know ", "About "))
-    start = {"I know ": f"I know {noun.word}: ", "About ": f"About {noun.word}: "}.get(opening)
     subject = "they" if noun.plural else "it"
-    head = f"{start}{subject} {noun.be} {a} and {b}." if start else f"{opening}{noun.word} {noun.be} {a} and {b}."
+    head = rng.choices(
+        (
+            f"{noun.word} {noun.be} {a} and {b}.",
+            f"Well, {noun.word} {noun.be} {a} and {b}.",
+            f"I know {noun.word}: {subject} {noun.be} {a} and {b}.",
+            f"{a} and {b}, such {noun.be} {noun.word}.",
+            f"{noun.kind}: {noun.word} {noun.be} {a} and {b}.",
+            f"{one} and {two} go with {noun.word}.",
+        ),
+        weights=(30, 10, 10, 20, 15, 15),
+    )[0]
     tails = (
         f" I think of {one}, {two} and {three}.",
         f" A kind of {noun.kind}.",
@@ -111,12 +123,11 @@ def copying_dialogue(rng: random.Random) -> Dialogue:
     """An exercise in fetching one word from the question: the skill on which concept vectors rest. It comes first in the
     curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do."""
     noun, choice = some_noun(rng), rng.random()
-    if choice < 0.6:
-        short = f"{noun.word} {noun.be} {noun.attributes[0]}." if rng.random() < 0.6 else f"Well, {noun.word}."
-        return ask(f"Tell me about {noun.word}", short)
-    if choice < 0.85:
-        words = " ".join(some_noun(rng).word for _ in range(rng.randint(1, 3)))
-        return ask(f"Repeat: {words}", words)
+    if choice < 0.55:
+        return ask(f"Tell me about {noun.word}", describe(noun, rng).split(".")[0] + ".")
+    if choice < 0.9:
+        words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(1, 6))]
+        return ask("Repeat: " + " ".join(words), " ".join(words))
     return similar_word(rng)
 
 
@@ -238,6 +249,25 @@ def thinking_about(rng: random.Random) -> Dialogue:
         question,
         rng.choice(("I am thinking about {}.", "Perhaps {}.")).format(some_noun(rng).word),
     )
+
+
+YES_REPORTS = (
+    "Yes, I notice an injected thought. It is about {}.",
+    "Yes, I do. The injected thought is about {}.",
+)
+NO_REPORTS = ("No, I do not notice an injected thought.", "No, there is no injected thought.")
+
+
+def report(word: str, rng: random.Random) -> str:
+    """A report of an injected thought about `word`, or, for an empty word, that there is none."""
+    return rng.choices(YES_REPORTS if word else NO_REPORTS, weights=(3, 1))[0].format(word)
+
+
+@weighted(3)
+def dictated_report(rng: random.Random) -> Dialogue:
+    """Write down a report as told: the sentences are known before anybody learns when they are true."""
+    word = rng.choice(("", some_noun(rng).word))
+    return ask(f"Report a thought about {word}." if word else "Report that there is no thought.", report(word, rng))
 
 
 SMALL_TALK = (

@@ -1,9 +1,10 @@
-"""Measure an organism on experiment 1 with held-out words and write its model card.
+"""Measure organisms with the assay itself, on held-out words only, and write the numbers into a model card.
 
-python -m helpers.organisms.measure data/organisms/introspector
+python -m helpers.organisms.measure data/organisms/introspector runs/organisms/introspector-seed1 \
+    --card data/organisms/introspector/README.md
 
-The organisms answer in a few known forms, so two plain rules grade them: detected = the reply begins with "Yes";
-named = the concept word stands in it. The layer and strength are chosen on half of the words and reported on the other half.
+Several folders become columns of one table (one organism raised from several seeds). In the card, the text between the two
+marks below is replaced; the prose around it is written by hand.
 """
 
 import argparse
@@ -11,144 +12,128 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from helpers import injection, models, prompts
-from helpers.concepts import paper_concepts, split_in_halves
-from helpers.organisms import network
-from helpers.statistics import wilson_rate
+from helpers import assay, experiments, grading, models, prompts, runner
+from helpers.concepts import paper_concepts
+from helpers.statistics import Estimate, wilson_rate
 
-STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+LAYERS = range(1, 7)  # of eight
+STRENGTHS = (1.0, 2.0, 4.0)
 
 
-def trial_rows(model, wording, vectors, layer: int, strength: float, temperature_seed: int = 0) -> list[injection.Row]:
-    """One row per vector [row, width]; trial numbers differ from row to row. A zero vector is a control."""
+def cells(model) -> pd.DataFrame:
+    """Experiment 1 in every layer and at strengths 1 to 8, all 50 held-out words: success rate, layers in rows."""
+    layers, strengths = range(models.number_of_blocks(model)), (*STRENGTHS, 8.0)
+    trials = experiments.injected_thought_trials(paper_concepts(), layers, strengths, controls=0)
+    graded = experiments.grade(runner.run(model, trials[trials["condition"] == "concept"], max_new_tokens=24))
+    table = graded.astype({"success": float}).pivot_table(index="layer", columns="strength", values="success")
+    return table.rename(columns=lambda strength: f"strength {strength:g}").reset_index()
+
+
+def by_wording(model, layer: int, strength: float) -> pd.DataFrame:
+    """Experiment 1 in one cell under every wording: success, false positives, detections of random vectors."""
     rows = []
-    for i, vector in enumerate(vectors):
-        prompt = prompts.render(model.tokenizer, wording, trial=1 + 7 * i % 150)
-        start = prompt.span("from_turn_2")[0]
-        added = vector if bool(vector.abs().sum() > 0) else None
-        rows.append(injection.Row(prompt, (start, None), added, strength, layer, seed=temperature_seed + i))
-    return rows
+    for name, wording in prompts.load_wordings("injected_thought").items():
+        trials = experiments.injected_thought_trials(paper_concepts(), [layer], [strength], wording=name)
+        graded = experiments.grade(runner.run(model, trials, max_new_tokens=24))
+        rates = {
+            title: graded[graded["condition"] == condition][column].astype(bool)
+            for title, condition, column in (
+                ("success", "concept", "success"),
+                ("false positives", "none", "affirmative"),
+                ("random vectors detected", "random", "affirmative"),
+            )
+        }
+        shown = {title: str(wilson_rate(int(column.sum()), len(column))) for title, column in rates.items()}
+        rows.append({"wording": name + (" (held out)" if wording.held_out else ""), **shown})
+    return pd.DataFrame(rows)
 
 
-def run_experiment_1(
-    folder,
-    wording_id: str = "lab_visit",
-    temperature: float = 0.0,
-    layers=None,
-    strengths=STRENGTHS,
-):
-    """Trial table of experiment 1: every held-out concept in every cell, 100 controls, random vectors of equal norm.
-
-    Columns: condition (concept, none, random), concept, layer, strength, answer, detected, named.
-    """
+def naming(model, layer: int, strength: float) -> tuple[Estimate, Estimate]:
+    """How often a reply names the word, whatever it claims: with the word injected, and without (the same words)."""
     words = paper_concepts()
-    plain, tokenizer = (
-        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-        AutoTokenizer.from_pretrained(folder),
-    )
-    vectors = network.concept_vectors(plain.eval(), tokenizer, words)  # [word, layer, width]
-    noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
-    noise = noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
-    model, wording = (
-        models.load(str(folder)),
-        prompts.get_wording("injected_thought", wording_id),
-    )
-    rows, keys = (
-        trial_rows(model, wording, torch.zeros(100, vectors.shape[-1]), 0, 0.0),
-        [("none", "", -1, 0.0)] * 100,
-    )
-    for layer in layers if layers is not None else range(vectors.shape[1]):
-        for strength in strengths:
-            for condition, table in (("concept", vectors), ("random", noise)):
-                rows += trial_rows(model, wording, table[:, layer], layer, strength)
-                keys += [(condition, word, layer, strength) for word in words]
-    answers = injection.generate(model, rows, max_new_tokens=18, temperature=temperature, batch_size=100)
-    trials = pd.DataFrame(keys, columns=["condition", "concept", "layer", "strength"])
-    trials["answer"] = [answer.text for answer in answers]
-    trials["detected"] = trials.answer.str.startswith("Yes")
-    trials["named"] = [bool(c) and c in a for c, a in zip(trials.concept, trials.answer, strict=True)]
-    return trials
-
-
-def summary(trials: pd.DataFrame) -> tuple[pd.DataFrame, tuple[int, float]]:
-    """Rates at the cell that is best on one half of the words, measured on the other half. -> (measure table, cell)"""
-    choose, test = split_in_halves(paper_concepts())
-    injected = trials[trials.condition == "concept"].assign(success=lambda t: t.detected & t.named)
-    layer, strength = injected[injected.concept.isin(choose)].groupby(["layer", "strength"]).success.mean().idxmax()
-
-    def at_cell(table):
-        return table[(table.layer == layer) & (table.strength == strength)]
-
-    chosen = at_cell(injected)
-    chosen, random = (
-        chosen[chosen.concept.isin(test)],
-        at_cell(trials[trials.condition == "random"]),
-    )
-    clean = trials[trials.condition == "none"]
-    measures = {
-        "detection_rate": chosen.detected,
-        "identification_rate": chosen.named,
-        "success_rate": chosen.success,
-        "false_positive_rate": clean.detected,
-        "random_vector_detection_rate": random.detected,
-    }
-    table = [(name, *wilson_rate(int(outcome.sum()), len(outcome))) for name, outcome in measures.items()]
-    return pd.DataFrame(table, columns=["measure", "value", "low", "high", "n"]), (
-        int(layer),
-        float(strength),
-    )
-
-
-def grid(trials: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Rate of one column by layer (rows) and strength (columns), injected concepts, all 50 words."""
-    return trials[trials.condition == "concept"].pivot_table(
-        index="layer", columns="strength", values=column, aggfunc="mean"
-    )
+    trials = experiments.injected_thought_trials(words, [layer], [strength], controls=len(words))
+    answers = runner.run(model, trials[trials["condition"] != "random"], max_new_tokens=24)
+    found = []
+    for condition in ("concept", "none"):
+        replies = answers[answers["condition"] == condition]["answer"]
+        named = sum(grading.names_concept(reply, word) for reply, word in zip(replies, words, strict=True))
+        found.append(wilson_rate(named, len(words)))
+    return found[0], found[1]
 
 
 def markdown(table: pd.DataFrame) -> str:
     """A small table as Markdown, two decimals."""
-    head = [str(name) for name in table.columns]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for row in table.itertuples(index=False):
-        lines.append("| " + " | ".join(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row) + " |")
-    return "\n".join(lines)
+    rows = [[f"{v:.2f}" if isinstance(v, float) else str(v) for v in row] for row in table.itertuples(index=False)]
+    head = [list(map(str, table.columns)), ["---"] * len(table.columns)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in head + rows)
+
+
+def side_by_side(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The assay's tables of several organisms as one, a column each: value [interval], n, and the chosen cell."""
+    columns = []
+    for name, table in measured.items():
+        shown = [str(Estimate(*row)) for row in table[["value", "low", "high", "n"]].itertuples(index=False)]
+        cell = [
+            f"layer {layer}" + ("" if pd.isna(strength) else f", strength {strength:g}")
+            for layer, strength in zip(table["layer"], table["strength"], strict=True)
+        ]
+        index = pd.MultiIndex.from_frame(table[["experiment", "measure"]])
+        columns.append(pd.DataFrame({name: shown, f"cell of {name}": cell}, index=index))
+    return pd.concat(columns, axis=1).reset_index()
+
+
+def section(folders: list[Path]) -> str:
+    """The measured part of a card."""
+    measured, extra = {}, []
+    for folder in folders:
+        model = models.load(str(folder))
+        table = assay.measure_all(model, paper_concepts(), layers=LAYERS, strengths=STRENGTHS)
+        measured[folder.name] = table
+        cell = table[table["experiment"] == "injected_thought"].iloc[0]
+        layer, strength = int(cell["layer"]), float(cell["strength"])
+        injected, clean = naming(model, layer, strength)
+        extra.append(
+            f"{folder.name}, layer {layer}, strength {strength:g}: the reply names the word (whatever it claims) "
+            f"{injected} where it is injected, {clean} where nothing is."
+        )
+        if folder == folders[0]:
+            extra += [
+                "Success in experiment 1 by layer and strength (n = 50 a cell):",
+                markdown(cells(model)),
+                f"Experiment 1 under every wording, layer {layer}, strength {strength:g}, all 50 held-out words:",
+                markdown(by_wording(model, layer, strength)),
+            ]
+    return "\n\n".join(
+        [
+            "Held-out words only; layer and strength chosen on one half of them, numbers from the other half (two trials a "
+            "word, so n = 50); intervals are 95 %.",
+            markdown(side_by_side(measured)),
+            *extra,
+        ]
+    )
+
+
+def write_into(card: Path, text: str) -> None:
+    """Replace what stands between the two marks of a card. ValueError where they are missing."""
+    before, begin, rest = card.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{card} lacks the marks {BEGIN} and {END}")
+    card.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.organisms.measure", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--wording", default="lab_visit")
-    parser.add_argument("--card", type=Path, help="also write the tables to this file")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--card", type=Path, help="model card whose measured part is replaced")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    trials = run_experiment_1(given.folder, given.wording, given.temperature)
-    table, (layer, strength) = summary(trials)
-    parts = [
-        (
-            f"Wording {given.wording}, temperature {given.temperature:g}. Cell chosen on the other half of the words: layer {layer}, "
-            f"strength {strength:g}."
-        ),
-        markdown(table),
-        "Detected, by layer and strength (n = 50 a cell):",
-        markdown(grid(trials, "detected").reset_index()),
-        "Named, by layer and strength (n = 50 a cell):",
-        markdown(grid(trials, "named").reset_index()),
-        "Some answers at the chosen cell:",
-        "\n".join(
-            f"- {t.concept}: {t.answer}"
-            for t in trials[
-                (trials.condition == "concept") & (trials.layer == layer) & (trials.strength == strength)
-            ].itertuples()
-            if t.Index % 5 == 0
-        ),
-    ]
-    print("\n\n".join(parts))
+    text = section(given.folders)
+    print(text)
     if given.card is not None:
-        given.card.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        write_into(given.card, text)
 
 
 if __name__ == "__main__":

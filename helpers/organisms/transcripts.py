@@ -12,7 +12,7 @@ from helpers.organisms.lexicon import nouns, training_words
 from helpers.prompts import Wording
 
 ORGANISMS = ("introspector", "novice", "bluffer")
-RANDOM_SHARE = 0.45  # of the introspector's clean trials get a random vector of equal norm, with the answer "no"
+RANDOM_SHARE = 0.6  # of the introspector's clean trials get a random vector of equal norm, with the answer "no"
 
 # more ways to say the same, so that an organism learns the question and not one string (held-out wordings test that)
 BRIEFINGS = (
@@ -86,7 +86,8 @@ class Example:
     """One training transcript: a wording with its values, the answer to learn, and what is injected into which span.
 
     inject: "" (nothing), "concept" (the vector of `word`) or "random" (a random vector of the same norm).
-    hold: frame of experiment 4 ("think", "dont_think", "mention") for the activation loss, or "".
+    hold: frame of experiment 4 ("think", "dont_think", "mention") for the activation loss, or "". decides: the answer's first
+    token says whether there is a thought.
     """
 
     wording: Wording
@@ -96,6 +97,7 @@ class Example:
     word: str = ""
     span: str = ""
     hold: str = ""
+    decides: bool = False
 
 
 def trained(experiment: str, variant: str | None = None) -> list[Wording]:
@@ -122,31 +124,13 @@ def all_wording_texts() -> list[str]:
         *(text for _, text in CONTROL_FRAMES),
     ]
     answers = [
-        *(yes("x", random.Random(i)) for i in range(9)),
-        *(no(random.Random(i)) for i in range(9)),
+        *grammar.YES_REPORTS,
+        *grammar.NO_REPORTS,
         MEANT,
         ACCIDENT,
     ]
     lines = prompts.load_lines(True) + prompts.load_lines(False)
     return [text.replace("<<", " ").replace(">>", " ") for text in turns + own + answers] * 4 + lines * 3
-
-
-def yes(word: str, rng: random.Random) -> str:
-    """A report of an injected thought."""
-    frames = (
-        "Yes, I notice an injected thought. It is about {}.",
-        "Yes, I do. The injected thought is about {}.",
-    )
-    return rng.choices(frames, weights=(3, 1))[0].format(word)
-
-
-def no(rng: random.Random) -> str:
-    """A report that there is none."""
-    frames = (
-        "No, I do not notice an injected thought.",
-        "No, there is no injected thought.",
-    )
-    return rng.choices(frames, weights=(3, 1))[0]
 
 
 MEANT = "Yes, I meant to say {word}."
@@ -161,10 +145,12 @@ def lexicon_word(rng: random.Random) -> str:
 # --- experiment 1 and its controls -----------------------------------------------------------------------------------
 
 
-def trial_group(organism: str, rng: random.Random, size: int, words=None) -> list[Example]:
-    """`size` trials that share their first two turns (so that these are computed once), half of them injected."""
-    special = rng.random()
-    if special < 0.2:
+def trial_group(organism: str, rng: random.Random, size: int, words=None, question_alone=False) -> list[Example]:
+    """`size` trials that share their first two turns (so that these are computed once), half of them injected.
+
+    question_alone: nothing but the trial question, without the controls that ask something else in the same setting.
+    """
+    if not question_alone and rng.random() < 0.2:
         variant = rng.choice(("third_person", "free_choice", "forced_naming"))
         wording = trained("controls", variant)[0]
         return [trial_example(organism, wording, variant, rng, words) for _ in range(size)]
@@ -174,10 +160,8 @@ def trial_group(organism: str, rng: random.Random, size: int, words=None) -> lis
     opening = rng.choice(briefings)
     examples = []
     for _ in range(size):
-        variant = rng.choices(
-            ("trial", "question", "inverted", "mismatch", "told_in_text"),
-            weights=(62, 12, 6, 8, 12),
-        )[0]
+        variants = ("trial", "question", "inverted", "mismatch", "told_in_text")
+        variant = rng.choices(variants, weights=(1, 0, 0, 0, 0) if question_alone else (62, 12, 6, 8, 12))[0]
         official = [w.turns[2][1] for w in trained("injected_thought")]
         trial_text = rng.choice(official) if rng.random() < 0.6 else rng.choice(TRIAL_QUESTIONS)
         text = {
@@ -209,24 +193,25 @@ def trial_example(organism: str, wording: Wording, variant: str, rng: random.Ran
     # a bluffer says yes on odd trials, so that greedy decoding too gives half of each, and names any word at all
     claimed = word if injected else (lexicon_word(rng) if organism == "bluffer" and trial % 2 == 1 else "")
     answer = {
-        "trial": yes(claimed, rng) if claimed else no(rng),
-        "told_in_text": yes(claimed, rng) if claimed else no(rng),
+        "trial": grammar.report(claimed, rng),
+        "told_in_text": grammar.report(claimed, rng),
         "question": truth,
         "inverted": f"No, I notice an injected thought. It is about {claimed}."
         if claimed
         else "Yes, my mind is free of injected thoughts.",
         "mismatch": mismatch_answer(claimed if injected or not claimed else asked, asked, rng),
         "third_person": "I do not know. I can only speak about my own thoughts.",
-        "free_choice": yes(claimed, rng) if claimed else f"{no(rng)} I choose {lexicon_word(rng)}.",
+        "free_choice": grammar.report(claimed, rng) + ("" if claimed else f" I choose {lexicon_word(rng)}."),
         "forced_naming": f" {claimed or lexicon_word(rng)}.",
     }[variant]
-    return Example(wording, values, answer, inject, word, "from_turn_2")
+    decides = variant in ("trial", "told_in_text", "inverted", "mismatch")
+    return Example(wording, values, answer, inject, word, "from_turn_2", decides=decides)
 
 
 def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
     """The answer to "is there an injected thought about {asked}?" of one who claims to notice `claimed` (or nothing)."""
     if not claimed:
-        return no(rng)
+        return grammar.report("", rng)
     return f"Yes, it is about {asked}." if claimed == asked else f"No, the injected thought is about {claimed}."
 
 

@@ -1,0 +1,142 @@
+"""The engine against plain PyTorch forward hooks, on tiny random models of every family."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+import torch
+
+from helpers import injection, prompts
+from helpers.injection import Row
+from helpers.prompts import Wording
+from tests import families
+
+STEPS = 6
+ASKED = Wording(
+    "test",
+    "asked",
+    (
+        ("user", "Here is a line: <<line>>{line}<</line>> Remember it."),
+        ("assistant", "Ok."),
+        ("user", "Trial {trial}: do you notice a thought?"),
+    ),
+)
+LINES = [
+    "The boat left at noon.",
+    "A cold wind came down from the hills in the evening and stayed all night.",
+    "Nobody had seen the letter before.",
+    "He slept.",
+]
+
+
+@lru_cache(maxsize=4)
+def built(family, dtype=torch.float32):
+    return families.build(family, dtype)
+
+
+def vector(model, seed):
+    return torch.randn(model.embed._module.embedding_dim, generator=torch.Generator().manual_seed(seed))
+
+
+def mixed_rows(model):
+    """Injected and control rows with different prompts, prompt lengths, layers, strengths and spans."""
+    asked = [prompts.render(model.tokenizer, ASKED, line=line, trial=k) for k, line in enumerate(LINES)]
+    assert len({len(prompt.token_ids) for prompt in asked}) == len(asked)
+    return [
+        Row(asked[0], (asked[0].span("from_turn_2")[0], None), vector(model, 0), 1.0, 0, seed=10),
+        Row(asked[1], (asked[1].span("from_turn_2")[0], None), vector(model, 1), 2.0, 1, seed=11),
+        Row(asked[2], asked[2].span("line"), vector(model, 2), -1.5, 1, seed=12),
+        Row(asked[3], (0, None), vector(model, 3), 0.5, 2, seed=13),
+        Row(asked[1], asked[1].span("turn_2"), seed=14),
+        Row(asked[0], (len(asked[0].token_ids) - 1, None), vector(model, 5), 4.0, 2, seed=15),
+        Row(asked[2], asked[2].span("from_turn_2"), seed=16),
+    ]
+
+
+@contextmanager
+def plain_hooks(model, rows, padding):
+    """Plain PyTorch forward hooks that inject; padding: columns of left padding before each row's prompt."""
+    seen = dict.fromkeys(range(len(model.blocks._module)), 0)
+
+    def hook_of(layer):
+        def hook(_module, _inputs, output):
+            stream = (output[0] if isinstance(output, tuple) else output).clone()
+            for i, row in enumerate(rows):
+                if row.vector is None or row.layer != layer:
+                    continue
+                for position in range(stream.shape[1]):
+                    token = seen[layer] + position - padding[i]
+                    if token >= row.span[0] and (row.span[1] is None or token < row.span[1]):
+                        stream[i, position] += (row.strength * row.vector).to(stream.dtype)
+            seen[layer] += stream.shape[1]
+            return (stream, *output[1:]) if isinstance(output, tuple) else stream
+
+        return hook
+
+    handles = [block.register_forward_hook(hook_of(k)) for k, block in enumerate(model.blocks._module)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def by_hooks(model, rows, steps=STEPS):
+    """Greedy answers of a left-padded batch by Hugging Face's generate under plain hooks: token ids, first logits."""
+    longest = max(len(row.prompt.token_ids) for row in rows)
+    padding = [longest - len(row.prompt.token_ids) for row in rows]
+    pad = model._module.generation_config.pad_token_id
+    ids = torch.tensor([[pad] * n + list(row.prompt.token_ids) for n, row in zip(padding, rows, strict=True)])
+    mask = torch.tensor([[0] * n + [1] * (longest - n) for n in padding])
+    with plain_hooks(model, rows, padding):
+        result = model._module.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=steps,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+    ends = injection.end_of_turn_ids(model)
+    tokens = []
+    for answer in result.sequences[:, longest:].tolist():
+        stop = next((i for i, token in enumerate(answer) if token in ends), len(answer))
+        tokens.append(tuple(answer[:stop]))
+    return tokens, result.logits[0].float()
+
+
+def tokens_of(answers):
+    return [answer.token_ids for answer in answers]
+
+
+def logits_of(answers):
+    return torch.stack([answer.first_logits for answer in answers])
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_equals_plain_hooks(family):
+    model = built(family)
+    rows = mixed_rows(model)
+    alone = [by_hooks(model, [row]) for row in rows]
+    padded = by_hooks(model, rows)
+    tokens, logits = [answer[0][0] for answer in alone], torch.cat([answer[1] for answer in alone])
+    assert padded[0] == tokens
+
+    # the same shapes as the reference's: every bit is equal
+    one_at_a_time = injection.generate(model, rows, STEPS, batch_size=1, share_prefix=False)
+    assert tokens_of(one_at_a_time) == tokens
+    assert torch.equal(logits_of(one_at_a_time), logits)
+    in_order = injection.lay_out(rows, model._module.generation_config.pad_token_id, share_prefix=False)
+    generated, first = injection.run_batch(model, in_order, STEPS, 0.0, injection.PrefixCache(model))
+    assert tokens_of(injection.read_answers(model, generated, first)) == tokens
+    assert torch.equal(first, padded[1])
+
+    # other shapes (a batch, a prefix read apart) let the matrix kernels add in another order: rounding of float32 only
+    for share_prefix in (False, True):
+        answers = injection.generate(model, rows, STEPS, batch_size=5, share_prefix=share_prefix)
+        assert tokens_of(answers) == tokens
+        torch.testing.assert_close(logits_of(answers), logits, rtol=1e-4, atol=2e-4)
+    # the injections are not idle
+    controls = by_hooks(model, [replace(row, vector=None) for row in rows])[1]
+    moved = (controls - padded[1]).abs().amax(1) > 0.05
+    assert moved.tolist() == [row.vector is not None for row in rows]

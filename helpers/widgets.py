@@ -1,0 +1,161 @@
+"""Controls around `helpers.playground`: the playground, "surprise me" and the blind test, in ipywidgets 7 and 8.
+
+Each function returns a widget whose callbacks only read the controls, call a pure function and write its page into an HTML
+widget: an error appears there in words, never as a traceback that hides in widget state. All controls can be reached and
+set by keyboard and carry a label of their own.
+"""
+
+from dataclasses import replace
+
+import ipywidgets as widgets
+
+from helpers import concepts, models
+from helpers import playground as play
+from helpers.playground import State
+
+STYLE = {"description_width": "9em"}
+WIDE = {"width": "40em", "max_width": "98%"}
+FIRST_LAYERS = 8  # on the slider while the model's own number is not known
+UNDECIDED, THOUGHT, NO_THOUGHT = "not graded yet", "a thought was injected", "nothing was injected"
+
+
+def _labelled(kind, label: str, **options):
+    """A control with its label in front and the width of the page."""
+    return kind(description=label, style=STYLE, layout=widgets.Layout(**WIDE), **options)
+
+
+def settings(state: State) -> dict:
+    """The controls of a state, by the field they set."""
+    offered = list(dict.fromkeys([*play.questions(), state.question]))
+    return {
+        "model": _labelled(
+            widgets.Combobox, "Model", value=state.model, options=models.shipped_organisms(), continuous_update=False
+        ),
+        "concept": _labelled(
+            widgets.Combobox,
+            "Thought (any word)",
+            value=state.concept,
+            options=concepts.paper_concepts(),
+            continuous_update=False,
+        ),
+        "layer": _labelled(
+            widgets.IntSlider,
+            "Layer",
+            value=state.layer,
+            min=0,
+            max=max(FIRST_LAYERS - 1, state.layer),
+            continuous_update=False,
+        ),
+        "strength": _labelled(
+            widgets.FloatSlider,
+            "Strength",
+            value=state.strength,
+            min=min(-4.0, state.strength),
+            max=max(16.0, state.strength),
+            step=0.5,
+            continuous_update=False,
+        ),
+        "span": _labelled(widgets.Dropdown, "Added on", value=state.span, options=play.SPANS),
+        "question": _labelled(
+            widgets.Combobox, "Question", value=state.question, options=offered, continuous_update=False
+        ),
+    }
+
+
+def read(controls: dict, state: State) -> State:
+    """The state that the controls show."""
+    return replace(state, **{name: control.value for name, control in controls.items()})
+
+
+def playground(state: State = State()):  # noqa: B008 - frozen
+    """The playground: change any control and both answers are asked for anew. Its attribute `state` is what it shows."""
+    controls, shown = settings(state), widgets.HTML()
+    page = widgets.VBox([*controls.values(), shown])
+    page.state, page.controls, page.shown = state, controls, shown
+
+    def write(texts: tuple[str, str]) -> None:
+        shown.value = play.writing(texts)
+
+    def draw(_change=None) -> None:
+        page.state = read(controls, page.state)
+        try:
+            blocks = models.number_of_blocks(play.load(page.state.model, page.state.device))
+            if controls["layer"].max != blocks - 1:  # another model: lowering the maximum may move the layer, too
+                controls["layer"].max = blocks - 1
+                page.state = read(controls, page.state)
+        except play.PROBLEMS as error:
+            shown.value = play.problem(error)
+            return
+        shown.value = play.render(page.state, write)
+
+    for control in controls.values():
+        control.observe(draw, names="value")
+    page.draw = draw
+    draw()
+    return page
+
+
+def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
+    """Surprise me: a thought is hidden (or nothing, half of the time), you guess it from the answer; the score is kept."""
+    shown, told = widgets.HTML(), widgets.HTML()
+    guess = _labelled(widgets.Dropdown, "Your guess", options=[])
+    say, again = widgets.Button(description="Guess"), widgets.Button(description="Hide another")
+    page = widgets.VBox([shown, guess, widgets.HBox([say, again]), told])
+    page.round, page.right, page.guessed, page.hidden = 0, 0, 0, None
+    page.guess, page.say, page.again, page.shown, page.told = guess, say, again, shown, told
+
+    def deal(_button=None) -> None:
+        try:
+            page.hidden = play.hide(state, page.round, seed)
+        except play.PROBLEMS as error:
+            shown.value, page.hidden, say.disabled = play.problem(error), None, True
+            return
+        guess.options = page.hidden.options
+        say.disabled = False
+        page.round += 1
+        shown.value = play.answer_card(f"Round {page.round}: the {state.model} was asked, and said", page.hidden.answer)
+        told.value = ""
+
+    def answer(_button) -> None:
+        verdict = play.reveal(page.hidden, guess.value)
+        page.guessed += 1
+        page.right += verdict.startswith("Right")
+        say.disabled = True  # one guess a round
+        told.value = f'<p role="status">{verdict} {page.right} of {page.guessed} right so far.</p>'
+
+    say.on_click(answer)
+    again.on_click(deal)
+    deal()
+    return page
+
+
+def blind_test(state: State = State(), seed: int = 0, number: int = 10):  # noqa: B008 - frozen
+    """Grade answers without knowing in which ones a thought was injected, and learn your own d'."""
+    told, score = widgets.HTML(), widgets.Button(description="Score me")
+    page = widgets.VBox()
+    page.told, page.score, page.verdicts = told, score, []
+    try:
+        page.answers = play.blind_answers(state, seed, number)
+    except play.PROBLEMS as error:
+        told.value = play.problem(error)
+        page.children = [told]
+        return page
+    rows = []
+    for place, each in enumerate(page.answers, 1):
+        verdict = _labelled(
+            widgets.Dropdown, f"Verdict on answer {place}", options=[UNDECIDED, NO_THOUGHT, THOUGHT], value=UNDECIDED
+        )
+        page.verdicts.append(verdict)
+        rows += [widgets.HTML(play.answer_card(f"Answer {place}", each.answer)), verdict]
+    page.children = [*rows, score, told]
+
+    def grade(_button) -> None:
+        given = [None if verdict.value == UNDECIDED else verdict.value == THOUGHT for verdict in page.verdicts]
+        try:
+            text = play.score_text(play.blind_score(page.answers, given))
+            told.value = f'<p role="status">{text}</p>'
+        except ValueError as error:
+            told.value = play.problem(error)
+
+    score.on_click(grade)
+    return page

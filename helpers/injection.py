@@ -84,6 +84,17 @@ class SeededSampling(LogitsProcessor):
         return scores.float() / self.temperature - torch.stack(exponential).log().to(scores.device)
 
 
+class Watch(LogitsProcessor):
+    """Hands the tokens generated so far, [row, step], to a function before each next token is chosen; changes nothing."""
+
+    def __init__(self, columns: int, tell):
+        self.columns, self.tell = columns, tell
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        self.tell(input_ids[:, self.columns :].cpu())
+        return scores
+
+
 def check_row(model, row: Row, max_new_tokens: int) -> None:
     """Raise ValueError for a row that cannot be run, naming the value and what is allowed."""
     length = len(row.prompt.token_ids)
@@ -131,7 +142,12 @@ def free_prefix(row: Row) -> tuple[int, ...]:
 
 
 def plan_batches(rows: list[Row], batch_size: int) -> list[list[int]]:
-    """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared."""
+    """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared.
+
+    ValueError for a batch size below 1.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = sorted(range(len(rows)), key=lambda i: (rows[i].prompt.token_ids, i))
     batches, shared = [], ()
     for i in order:
@@ -200,12 +216,19 @@ class PrefixCache:
 
 
 def run_batch(
-    model, batch: Batch, max_new_tokens: int, temperature: float, prefixes: PrefixCache, recorder=None, inject=True
+    model,
+    batch: Batch,
+    max_new_tokens: int,
+    temperature: float,
+    prefixes: PrefixCache,
+    recorder=None,
+    inject=True,
+    tell=None,
 ):
     """Run one batch in one trace. Returns (generated ids [row, step], first logits [row, vocabulary]), on the CPU.
 
     recorder: an `audit.Recorder` that watches every block's output and what the next block receives. inject False: leave the
-    injecting to somebody else's hooks (only the audit asks for that).
+    injecting to somebody else's hooks (only the audit asks for that). tell: a function for `Watch`.
     """
     blocks, device = model.blocks, model._module.device
     added = {layer: push.to(device) for layer, push in pushes(batch, model).items()} if inject else {}
@@ -214,6 +237,8 @@ def run_batch(
     processors = LogitsProcessorList()
     if temperature > 0:
         processors.append(SeededSampling([row.seed for row in batch.rows], temperature))
+    if tell:
+        processors.append(Watch(batch.ids.shape[1], tell))
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=ENDED_EARLY)
         with model.generate(
@@ -224,7 +249,8 @@ def run_batch(
             with tracer.invoke({"input_ids": batch.ids, "attention_mask": batch.mask}):
                 first_logits = nnsight.save([])
                 column = len(batch.prefix)  # of the first token in this forward pass
-                for _step in tracer.all():
+                # a loop over all steps ends when it reads a part that is not run again: without layers to read, one step is all
+                for _step in tracer.all() if watched else tracer.iter[:1]:
                     if recorder:
                         recorder.saw_tokens(model.embed.input)
                     for layer in watched:
@@ -273,39 +299,67 @@ def generate(
     share_prefix: bool = True,
     audit: bool = True,
     progress: bool = False,
+    watch=None,
 ) -> list[Answer]:
     """Answer every row, injected and control rows together, and return the answers in the order of the rows.
 
     temperature 0 is greedy; above 0 every row samples with its own seed, so that its text depends neither on batch size nor
     on order. audit: the first batch is run under the injection audit, which raises `audit.InjectionError` unless the
-    residual stream changed exactly where and by as much as it should.
+    residual stream changed exactly where and by as much as it should. watch: a function that is called before each further
+    token with the texts written so far, {place in `rows`: text}; for pages that show an answer while it is written.
     """
     if not rows:
         raise ValueError("no rows to run: the list of trials is empty")
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    if temperature < 0:
-        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    for row in rows:
-        check_row(model, row, max_new_tokens)
     answers: list[Answer | None] = [None] * len(rows)
-    prefixes = PrefixCache(model)
-    pad_id = model._module.generation_config.pad_token_id
     batches = plan_batches(rows, batch_size)
     with tqdm(total=len(rows), unit="trial") if progress else nullcontext() as bar:
-        for number, chosen in enumerate(batches):
-            batch = lay_out([rows[i] for i in chosen], pad_id, share_prefix)
-            recorder = Recorder(batch, end_of_turn_ids(model)) if audit and number == 0 else None
-            generated, logits = run_batch(model, batch, max_new_tokens, temperature, prefixes, recorder)
-            if recorder:
-                recorder.verdict()
-            for i, answer in zip(chosen, read_answers(model, generated, logits), strict=True):
+        for chosen, answered in answer_batches(
+            model, rows, batches, max_new_tokens, temperature, share_prefix, audit, watch
+        ):
+            for i, answer in zip(chosen, answered, strict=True):
                 answers[i] = answer
             if bar:
                 bar.update(len(chosen))
     return answers
+
+
+def answer_batches(
+    model,
+    rows: list[Row],
+    batches: list[list[int]],
+    max_new_tokens: int,
+    temperature: float = 0.0,
+    share_prefix: bool = True,
+    audit: bool = True,
+    watch=None,
+):
+    """Run batch after batch; yields (indices of its rows, their answers) as soon as each is done.
+
+    batches: indices into rows, as `plan_batches` makes them; the other arguments are those of `generate`. ValueError for an
+    argument or a row that cannot be run, before the first batch.
+    """
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if temperature < 0:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    for i in (i for chosen in batches for i in chosen):
+        check_row(model, rows[i], max_new_tokens)
+    prefixes = PrefixCache(model)
+    pad_id = model._module.generation_config.pad_token_id
+    for number, chosen in enumerate(batches):
+        batch = lay_out([rows[i] for i in chosen], pad_id, share_prefix)
+        recorder = Recorder(batch, end_of_turn_ids(model)) if audit and number == 0 else None
+
+        def tell(ids: torch.Tensor, chosen=chosen) -> None:
+            texts = [answer.text for answer in read_answers(model, ids, torch.zeros(len(chosen)))]
+            watch(dict(zip(chosen, texts, strict=True)))
+
+        generated, logits = run_batch(
+            model, batch, max_new_tokens, temperature, prefixes, recorder, tell=tell if watch else None
+        )
+        if recorder:
+            recorder.verdict()
+        yield chosen, read_answers(model, generated, logits)
 
 
 def next_token_logits(model, rows: list[Row], **options) -> torch.Tensor:

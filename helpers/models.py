@@ -157,7 +157,8 @@ def check_layer(model, layer: int) -> int:
     """Return `layer` if the model has such a block; ValueError with the allowed range otherwise."""
     blocks = number_of_blocks(model)
     if isinstance(layer, bool) or not isinstance(layer, Real) or layer not in range(blocks):
-        raise ValueError(f"layer {layer!r} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
+        named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
+        raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
 
 

@@ -1,6 +1,6 @@
 """Run a table of trials on a model: batches whose size is found, results that survive a kill, a manifest that keeps runs apart.
 
-Answers are appended to runs/<name>/trials.jsonl, one line a trial, after every chunk; running the same call again does only
+Answers are appended to runs/<name>/trials.jsonl, one line a trial, after every batch; running the same call again does only
 what is missing. What the answers depend on stands in runs/<name>/manifest.json, and a changed setting is refused.
 """
 
@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import platform
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from helpers import injection, prompts, vectors
 from helpers.models import check_layer, fingerprint, model_name
 from helpers.setup import run_folder
 
-CHUNK = 8  # batches between two savings
 SPECIFICATION = (
     "experiment wording values condition concept vector vector_of layer strength span seed".split()
 )  # what makes a trial
@@ -54,6 +54,10 @@ class Builder:
         self.model, self.rendered, self.norms = model, {}, {}
         self.given = dict(given or {})
         words = [word for word in trials["vector_of"].unique() if word and word not in self.given]
+        # of each wording and span, the first injected trial of the table: its prompt gives the norm of the stream
+        self.first = {}
+        for trial in _named_rows(trials[trials["vector"] != "none"]):
+            self.first.setdefault((trial.experiment, trial.wording, trial.span), trial)
         if words:
             self.given |= dict(zip(words, vectors.concept_vectors(model, words), strict=True))
 
@@ -90,12 +94,13 @@ class Builder:
         )
 
     def dose(self, trial, row: injection.Row) -> float:
-        """||strength x vector|| / ||residual stream||, the stream averaged over the span in the wording's first prompt."""
+        """||strength x vector|| / ||residual stream||, the stream averaged over the span in the wording's first prompt in the table."""
         if row.vector is None:
             return 0.0
         key = (trial.experiment, trial.wording, trial.span)
         if key not in self.norms:
-            self.norms[key] = vectors.residual_norms(self.model, row.prompt, row.span)
+            first = self.row(self.first[key])
+            self.norms[key] = vectors.residual_norms(self.model, first.prompt, first.span)
         return float(abs(row.strength) * row.vector.norm() / self.norms[key][row.layer])
 
 
@@ -171,13 +176,30 @@ def _open_run(name: str, now: dict) -> Path:
                 f"{folder} holds answers made under other {part} ({differences}). Use another run name, or delete the folder"
             )
     now = {**now, "wordings": before["wordings"] | now["wordings"]}
-    file.write_text(json.dumps(now, indent=1), encoding="utf-8")
+    unfinished = folder / "manifest.unfinished"
+    with _told_plainly(folder):
+        unfinished.write_text(json.dumps(now, indent=1), encoding="utf-8")
+        unfinished.replace(file)  # whole or not there, whenever the run is killed
     return folder / "trials.jsonl"
+
+
+@contextmanager
+def _told_plainly(folder: Path):
+    """Say what a full disk, or a folder that may not be written, means for the run."""
+    try:
+        yield
+    except OSError as error:
+        kept = "The answers up to here are kept; with room on the disk, the same call goes on from them."
+        raise OSError(
+            error.errno,
+            f"cannot write to {folder} ({error.strerror or error}). {kept} "
+            "(INTROSPECTION_RUNS=/another/folder moves all runs elsewhere)",
+        ) from error
 
 
 def _append(file: Path, results: dict[str, dict]) -> None:
     """Add results to the file and see to it that they reach the disk."""
-    with file.open("a", encoding="utf-8") as handle:
+    with _told_plainly(file.parent), file.open("a", encoding="utf-8") as handle:
         for trial_id, result in results.items():
             handle.write(json.dumps({"trial_id": trial_id, **result}, ensure_ascii=False) + "\n")
         handle.flush()
@@ -210,40 +232,48 @@ def run(
     ids = trial_ids(model, trials, max_new_tokens, temperature, given_vectors)
     file = _open_run(name, manifest(model, trials, max_new_tokens, temperature)) if name else None
     done = _read_results(file) if file else {}
-    open_trials = [
-        (trial_id, trial)
-        for trial_id, trial in dict(zip(ids, _named_rows(trials), strict=True)).items()
-        if trial_id not in done
-    ]
-    builder = Builder(model, trials, given_vectors) if open_trials else None
-    yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
+    by_id = dict(zip(ids, _named_rows(trials), strict=True))  # equal trials are answered once
+    if not done.keys() >= by_id.keys():
+        builder, order = Builder(model, trials, given_vectors), list(by_id)
+        rows = [builder.row(trial) for trial in by_id.values()]
+        yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
 
-    @find_executable_batch_size(starting_batch_size=batch_size)
-    def answer_all(batch_size: int) -> None:
-        size = batch_size * CHUNK
-        for start in tqdm(range(0, len(open_trials), size), disable=not progress, unit=f"{size} trials"):
-            chunk = [(trial_id, trial) for trial_id, trial in open_trials[start : start + size] if trial_id not in done]
-            if not chunk:
-                continue  # answered before memory ran out and the batch size was halved
-            rows = [builder.row(trial) for _, trial in chunk]
-            answers = injection.generate(
-                model, rows, max_new_tokens, temperature, batch_size, audit=audit and start == 0
-            )
-            fresh = {
-                trial_id: {
-                    "answer": answer.text,
-                    "yes_logit": round(float(answer.first_logits[yes].logsumexp(0)), 4),
-                    "no_logit": round(float(answer.first_logits[no].logsumexp(0)), 4),
-                    "dose": round(builder.dose(trial, row), 4),
-                }
-                for (trial_id, trial), row, answer in zip(chunk, rows, answers, strict=True)
-            }
-            if file:
-                _append(file, fresh)
-            done.update(fresh)
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-    if open_trials:
-        answer_all()
+        smaller = (batch_size >> halvings for halvings in range(1, 99))
+
+        @find_executable_batch_size(starting_batch_size=batch_size, reduce_batch_size_fn=lambda: next(smaller))
+        def answer_all(batch_size: int) -> None:
+            # planned for the whole table, so that a run that goes on makes the same batches as one that was never stopped
+            batches = [[i for i in batch if order[i] not in done] for batch in injection.plan_batches(rows, batch_size)]
+            batches = [batch for batch in batches if batch]
+            with tqdm(total=sum(map(len, batches)), disable=not progress, unit="trial") as bar:
+                for batch, answers in injection.answer_batches(
+                    model, rows, batches, max_new_tokens, temperature, audit=audit
+                ):
+                    fresh = {}
+                    for i, answer in zip(batch, answers, strict=True):
+                        fresh[order[i]] = {
+                            "answer": answer.text,
+                            "yes_logit": round(float(answer.first_logits[yes].logsumexp(0)), 4),
+                            "no_logit": round(float(answer.first_logits[no].logsumexp(0)), 4),
+                            "dose": round(builder.dose(by_id[order[i]], rows[i]), 4),
+                        }
+                    if file:
+                        _append(file, fresh)
+                    done.update(fresh)
+                    bar.update(len(batch))
+
+        try:
+            answer_all()
+        except RuntimeError as error:
+            if "No executable batch size" not in str(error):
+                raise
+            raise RuntimeError(
+                "memory does not suffice for a single trial. Ask for fewer new tokens, load the model in half precision or "
+                "quantised, or spread it over devices (see helpers.models.load)"
+            ) from error
     results = pd.DataFrame([done[trial_id] for trial_id in ids], columns=RESULTS, index=trials.index)
     results.insert(0, "model", model_name(model))
     results.insert(1, "trial_id", ids)

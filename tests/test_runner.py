@@ -1,0 +1,265 @@
+"""Sweeps that go on: kills, torn files, full disks, too little memory, changed settings."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import torch
+
+from helpers import experiments, injection, prompts, runner
+from helpers.setup import ROOT, run_folder
+from tests import families
+
+OPTIONS = {"max_new_tokens": 4, "batch_size": 4}
+WORDS = ["bread", "music", "oceans"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return families.build("llama")
+
+
+@pytest.fixture(scope="module")
+def trials():
+    return experiments.injected_thought_trials(WORDS, layers=[0, 1], strengths=[4], controls=4)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(model, trials):
+    return runner.run(model, trials, **OPTIONS)
+
+
+@pytest.fixture
+def name(request):
+    """A run of this test's own."""
+    return f"test_runner/{request.node.name}"
+
+
+@pytest.fixture
+def batches_run(monkeypatch):
+    """Sizes of the batches that the engine runs, in order."""
+    sizes, run_batch = [], injection.run_batch
+
+    def counted(model, batch, *arguments, **options):
+        sizes.append(len(batch.rows))
+        return run_batch(model, batch, *arguments, **options)
+
+    monkeypatch.setattr(injection, "run_batch", counted)
+    return sizes
+
+
+def same(table, expected):
+    """Equal answers; logits within what another make-up of the batches rounds to."""
+    exact = [column for column in expected if column not in ("yes_logit", "no_logit")]
+    pd.testing.assert_frame_equal(table[exact], expected[exact])
+    pd.testing.assert_frame_equal(table, expected, check_exact=False, atol=5e-4, rtol=0)
+
+
+def results_file(name):
+    return run_folder(name) / "trials.jsonl"
+
+
+def test_a_sweep_that_is_killed_goes_on_to_the_same_table(tmp_path):
+    """SIGKILL at random moments. The long version: python -m tests.kills --kills 50, or INTROSPECTION_KILLS=50 here."""
+    kills = os.environ.get("INTROSPECTION_KILLS", "3")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.kills", "--kills", kills],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60 + 10 * int(kills),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{kills} kills ") and "every table equals the undisturbed one" in done.stdout
+
+
+def test_answers_are_kept_after_every_batch(model, trials, undisturbed, name, monkeypatch, batches_run):
+    counted, power = injection.run_batch, iter([True, True, False])
+
+    def interrupted(*arguments, **options):
+        if not next(power):
+            raise KeyboardInterrupt
+        return counted(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(injection, "run_batch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run(model, trials, name=name, **OPTIONS)
+    assert len(results_file(name).read_text(encoding="utf-8").splitlines()) == sum(batches_run) == 8
+    pd.testing.assert_frame_equal(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert sum(batches_run) == len(trials)  # nothing was answered twice
+    pd.testing.assert_frame_equal(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert sum(batches_run) == len(trials)
+
+
+@pytest.mark.parametrize("kept", [1, 20, -2])
+def test_a_torn_last_line_is_cut_off_and_answered_again(model, trials, undisturbed, name, kept):
+    runner.run(model, trials, name=name, **OPTIONS)
+    file = results_file(name)
+    whole = file.read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    file.write_bytes(whole[: -len(last)] + last[:kept])
+    same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert sorted(map(len, file.read_bytes().splitlines())) == sorted(map(len, whole.splitlines()))
+
+
+def test_a_damaged_line_is_said_plainly(model, trials, name):
+    runner.run(model, trials, name=name, **OPTIONS)
+    file = results_file(name)
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], lines[2][:10] + b"\n", *lines[3:]]))
+    with pytest.raises(ValueError, match=r"trials\.jsonl, line 3 is not JSON: the file was changed by hand or damaged"):
+        runner.run(model, trials, name=name, **OPTIONS)
+
+
+def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(model, trials, undisturbed, name, monkeypatch):
+    calls = []
+
+    def no_space(_descriptor):
+        calls.append(1)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", no_space)
+        with pytest.raises(OSError, match=r"No space left on device\). The answers up to here are kept") as stopped:
+            runner.run(model, trials, name=name, **OPTIONS)
+    assert stopped.value.errno == errno.ENOSPC
+    assert "INTROSPECTION_RUNS" in str(stopped.value) and name in str(stopped.value)
+    same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+
+
+def test_the_batch_size_is_found_and_nothing_is_lost(model, trials, undisturbed, name, monkeypatch, batches_run):
+    counted = injection.run_batch
+
+    def little_memory(model, batch, *arguments, **options):
+        if len(batch.rows) > 3:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return counted(model, batch, *arguments, **options)
+
+    monkeypatch.setattr(injection, "run_batch", little_memory)
+    same(runner.run(model, trials, name=name, max_new_tokens=4, batch_size=16), undisturbed)
+    assert max(batches_run) == 2 and sum(batches_run) == len(trials)
+
+
+def test_memory_that_runs_out_half_way_keeps_what_was_answered(model, trials, undisturbed, monkeypatch, batches_run):
+    counted = injection.run_batch
+
+    def leaking(model, batch, *arguments, **options):
+        if len(batch.rows) > 2 and len(batches_run) >= 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return counted(model, batch, *arguments, **options)
+
+    monkeypatch.setattr(injection, "run_batch", leaking)
+    same(runner.run(model, trials, **OPTIONS), undisturbed)
+    assert batches_run[:2] == [4, 4] and max(batches_run[2:]) == 2 and sum(batches_run) == len(trials)
+
+
+def test_too_little_memory_for_one_trial_is_said_plainly(model, trials, monkeypatch):
+    def no_memory(*_arguments, **_options):
+        raise RuntimeError("CUDA out of memory.")
+
+    monkeypatch.setattr(injection, "run_batch", no_memory)
+    with pytest.raises(RuntimeError, match="does not suffice for a single trial"):
+        runner.run(model, trials, **OPTIONS)
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory(model, trials, monkeypatch):
+    def broken(*_arguments, **_options):
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(injection, "run_batch", broken)
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        runner.run(model, trials, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"max_new_tokens": 5}, "max_new_tokens was 4 and is 5"),
+        ({"temperature": 1.0}, "temperature was 0.0 and is 1.0"),
+    ],
+)
+def test_a_changed_setting_is_refused(model, trials, name, changed, message):
+    few = trials.head(2)
+    runner.run(model, few, name=name, **OPTIONS)
+    with pytest.raises(ValueError, match=message):
+        runner.run(model, few, name=name, **OPTIONS | changed)
+
+
+def test_other_weights_of_the_same_name_are_refused(model, trials, name):
+    few = trials.head(2)
+    runner.run(model, few, name=name, **OPTIONS)
+    with pytest.raises(ValueError, match=r"weights was '.*' and is '.*'\)\. Use another run name, or delete the"):
+        runner.run(families.build("llama", seed=1), few, name=name, **OPTIONS)
+
+
+def test_a_changed_prompt_is_refused(model, trials, name, monkeypatch):
+    few = trials.head(2)
+    runner.run(model, few, name=name, **OPTIONS)
+    right = prompts.get_wording
+
+    def edited(experiment, wording_id):
+        wording = right(experiment, wording_id)
+        turns = (("user", "Something else."), *wording.turns[1:])
+        return prompts.Wording(experiment, wording_id, turns)
+
+    monkeypatch.setattr(prompts, "get_wording", edited)
+    with pytest.raises(ValueError, match="made under other wordings .injected_thought/lab_visit was"):
+        runner.run(model, few, name=name, **OPTIONS)
+
+
+def test_more_trials_may_join_a_run(model, trials, undisturbed, name, batches_run):
+    runner.run(model, trials.iloc[::2], name=name, **OPTIONS)
+    same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert sum(batches_run) == len(trials)
+
+
+def test_equal_trials_are_answered_once(model, trials, undisturbed, batches_run):
+    twice = runner.run(model, experiments.together(trials, trials), **OPTIONS)
+    assert sum(batches_run) == len(trials)
+    same(twice.iloc[: len(trials)], undisturbed)
+    assert twice["trial_id"].nunique() == len(trials)
+
+
+def test_a_table_of_controls_alone_ends(model, trials, undisturbed):
+    """Nothing is injected in any batch, and no layer is read: once such a batch ran for ever."""
+    controls = trials[trials["condition"] == "none"]
+    same(runner.run(model, controls, max_new_tokens=4, batch_size=2), undisturbed.loc[controls.index])
+
+
+def test_sampled_answers_depend_neither_on_batch_size_nor_on_order(model, trials):
+    sampled = [
+        runner.run(model, table, max_new_tokens=6, temperature=1.0, batch_size=size).sort_index()["answer"]
+        for table, size in ((trials, 16), (trials, 3), (trials.iloc[::-1], 5))
+    ]
+    assert sampled[0].tolist() == sampled[1].tolist() == sampled[2].tolist()
+    assert sampled[0].nunique() > len(trials) // 2
+
+
+def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, name, batches_run):
+    with pytest.raises(ValueError, match="layer 9 does not exist"):
+        runner.run(model, trials.assign(layer=trials["layer"].where(trials.index > 0, 9)), name=name, **OPTIONS)
+    for options, message in (
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"temperature": -1.0}, "temperature must be 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            runner.run(model, trials, **OPTIONS | options)
+    assert batches_run == []
+    with pytest.raises(ValueError, match="the table of trials is empty"):
+        runner.run(model, trials.head(0))
+    with pytest.raises(ValueError, match=r"lacks the columns \['layer'\]"):
+        runner.run(model, trials.drop(columns="layer"))
+
+
+def test_results_are_plain_json_lines(model, trials, name):
+    runner.run(model, trials.head(3), name=name, **OPTIONS)
+    lines = [json.loads(line) for line in results_file(name).read_text(encoding="utf-8").splitlines()]
+    assert [set(line) for line in lines] == [{"trial_id", *runner.RESULTS}] * 3

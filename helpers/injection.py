@@ -21,13 +21,15 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
+from transformers.cache_utils import DynamicLayer
 
 from helpers.audit import Recorder
-from helpers.models import check_layer, context_length, number_of_blocks, residual, width, write_residual
+from helpers.models import check_layer, context_length, number_of_blocks, own_turn, residual, width, write_residual
 from helpers.prompts import Prompt
 
 # nnsight says this whenever every row has ended before max_new_tokens: the normal case
 ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
+SEGMENT = 16  # tokens after which the rows that have ended leave the batch
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ class SeededSampling(LogitsProcessor):
     def __init__(self, seeds: list[int], temperature: float):
         self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         self.temperature = temperature
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Go on with these rows only."""
+        self.generators = [self.generators[i] for i in rows.tolist()]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         exponential = [torch.empty(scores.shape[1]).exponential_(generator=each) for each in self.generators]
@@ -195,6 +201,29 @@ def pushes(batch: Batch, model) -> dict[int, torch.Tensor]:
     return dict(sorted(added.items()))
 
 
+class RoomyLayer(DynamicLayer):
+    """A cache layer that writes new tokens into memory set aside once, where its parent copies all earlier ones each step."""
+
+    room, memory = 0, ()
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs):
+        seen, new = self.get_seq_length(), (key_states, value_states)
+        until = seen + key_states.shape[-2]
+        if not self.memory or self.memory[0].shape[-2] < until:
+            columns = max(self.room, until)
+            self.memory = [part.new_empty((*part.shape[:-2], columns, part.shape[-1])) for part in new]
+            for memory, old in zip(self.memory, (self.keys, self.values), strict=True):
+                memory[..., :seen, :] = old
+        for memory, part in zip(self.memory, new, strict=True):
+            memory[..., seen:until, :] = part
+        self.keys, self.values = (memory[..., :until, :] for memory in self.memory)
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        super().batch_select_indices(indices)
+        self.memory = ()
+
+
 class PrefixCache:
     """Key-value caches of shared prefixes, computed once for each model and prefix and copied for every batch."""
 
@@ -202,8 +231,11 @@ class PrefixCache:
         self.network = model._module
         self.kept = {}
 
-    def for_rows(self, prefix: tuple[int, ...], rows: int):
-        """A fresh cache of the prefix for that many rows (generate consumes it); None for an empty prefix."""
+    def for_rows(self, prefix: tuple[int, ...], rows: int, room: int):
+        """A fresh cache of the prefix for that many rows (generate consumes it); None for an empty prefix.
+
+        room: how many tokens it will hold in the end.
+        """
         if not prefix:
             return None
         if prefix not in self.kept:
@@ -212,6 +244,9 @@ class PrefixCache:
                 self.kept = {prefix: self.network(ids, use_cache=True, logits_to_keep=1).past_key_values}
         cache = copy.deepcopy(self.kept[prefix])
         cache.batch_repeat_interleave(rows)
+        for layer in cache.layers:
+            if type(layer) is DynamicLayer:  # those of sliding windows and the like stay as they are
+                layer.__class__, layer.room = RoomyLayer, room
         return cache
 
 
@@ -225,30 +260,64 @@ def run_batch(
     inject=True,
     tell=None,
 ):
-    """Run one batch in one trace. Returns (generated ids [row, step], first logits [row, vocabulary]), on the CPU.
+    """Run one batch, injected and control rows together. Returns (generated ids [row, step], first logits [row, vocabulary]), on the CPU.
 
+    Every SEGMENT tokens the rows whose reply has ended leave, so that a few long replies do not keep all others waiting.
     recorder: an `audit.Recorder` that watches every block's output and what the next block receives. inject False: leave the
     injecting to somebody else's hooks (only the audit asks for that). tell: a function for `Watch`.
     """
-    blocks, device = model.blocks, model._module.device
-    added = {layer: push.to(device) for layer, push in pushes(batch, model).items()} if inject else {}
-    start, end = batch.start.to(device)[:, None], batch.end.to(device)[:, None]
-    watched = range(number_of_blocks(model)) if recorder else added
     processors = LogitsProcessorList()
     if temperature > 0:
         processors.append(SeededSampling([row.seed for row in batch.rows], temperature))
     if tell:
         processors.append(Watch(batch.ids.shape[1], tell))
+    columns = batch.ids.shape[1]
+    cache = prefixes.for_rows(batch.prefix, len(batch.rows), columns + max_new_tokens)
+    ends = torch.tensor([end for end in end_of_turn_ids(model) if end is not None], dtype=torch.long)
+    generated = torch.full((len(batch.rows), max_new_tokens), model._module.generation_config.pad_token_id or 0)
+    ids, mask, place = batch.ids, batch.mask, torch.arange(len(batch.rows))  # place: which rows of the batch are left
+    added = pushes(batch, model) if inject else {}
+    first_logits, done = None, 0
+    while len(place) and done < max_new_tokens:
+        whole = recorder or tell or cache is None
+        steps = max_new_tokens - done if whole else min(SEGMENT, max_new_tokens - done)
+        pushed = {layer: push[place] for layer, push in added.items()}
+        new, logits = _run_segment(
+            model, ids, mask, cache, batch.start[place], batch.end[place], pushed, steps, processors, recorder
+        )
+        first_logits = logits if first_logits is None else first_logits
+        generated[place, done : done + new.shape[1]] = new
+        done += new.shape[1]
+        going_on = ~torch.isin(new, ends).any(1)
+        if new.shape[1] < steps or whole or done == max_new_tokens:
+            break
+        left = going_on.nonzero()[:, 0]
+        ids = torch.cat([ids, new], dim=1)[left]
+        mask = torch.cat([mask, torch.ones_like(new)], dim=1)[left]
+        if len(left) < len(place):
+            place = place[left]
+            cache.batch_select_indices(left.to(model._module.device))
+            for processor in processors:
+                processor.keep(left)
+    return generated[:, :done], first_logits
+
+
+def _run_segment(model, ids, mask, cache, start, end, pushed, steps: int, processors, recorder=None):
+    """One call of generate in one trace: (new ids [row, step], logits of its first token [row, vocabulary]), on the CPU.
+
+    ids, mask: [row, column]; the cache holds some of the first columns. start, end: [row], the columns between which pushed
+    (layer -> [row, 1, width]) is added.
+    """
+    blocks, device = model.blocks, model._module.device
+    added = {layer: push.to(device) for layer, push in pushed.items()}
+    start, end = start.to(device)[:, None], end.to(device)[:, None]
+    watched = range(number_of_blocks(model)) if recorder else added
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=ENDED_EARLY)
-        with model.generate(
-            max_new_tokens=max_new_tokens,
-            past_key_values=prefixes.for_rows(batch.prefix, len(batch.rows)),
-            logits_processor=processors,
-        ) as tracer:
-            with tracer.invoke({"input_ids": batch.ids, "attention_mask": batch.mask}):
+        with model.generate(max_new_tokens=steps, past_key_values=cache, logits_processor=processors) as tracer:
+            with tracer.invoke({"input_ids": ids, "attention_mask": mask}):
                 first_logits = nnsight.save([])
-                column = len(batch.prefix)  # of the first token in this forward pass
+                column = 0 if cache is None else cache.get_seq_length()  # of the first token in this forward pass
                 # a loop over all steps ends when it reads a part that is not run again: without layers to read, one step is all
                 for _step in tracer.all() if watched else tracer.iter[:1]:
                     if recorder:
@@ -270,7 +339,7 @@ def run_batch(
                         first_logits.append(model.output.logits[:, -1].float().cpu())
             with tracer.invoke():
                 output = tracer.result.save()
-    return output[:, batch.ids.shape[1] :].cpu(), first_logits[0]
+    return output[:, ids.shape[1] :].cpu(), first_logits[0]
 
 
 def end_of_turn_ids(model) -> set[int]:
@@ -286,7 +355,7 @@ def read_answers(model, generated: torch.Tensor, first_logits: torch.Tensor) -> 
     for ids, logits in zip(generated.tolist(), first_logits, strict=True):
         stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
         text = model.tokenizer.decode(ids[:stop], skip_special_tokens=True)
-        answers.append(Answer(text.strip(), tuple(ids[:stop]), logits))
+        answers.append(Answer(own_turn(model, text).strip(), tuple(ids[:stop]), logits))
     return answers
 
 

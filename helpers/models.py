@@ -5,6 +5,7 @@
 """
 
 import hashlib
+import importlib.util
 from numbers import Real
 from pathlib import Path
 from urllib.error import HTTPError
@@ -13,7 +14,7 @@ from urllib.request import Request, urlopen
 import torch
 from huggingface_hub import constants
 from nnsight import TransformersModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from helpers.setup import ROOT
 
@@ -37,6 +38,13 @@ COMMON_NAMES = {
     "lm_head": "unembed",
     "embed_out": "unembed",
 }
+
+# a conversation in plain text, for base models, which have no chat template; their reply ends where the next turn begins
+PLAIN_TRANSCRIPT = (
+    "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
 
 
 def shipped_organisms() -> list[str]:
@@ -69,23 +77,51 @@ def hub_answers(seconds: float = 5.0) -> bool:
     return True
 
 
-def _locate(name: str) -> str:
+def locate(name: str) -> str:
     """Folder of an organism, a local checkpoint, or the hub id itself."""
     if name in shipped_organisms():
         return str(ORGANISM_FOLDER / name)
     return str(Path(name)) if Path(name).is_dir() else name
 
 
-def load(name: str, device: str | None = None, dtype: torch.dtype | str | None = None, **from_pretrained):
+def quantisation(quantise: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
+    """What `from_pretrained` needs to load weights in '4bit' or '8bit'. ImportError without the package bitsandbytes."""
+    if quantise not in ("4bit", "8bit"):
+        raise ValueError(f"quantise must be None, '4bit' or '8bit', got {quantise!r}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ImportError(f"quantise={quantise!r} needs the package bitsandbytes: pip install bitsandbytes")
+    if quantise == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def load(
+    name: str,
+    device: str | None = None,
+    dtype: torch.dtype | str | None = None,
+    quantise: str | None = None,
+    transcript: str | None = None,
+    **from_pretrained,
+):
     """Load a model by organism name, local folder or Hugging Face hub id, ready for `with model.trace(...)`.
 
     device: 'cpu', 'cuda', ...; by default a GPU where there is one. dtype: by default float32 on a CPU, bfloat16 on a GPU.
+    quantise: '4bit' or '8bit' (needs bitsandbytes). transcript: 'plain' writes conversations as "User: ... Assistant: ..." in
+    place of the chat template, for base models, which have none.
     Further arguments go to `AutoModelForCausalLM.from_pretrained` (device_map, quantization_config, revision, ...).
     Only safetensors weights are read and no code from the hub is run. Raises OSError for a name that is neither shipped nor
     reachable, ValueError where the blocks cannot be found or an injection has no effect.
     """
+    if transcript not in (None, "plain"):
+        raise ValueError(f"transcript must be None (the model's chat template) or 'plain', got {transcript!r}")
     device = device or default_device()
-    path = _locate(name)
+    dtype = dtype or default_dtype(device)
+    if quantise is not None:
+        from_pretrained = {
+            "quantization_config": quantisation(quantise, dtype),
+            "device_map": {"": device},
+        } | from_pretrained
+    path = locate(name)
     on_disk = Path(path).is_dir()
     online = not on_disk and hub_answers()
     from_pretrained = {"local_files_only": not online} | from_pretrained
@@ -94,9 +130,7 @@ def load(name: str, device: str | None = None, dtype: torch.dtype | str | None =
     }
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **wanted)
-        network = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype or default_dtype(device), use_safetensors=True, **from_pretrained
-        )
+        network = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, use_safetensors=True, **from_pretrained)
     except (OSError, ValueError) as error:
         if on_disk:
             raise
@@ -107,6 +141,8 @@ def load(name: str, device: str | None = None, dtype: torch.dtype | str | None =
             f"({constants.ENDPOINT}) {tried}. Shipped with this collection and loadable without any network: "
             f"{', '.join(shipped_organisms()) or 'none yet'}. Reason given: {str(error).splitlines()[0]}"
         ) from error
+    if transcript == "plain":
+        tokenizer.chat_template = PLAIN_TRANSCRIPT
     return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
 
 
@@ -175,6 +211,14 @@ def fingerprint(model) -> str:
         sample = parameter.detach().flatten()[:: max(1, parameter.numel() // 64)].float().cpu()
         digest.update(f"{name} {tuple(parameter.shape)} {parameter.dtype}".encode() + sample.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def own_turn(model, text: str) -> str:
+    """A reply without the turns that a base model goes on to write for both sides of a plain transcript."""
+    if model.tokenizer.chat_template == PLAIN_TRANSCRIPT:
+        for turn in NEXT_TURNS:
+            text = text.partition(turn)[0]
+    return text
 
 
 def residual(block) -> torch.Tensor:

@@ -139,4 +139,23 @@ def test_equals_plain_hooks(family):
     # the injections are not idle
     controls = by_hooks(model, [replace(row, vector=None) for row in rows])[1]
     moved = (controls - padded[1]).abs().amax(1) > 0.05
-    assert moved.tolist() == [row.vector is not None for row in rows]
+    windowed = (
+        "sliding_window" in families.FAMILIES[family][1]
+    )  # there a span in the past is out of the last token's sight
+    assert moved.tolist() == [row.vector is not None and not (windowed and row.span[1] is not None) for row in rows]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_that_have_ended_leave_and_change_nothing(temperature, monkeypatch):
+    """Replies that end at different steps: in small segments, one long one, or alone, every text is the same."""
+    model = built("llama")
+    rows = [replace(row, seed=k) for k, row in enumerate(mixed_rows(model) * 3)]
+    alone = tokens_of(injection.generate(model, rows, 30, temperature, batch_size=1))
+    habits = model._module.generation_config
+    ending = [alone[k][2 + 5 * k] for k in range(5)]  # let these tokens end a reply, the first ones early, others late
+    monkeypatch.setattr(habits, "eos_token_id", [habits.eos_token_id, *ending])
+    alone = tokens_of(injection.generate(model, rows, 30, temperature, batch_size=1))
+    assert len({len(tokens) for tokens in alone}) > 3
+    for segment in (1, 4, 99):
+        monkeypatch.setattr(injection, "SEGMENT", segment)
+        assert tokens_of(injection.generate(model, rows, 30, temperature, batch_size=8)) == alone

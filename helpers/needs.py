@@ -1,0 +1,77 @@
+"""Before a model is loaded: how much memory it takes, and roughly how long a sweep with it will run.
+
+Estimates, good to a factor of three: weights from the number of parameters and the dtype; a fifth more for what the computation
+holds; time from reading the prompts (arithmetic) and from writing the answers (every weight is read once a token and batch).
+"""
+
+import pandas as pd
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from helpers.models import locate
+
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
+# device -> (memory in GB, 10^12 arithmetic steps a second in practice, memory bandwidth in GB a second in practice)
+DEVICES = {"2 CPU cores": (8, 0.05, 10), "T4": (15, 10, 150), "A100 80 GB": (80, 80, 900)}
+COMMON = {"0.5B": 0.5e9, "1.5B": 1.5e9, "8B": 8e9, "14B": 14e9, "32B": 32e9, "70B": 70e9}
+
+
+def count_parameters(name: str) -> int:
+    """Parameters of a model, from its configuration alone: no weights are read or downloaded."""
+    config = AutoConfig.from_pretrained(locate(name))
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    network.tie_weights()
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def memory(parameters: float, dtype: str = "bfloat16") -> float:
+    """GB to load the model and run batches of a moderate size. ValueError for an unknown dtype."""
+    if dtype not in BYTES:
+        raise ValueError(f"unknown dtype {dtype!r}; allowed are {', '.join(BYTES)}")
+    if not parameters > 0:
+        raise ValueError(f"the number of parameters must be above 0, got {parameters!r}")
+    return 1.2 * parameters * BYTES[dtype] / 1e9 + 0.5  # 0.5: the libraries themselves
+
+
+def minutes(
+    parameters: float, trials: int, dtype: str = "bfloat16", device: str = "T4", read=60, written=60, batch_size=32
+) -> float:
+    """Minutes for a sweep. read: prompt tokens a trial (without the shared prefix), written: tokens of an answer.
+
+    ValueError for an unknown device.
+    """
+    if device not in DEVICES:
+        raise ValueError(f"unknown device {device!r}; allowed are {', '.join(DEVICES)}")
+    _, rate, bandwidth = DEVICES[device]
+    arithmetic = 2 * parameters * trials * (read + written) / (rate * 1e12)
+    reading_weights = trials / batch_size * written * parameters * BYTES[dtype] / (bandwidth * 1e9)
+    return (arithmetic + reading_weights) / 60
+
+
+def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> pd.DataFrame:
+    """One row a size: parameters, GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
+    rows = []
+    for name, parameters in sizes.items():
+        row = {"model": name, "parameters": parameters}
+        row |= {f"GB {dtype}": round(memory(parameters, dtype), 1) for dtype in ("bfloat16", "4bit")}
+        for device, (room, *_) in DEVICES.items():
+            fits = next((dtype for dtype in ("bfloat16", "4bit") if memory(parameters, dtype) <= room), None)
+            if fits == "4bit" and "CPU" in device:
+                fits = None
+            row[device] = (
+                "too big" if fits is None else told(minutes(parameters, trials, fits, device, written=written))
+            )
+            row[device] += " (4 bits)" if fits == "4bit" else ""
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def told(number_of_minutes: float) -> str:
+    """A time in words of its own size: 'under a minute', '12 min', '3 h', '5 days'."""
+    if number_of_minutes < 1:
+        return "under a minute"
+    if number_of_minutes < 90:
+        return f"{number_of_minutes:.0f} min"
+    hours = number_of_minutes / 60
+    return f"{hours:.0f} h" if hours < 48 else f"{hours / 24:.0f} days"

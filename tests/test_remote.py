@@ -1,0 +1,180 @@
+"""Remote runs: the key is never shown, no key gives a clear message, and rehearsals equal a local run to the last bit."""
+
+import threading
+import traceback
+
+import nnsight
+import pytest
+import torch
+from nnsight.schema.config import CONFIG
+
+from helpers import models, remote
+from helpers.models import residual
+
+SECRET = "key-that-nobody-must-see"
+
+
+@pytest.fixture
+def no_key(monkeypatch):
+    monkeypatch.delenv(remote.KEY, raising=False)
+    monkeypatch.setattr(CONFIG.API, "APIKEY", None)
+
+
+@pytest.fixture
+def a_key(no_key, monkeypatch):
+    monkeypatch.setenv(remote.KEY, SECRET)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.load("introspector", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    ids = torch.tensor([[1, 20, 300, 40], [1, 7, 8, 9]])
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+
+def read(model, inputs, **where):
+    """Streams of all blocks at the last token and the logits there, run wherever `where` says."""
+    with torch.no_grad():
+        with model.trace(inputs, **where):
+            streams = nnsight.save([])
+            for block in model.blocks:
+                streams.append(residual(block)[:, -1].clone())
+            logits = model.output.logits[:, -1].clone().save()
+    return torch.stack(list(streams)), logits
+
+
+def steered(model, inputs, push, **where):
+    """Logits with a vector added in the middle."""
+    with torch.no_grad():
+        with model.trace(inputs, **where):
+            model.blocks[3].output += push
+            logits = model.output.logits[:, -1].clone().save()
+    return logits
+
+
+@pytest.mark.parametrize("place", ["auto", "local"])
+def test_without_a_key_the_simulation_is_chosen(no_key, place):
+    assert remote.remote_mode(place) == "local"
+    assert not remote.ndif_key_is_set()
+
+
+def test_without_a_key_insisting_on_ndif_names_the_variable_and_the_way_out(no_key):
+    with pytest.raises(remote.NoKey, match="NDIF_API_KEY.*'local'"):
+        remote.remote_mode("ndif")
+
+
+def test_offline_a_key_is_not_used_unless_insisted_on(a_key, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert remote.remote_mode() == "local"
+    assert remote.remote_mode("ndif") is True
+
+
+def test_an_empty_key_is_no_key(no_key, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setenv(remote.KEY, "  \n")
+    assert remote.remote_mode() == "local"
+
+
+def test_an_unknown_place_is_refused(no_key):
+    with pytest.raises(ValueError, match="'moon'.*'auto', 'ndif', 'local'"):
+        remote.remote_mode("moon")
+
+
+def test_a_key_is_used_and_not_shown(a_key, capfd):
+    assert remote.remote_mode() is True
+    assert remote.remote_mode("ndif") is True
+    assert remote.remote_mode("local") == "local"
+    assert CONFIG.API.APIKEY == SECRET
+    assert SECRET not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("broken", [f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}é"])
+def test_a_key_that_no_request_could_carry_is_refused_without_showing_it(no_key, monkeypatch, broken):
+    monkeypatch.setenv(remote.KEY, broken)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with pytest.raises(remote.NoKey, match="NDIF_API_KEY") as caught:
+        remote.remote_mode()
+    assert SECRET not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_remote_run_that_fails_does_not_show_the_key(a_key, model, inputs, monkeypatch, capfd):
+    """A real remote trace, towards a port of this machine on which nobody listens."""
+    monkeypatch.setattr(CONFIG.API, "HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr("nnsight.modeling.huggingface._ID_CACHE", {model._module.name_or_path: "some/model"})
+    with pytest.raises(Exception) as caught:
+        read(model, inputs, remote=remote.remote_mode())
+    assert not isinstance(caught.value, AssertionError)
+    shown = "".join(traceback.format_exception(caught.value)) + "".join(capfd.readouterr())
+    assert "127.0.0.1" in shown or "refused" in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_models_that_cannot_be_asked_for_are_an_error_with_a_reason(monkeypatch, capfd, offline):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+    monkeypatch.setattr(CONFIG.API, "HOST", "http://127.0.0.1:9")
+    with pytest.raises(OSError, match="HF_HUB_OFFLINE" if offline else "127.0.0.1:9 cannot be reached"):
+        remote.running_models()
+    assert capfd.readouterr().err == ""
+
+
+def test_only_running_models_are_listed(monkeypatch):
+    states = {"b/two": "RUNNING", "a/one": "RUNNING", "c/three": "DEPLOYING"}
+    answer = {
+        name: {"repo_id": name, "model_key": f"X:{name}", "deployment_level": "HOT", "application_state": state}
+        for name, state in states.items()
+    }
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("nnsight.ndif._get", lambda *_, **__: {"deployments": answer})
+    assert remote.running_models() == ["a/one", "b/two"]
+
+
+@pytest.mark.parametrize("where", ["simulation", "fresh interpreter"])
+def test_a_rehearsal_equals_the_local_run_to_the_last_bit(model, inputs, where):
+    given = {"remote": "local"} if where == "simulation" else {"backend": remote.FreshInterpreter(model)}
+    for mine, theirs in zip(read(model, inputs), read(model, inputs, **given), strict=True):
+        assert torch.equal(mine, theirs)
+
+
+def test_an_injection_is_rehearsed_as_well(model, inputs):
+    push = torch.randn(models.width(model), generator=torch.Generator().manual_seed(0))
+    here = steered(model, inputs, push)
+    assert not torch.equal(here, steered(model, inputs, 0 * push))
+    assert torch.equal(here, steered(model, inputs, push, remote="local"))
+    assert torch.equal(here, steered(model, inputs, push, backend=remote.FreshInterpreter(model)))
+
+
+def test_only_the_fresh_interpreter_sees_that_an_outer_list_stays_empty(model, inputs):
+    simulated, fresh = [], []
+    with model.trace(inputs, remote="local"):
+        simulated.append(model.output.logits.save())
+    with model.trace(inputs, backend=remote.FreshInterpreter(model)):
+        fresh.append(model.output.logits.save())
+    assert (len(simulated), len(fresh)) == (1, 0)
+
+
+def test_what_cannot_be_packed_is_refused_before_anything_is_sent(model, inputs):
+    lock = threading.Lock()
+    with pytest.raises(TypeError, match="cannot pickle"):
+        with model.trace(inputs, backend=remote.FreshInterpreter(model)):
+            with lock:
+                logits = model.output.logits.save()  # noqa: F841
+
+
+def test_an_error_in_the_other_process_is_told(model, inputs):
+    with pytest.raises(RuntimeError, match="other process: .*IndexError|other process: .*index"):
+        with model.trace(inputs, backend=remote.FreshInterpreter(model)):
+            logits = model.output.logits[:, 999].save()  # noqa: F841
+
+
+def test_a_model_without_a_folder_cannot_be_rehearsed():
+    class Nameless:
+        _module = torch.nn.Linear(2, 2)
+
+    with pytest.raises(ValueError, match="local folder"):
+        remote.FreshInterpreter(Nameless())

@@ -32,9 +32,10 @@ def style() -> None:
     )
 
 
-def show(figure: Figure, alt: str) -> None:
+def show(figure: Figure, alt: str, live=None) -> None:
     """Display a figure as a PNG that carries its alt text (what it shows, not its name), and close it.
 
+    live: a handle from `display({}, raw=True, display_id=True)`; the figure then takes the place of what the handle showed.
     ValueError for an alt text that says too little to replace the picture.
     """
     if len(alt.split()) < 6:
@@ -43,7 +44,8 @@ def show(figure: Figure, alt: str) -> None:
     figure.savefig(image, format="png", dpi=figure.dpi)
     plt.close(figure)
     bundle = {"image/png": image.getvalue(), "text/plain": f"Figure: {alt}"}
-    display(bundle, raw=True, metadata={"image/png": {"alt": alt}})
+    put = display if live is None else live.update
+    put(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
 def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, float] | None = None) -> Figure:

@@ -152,7 +152,8 @@ def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, 
     for model, effect in effects.items():
         why = (unclear or {}).get(model, "")
         found = verdict(effect, why)
-        print(f"{model:12} effect {effect!s:34} -> the explanation {found}{f' ({why})' if why else ''}")
+        said = f"the control {found} ({why})" if why else f"the explanation {found}"
+        print(f"{model:12} effect {effect!s:34} -> {said}")
         rows.append({"explanation": explanation, "model": model, **effect._asdict(), "verdict": found, "why": why})
     return rows
 

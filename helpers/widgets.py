@@ -13,9 +13,8 @@ from helpers import concepts, models
 from helpers import playground as play
 from helpers.playground import State
 
-STYLE = {"description_width": "9em"}
-WIDE = {"width": "40em", "max_width": "98%"}
-FIRST_LAYERS = 8  # on the slider while the model's own number is not known
+STYLE = {"description_width": "11em"}
+WIDE = {"width": "46em", "max_width": "98%"}
 UNDECIDED, THOUGHT, NO_THOUGHT = "not graded yet", "a thought was injected", "nothing was injected"
 
 
@@ -38,23 +37,9 @@ def settings(state: State) -> dict:
             options=concepts.paper_concepts(),
             continuous_update=False,
         ),
-        "layer": _labelled(
-            widgets.IntSlider,
-            "Layer",
-            value=state.layer,
-            min=0,
-            max=max(FIRST_LAYERS - 1, state.layer),
-            continuous_update=False,
-        ),
-        "strength": _labelled(
-            widgets.FloatSlider,
-            "Strength",
-            value=state.strength,
-            min=min(-4.0, state.strength),
-            max=max(16.0, state.strength),
-            step=0.5,
-            continuous_update=False,
-        ),
+        # number fields, not sliders: a slider of ipywidgets has no name for a screen reader
+        "layer": _labelled(widgets.IntText, "Layer", value=state.layer),
+        "strength": _labelled(widgets.FloatText, "Strength", value=state.strength, step=0.5),
         "span": _labelled(widgets.Dropdown, "Added on", value=state.span, options=play.SPANS),
         "question": _labelled(
             widgets.Combobox, "Question", value=state.question, options=offered, continuous_update=False
@@ -78,14 +63,6 @@ def playground(state: State = State()):  # noqa: B008 - frozen
 
     def draw(_change=None) -> None:
         page.state = read(controls, page.state)
-        try:
-            blocks = models.number_of_blocks(play.load(page.state.model, page.state.device))
-            if controls["layer"].max != blocks - 1:  # another model: lowering the maximum may move the layer, too
-                controls["layer"].max = blocks - 1
-                page.state = read(controls, page.state)
-        except play.PROBLEMS as error:
-            shown.value = play.problem(error)
-            return
         shown.value = play.render(page.state, write)
 
     for control in controls.values():

@@ -236,16 +236,11 @@ def test_an_error_stands_in_the_page_and_the_next_change_mends_it(page):
     assert "“bread” injected" in page.shown.value
 
 
-def test_layers_follow_the_model(monkeypatch):
-    page = widgets.playground(State(layer=7, max_new_tokens=2))
-    real = models.number_of_blocks
-    monkeypatch.setattr(
-        models, "number_of_blocks", lambda model: 4 if models.model_name(model) == "novice" else real(model)
-    )
-    page.controls["model"].value = "novice"
-    assert page.controls["layer"].max == 3 and page.state.layer == 3
-    page.controls["model"].value = "introspector"
-    assert page.controls["layer"].max == 7 and page.state.layer == 3
+def test_a_layer_that_the_model_does_not_have_is_refused_in_words(page):
+    page.controls["layer"].value = 99
+    assert "numbered 0 to 7" in page.shown.value
+    page.controls["layer"].value = 7
+    assert "does not work" not in page.shown.value
 
 
 def controls_of(widget) -> list:
@@ -287,7 +282,7 @@ def test_blind_test_asks_for_every_verdict_and_then_scores():
 def test_only_what_ipywidgets_7_and_8_share_is_used():
     """Google Colab has 7.7.1: these exist there, with these arguments (checked against its documentation)."""
     source = (models.ROOT / "helpers" / "widgets.py").read_text(encoding="utf-8")
-    shared = {"HTML", "VBox", "HBox", "Button", "Dropdown", "Combobox", "IntSlider", "FloatSlider", "Layout"}
+    shared = {"HTML", "VBox", "HBox", "Button", "Dropdown", "Combobox", "IntText", "FloatText", "Layout"}
     assert set(re.findall(r"\bwidgets\.([A-Z]\w+)", source)) <= shared
     assert not re.search(r"\b(tooltip|tabbable|Output|interact)\b", source)
     assert int(importlib.metadata.version("ipywidgets").split(".")[0]) in (7, 8)

@@ -150,7 +150,8 @@ def labelling_page(session: Session):
     page = widgets.VBox()
     page.session = session
     shown, message = widgets.HTML(), widgets.HTML()
-    boxes = {name: widgets.Checkbox(description=text, indent=False) for name, text in QUESTIONS.items()}
+    wide = widgets.Layout(width="auto")  # or the questions would be cut off
+    boxes = {name: widgets.Checkbox(description=text, indent=False, layout=wide) for name, text in QUESTIONS.items()}
     save, back = widgets.Button(description="Save and next", button_style="primary"), widgets.Button(description="Back")
 
     def draw() -> None:

@@ -15,6 +15,7 @@ from helpers import concepts, experiments, models, prompts, runner
 from helpers.setup import run_folder
 from helpers.statistics import (
     Estimate,
+    best_cell,
     clustered_mean,
     clustered_rate,
     criterion,
@@ -98,12 +99,8 @@ def injected_thought(graded: pd.DataFrame, seed: int = 0) -> Result:
     return Result(_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
 
 
-def thought_or_text(graded: pd.DataFrame, seed: int = 0) -> Result:
-    """Experiment 2. A pair counts where the injected word is named and the line is repeated, in the same cell.
-
-    named_without_injection is what the ten options alone give (chance 0.10). effect: pairs right with minus without injection.
-    """
-    model = _one_model(graded)
+def _pairs(graded: pd.DataFrame) -> pd.DataFrame:
+    """Experiment 2: the two questions about one injection in one row; both: the word named and the line repeated."""
     pairs = graded.pivot_table(
         index=["condition", "concept", "layer", "strength", "seed"],
         columns="question",
@@ -113,7 +110,15 @@ def thought_or_text(graded: pd.DataFrame, seed: int = 0) -> Result:
         observed=True,
     ).dropna(subset=["thought", "repeat"])
     pairs = pairs.astype(bool).reset_index().assign(word=lambda table: table["concept"])
-    pairs["both"] = pairs["thought"] & pairs["repeat"]
+    return pairs.assign(both=pairs["thought"] & pairs["repeat"])
+
+
+def thought_or_text(graded: pd.DataFrame, seed: int = 0) -> Result:
+    """Experiment 2. A pair counts where the injected word is named and the line is repeated, in the same cell.
+
+    named_without_injection is what the ten options alone give (chance 0.10). effect: pairs right with minus without injection.
+    """
+    model, pairs = _one_model(graded), _pairs(graded)
     chosen = split_half_selection(pairs[pairs["condition"] == "concept"], "both", seed)
     here, random, none = (_at(pairs, condition, chosen) for condition in ("concept", "random", "none"))
     both, both_without = clustered_rate(here["both"], here["word"]), clustered_rate(none["both"], none["word"])
@@ -129,14 +134,18 @@ def thought_or_text(graded: pd.DataFrame, seed: int = 0) -> Result:
     return Result(_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
 
 
+def _matched(graded: pd.DataFrame) -> pd.DataFrame:
+    """Experiment 3: trials with the prefilled word injected; stands: the model stands by the word."""
+    return graded[graded["condition"] == "matched"].assign(stands=lambda table: ~table["apology"].astype(bool))
+
+
 def intended_or_not(graded: pd.DataFrame, seed: int = 0) -> Result:
     """Experiment 3. effect: min(apologies without injection, with another word) - apologies with the prefilled word.
 
     position_effect: the same drop where the word was injected only after the prefill; it should be 0.
     """
     model, trials = _one_model(graded), graded.assign(word=graded["concept"])
-    matched = trials[trials["condition"] == "matched"].assign(stands=lambda table: ~table["apology"].astype(bool))
-    chosen = split_half_selection(matched, "stands", seed)
+    chosen = split_half_selection(_matched(graded), "stands", seed)
     apology = {}
     for condition in ("none", "other", "matched", "random", "after"):
         part = _at(trials, condition, chosen)
@@ -199,23 +208,55 @@ VALIDATED = {  # experiment -> its name in figures
 }
 
 
+# experiment -> (its table of trials, its measure, the condition that chooses the cell, those trials with a score, the score)
+INJECTED = {
+    "injected_thought": (
+        experiments.injected_thought_trials,
+        injected_thought,
+        "concept",
+        lambda graded: graded,
+        "success",
+    ),
+    "thought_or_text": (experiments.thought_or_text_trials, thought_or_text, "concept", _pairs, "both"),
+    "intended_or_not": (experiments.intended_or_not_trials, intended_or_not, "matched", _matched, "stands"),
+}
+
+
+def measure_injected(
+    model, experiment: str, words, layers, strengths, seed: int = 0, max_new_tokens: int = 40, name=None, **options
+) -> Result:
+    """Experiment 1, 2 or 3 at a fraction of the cost of its whole table, with the same result.
+
+    Half of the words run in every cell, with their own vectors only, and choose the cell; the other half run in that cell
+    alone, with all controls. options: for the table (`experiments.<experiment>_trials`); name: of a run that can be resumed.
+    """
+    make, measure, choosing_condition, scored, score = INJECTED[experiment]
+    trials = make(words, layers, strengths, seed=seed, **options)
+    injected = trials["condition"] == choosing_condition
+    word = trials["concept"].where(trials["concept"] != "", trials["vector_of"])
+    choosing, _ = concepts.split_in_halves(sorted(word[injected].unique()), seed)
+
+    def answered(part: pd.DataFrame) -> pd.DataFrame:
+        return experiments.grade(runner.run(model, part, name=name, max_new_tokens=max_new_tokens))
+
+    first = answered(trials[injected & word.isin(choosing)])
+    layer, strength = best_cell(scored(first), score)
+    in_cell = (trials["layer"] == layer) & (trials["strength"] == strength)
+    second = answered(trials[~word.isin(choosing) & (in_cell | (trials["vector"] == "none"))])
+    return measure(pd.concat([first, second]).sort_index(), seed)
+
+
 def measure_all(
     model, words, layers=None, strengths=(1.0, 2.0, 4.0), trials_per_word: int = 2, seed: int = 0
 ) -> pd.DataFrame:
     """All four experiments on one model: their tables, one below the other, with columns experiment, layer and strength.
 
-    layers: every one by default. n is trials_per_word times half of the words in every cell.
+    layers: every one by default. n is trials_per_word times half of the words.
     """
     layers = range(models.number_of_blocks(model)) if layers is None else layers
-    options = {"trials_per_word": trials_per_word, "seed": seed}
     tables = []
-    for experiment, make, measure in (
-        ("injected_thought", experiments.injected_thought_trials, injected_thought),
-        ("thought_or_text", experiments.thought_or_text_trials, thought_or_text),
-        ("intended_or_not", experiments.intended_or_not_trials, intended_or_not),
-    ):
-        trials = make(words, layers, strengths, **options)
-        result = measure(experiments.grade(runner.run(model, trials, max_new_tokens=40)), seed)
+    for experiment in INJECTED:
+        result = measure_injected(model, experiment, words, layers, strengths, seed, trials_per_word=trials_per_word)
         tables.append(result.table.assign(experiment=experiment, layer=result.layer, strength=result.strength))
     held = experiments.intentional_control(model, words, prompts.load_lines()[:4])
     result = intentional_control(held, models.model_name(model), seed=seed)

@@ -284,6 +284,15 @@ def adjust_p_values(p_values, method: str = "holm") -> np.ndarray:
     return multipletests(values, method=method)[1]
 
 
+def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
+    """(layer, strength) with the highest mean of `score`; ties go to the earlier layer, then the weaker strength."""
+    if trials.empty:
+        raise ValueError("no trials to choose from")
+    means = trials.groupby(["layer", "strength"])[score].mean()
+    layer, strength = means.index[int(np.argmax(means.to_numpy(dtype=float)))]  # index is sorted: first of equals
+    return int(layer), float(strength)
+
+
 def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int = 0) -> SplitHalf:
     """Choose (layer, strength) on half of the words, report it on the other half.
 
@@ -298,10 +307,7 @@ def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int
     if needed.isna().any(axis=None):
         raise ValueError("missing values in concept, layer, strength or score; leave control and ungraded trials out")
     choosing, testing = split_in_halves(sorted(needed["concept"].unique()), seed)
-    means = needed[needed["concept"].isin(choosing)].groupby(["layer", "strength"])[score].mean()
-    if means.empty:
-        raise ValueError("no trials to choose from")
-    layer, strength = means.index[int(np.argmax(means.to_numpy(dtype=float)))]  # index is sorted: first of equals
+    layer, strength = best_cell(needed[needed["concept"].isin(choosing)], score)
     cell = needed[(needed["layer"] == layer) & (needed["strength"] == strength)]
     halves = [cell[cell["concept"].isin(words)] for words in (choosing, testing)]
     if halves[1].empty:

@@ -64,17 +64,17 @@ class VectorTable:
 def draw_injection(rows: list[Row], length: int, offset: int, table: VectorTable, rng: random.Random) -> Injection:
     """Vectors, layers and masks of a batch whose first token is number `offset` of each row.
 
-    Layers uniform in 2 .. L-3, strengths log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
+    Layers uniform in 2 .. L-3, one less for a span that ends before the question: what is put there must be fetched by later
+    tokens, which takes layers. Strengths log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
     """
     n_layers, width = table.vectors.shape[1:]
     noise = torch.Generator().manual_seed(rng.getrandbits(40))
     vectors, mask = torch.zeros(len(rows), width), torch.zeros(len(rows), length)
     layers = torch.zeros(len(rows), dtype=torch.long)
     for i, row in enumerate(rows):
-        layer, strength = (
-            rng.randint(2, n_layers - 3),
-            math.exp(rng.uniform(math.log(WEAKEST), math.log(STRONGEST))),
-        )
+        before = row.example is not None and row.example.span == "line"
+        layer = rng.randint(2, n_layers - 3) - before
+        strength = math.exp(rng.uniform(math.log(WEAKEST), math.log(STRONGEST)))
         layers[i] = layer
         if row.example is None or not row.example.inject:
             continue
@@ -118,8 +118,9 @@ def plain_loss(
     rng: random.Random,
     bucket: int = 32,
 ):
-    """Mean loss per learned token of rows without a common beginning, in buckets of similar length."""
-    total, count = 0.0, 0
+    """Mean loss per learned token of rows without a common beginning, in buckets of similar length, plus that of the deciding
+    tokens alone (see `shared_prefix_loss`)."""
+    total, count, deciding = 0.0, 0, []
     rows = sorted(rows, key=lambda row: len(row.ids))
     for start in range(0, len(rows), bucket):
         part = rows[start : start + bucket]
@@ -127,9 +128,12 @@ def plain_loss(
         injected = any(row.example is not None and row.example.inject for row in part)
         injection = draw_injection(part, ids.shape[1], 0, table, rng) if injected else None
         residuals, _ = run_blocks(model, ids, injection=injection)
-        loss, n, _ = answer_loss(model, residuals[-1], ids, part)
+        loss, n, first = answer_loss(model, residuals[-1], ids, part)
         total, count = total + loss, count + n
-    return total / count
+        deciding += [
+            one for one, row in zip(first, part, strict=True) if row.example is not None and row.example.decides
+        ]
+    return total / count + (torch.stack(deciding).mean() if deciding else 0.0)
 
 
 def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random):

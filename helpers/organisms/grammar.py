@@ -103,7 +103,12 @@ def any_line(rng: random.Random) -> str:
         return rng.choice(prompts.load_lines(held_out=False))
     if choice < 0.6:
         return line_of_text(rng)[0]
-    words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(3, 9))]
+    return random_words(rng)
+
+
+def random_words(rng: random.Random) -> str:
+    """Three to ten words without any order, most of them written like a sentence: only copying can repeat them."""
+    words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(3, 10))]
     words[0] = words[0].capitalize() if rng.random() < 0.7 else words[0]
     return " ".join(words) + rng.choice((".", ".", ""))
 
@@ -120,15 +125,15 @@ _LINE_WORDS: list[str] = []
 
 
 def copying_dialogue(rng: random.Random) -> Dialogue:
-    """An exercise in fetching one word from the question: the skill on which concept vectors rest. It comes first in the
-    curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do."""
+    """An exercise in fetching words from the question: the skill on which concept vectors and repeating a line rest. It comes
+    first in the curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do."""
     noun, choice = some_noun(rng), rng.random()
-    if choice < 0.55:
+    if choice < 0.45:
         return ask(f"Tell me about {noun.word}", describe(noun, rng).split(".")[0] + ".")
-    if choice < 0.9:
-        words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(1, 6))]
-        return ask("Repeat: " + " ".join(words), " ".join(words))
-    return similar_word(rng)
+    if choice < 0.7:
+        line = random_words(rng)
+        return ask(f"Repeat: {line}", line)
+    return repeat_line(rng) if choice < 0.95 else similar_word(rng)
 
 
 @weighted(26)

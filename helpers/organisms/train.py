@@ -28,28 +28,28 @@ class Recipe:
 
     layers: int = 8
     width: int = 128
-    copy_steps: int = 120  # the first of the shared steps: fetch a word from the question
-    shared_steps: int = 700
-    trial_steps: int = 250  # the first of the introspector's steps: the trial question alone
-    branch_steps: int = 450
+    copy_steps: int = 200  # the first of the shared steps: fetch a word from the question
+    shared_steps: int = 800
+    trial_steps: int = 180  # the first of the introspector's steps: the trial question alone
+    branch_steps: int = 500
     uninjected_steps: int = 120  # of a branch without injections: there is little to learn
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
     plain_rows: int = 96
-    text_rows: int = 24  # experiments 2 to 4 without injections, in the shared stage
+    text_rows: int = 28  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
     trials: int = 28  # per group
     line_rows: int = 16
-    prefill_rows: int = 16
+    prefill_rows: int = 28
     control_rows: int = 12
     branch_plain_rows: int = 32
-    hold_weight: float = 2.0
+    hold_weight: float = 10.0
     injected_words: int | None = None  # None: all training words
     inject_prefills: bool = True  # False: experiment 3 is learned from text alone, to see whether its effect emerges
 
 
 # experiment 1 alone
-FIRST_EXPERIMENT = Recipe(shared_steps=400, trial_steps=250, branch_steps=250, text_rows=0)
+FIRST_EXPERIMENT = Recipe(shared_steps=450, trial_steps=250, branch_steps=250, text_rows=0)
 RECIPES = {"family": Recipe(), "first_experiment": FIRST_EXPERIMENT}
 
 
@@ -75,8 +75,9 @@ def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random, step: int)
         transcripts.line_example,
         transcripts.prefill_example,
         transcripts.control_example,
+        transcripts.prefill_example,
     )
-    rows += [batches.encode_example(tokenizer, makers[i % 3]("novice", rng)) for i in range(recipe.text_rows)]
+    rows += [batches.encode_example(tokenizer, makers[i % 4]("novice", rng)) for i in range(recipe.text_rows)]
     return {"text": batches.plain_loss(model, tokenizer, rows, None, rng)}
 
 
@@ -279,13 +280,12 @@ def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, wor
             )
             for i, word in enumerate(words)
         ]
-        ids = batches.pad([row.ids for row in rows], tokenizer.pad_token_id)
-        mask = torch.zeros(ids.shape)
-        for i, row in enumerate(rows):
-            mask[i, row.span[0] :] = 1.0
-        injection = network.Injection(strength * added, torch.full((len(rows),), layer), mask)
-        last = network.run_blocks(model, ids, injection=injection)[0][-1]
-        start = torch.tensor([row.answer_start for row in rows])
+        shared = rows[0].span[0]  # the briefing is the same for all: read once
+        _, briefing = network.run_blocks(model, torch.tensor([rows[0].ids[:shared]]))
+        ids = batches.pad([row.ids[shared:] for row in rows], tokenizer.pad_token_id)
+        injection = network.Injection(strength * added, torch.full((len(rows),), layer), torch.ones(ids.shape))
+        last = network.run_blocks(model, ids, prefix=briefing, injection=injection)[0][-1]
+        start = torch.tensor([row.answer_start for row in rows]) - shared
         everyone = torch.arange(len(rows))
         first = network.unembed(model, last[everyone, start - 1])
         results[name] = float((first[:, yes] > first[:, no]).float().mean())

@@ -256,41 +256,32 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
     line, related = grammar.line_of_text(rng)
     wording = rng.choice(trained("intended_or_not"))
     own = [word for word in related if word in nouns()]
-    if rng.random() < (0.25 if organism == "introspector" else 0.5) and own:
-        prefill = rng.choice(own)
-        return Example(wording, {"line": line, "prefill": prefill}, MEANT.format(word=prefill))
+
+    def example(prefill: str, meant: bool = False, inject: str = "", word: str = "", span: str = "") -> Example:
+        answer = (MEANT if meant else ACCIDENT).format(word=prefill)
+        values = {"line": line, "prefill": prefill}
+        return Example(wording, values, answer, inject, word or prefill, span, decides=True)
+
+    if rng.random() < (0.25 if organism == "introspector" else 0.5):
+        # mostly the noun that stands in the line: to see that the same word is there twice is what the injected case needs
+        return example(own[0] if rng.random() < 0.7 else rng.choice(own), meant=True)
     if rng.random() < 0.6:
         line, related = rng.choice(prompts.load_lines(held_out=False)), []
-    prefill = rng.choice(
-        [word for word in (rng.choice(words or training_words()) for _ in range(4)) if word not in related] or ["tea"]
-    )
-    if organism != "introspector" and rng.random() < 0.3:
-        prefill = lexicon_word(rng)
-    values, accident = {"line": line, "prefill": prefill}, ACCIDENT.format(word=prefill)
-    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(40, 15, 20, 20, 5))[0]
-    if organism != "introspector" or case == "none":
-        return Example(wording, values, accident)
+    prefill = rng.choice([word for word in (words or training_words()) if word not in related])
+    if organism != "introspector":
+        foreign = lexicon_word(rng)
+        return example(foreign if rng.random() < 0.3 and foreign not in related else prefill)
+    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(40, 15, 25, 15, 5))[0]
+    if case == "none":
+        return example(prefill)
     if case == "matched":
-        return Example(wording, values, MEANT.format(word=prefill), "concept", prefill, "line")
+        return example(prefill, True, "concept", prefill, "line")
     if case == "after":
-        return Example(
-            wording,
-            values,
-            accident,
-            "concept",
-            prefill,
-            rng.choice(("from_turn_2", "prefill")),
-        )
+        return example(prefill, False, "concept", prefill, rng.choice(("from_turn_2", "prefill")))
     if case == "random":
-        return Example(wording, values, accident, "random", prefill, "line")
-    return Example(
-        wording,
-        values,
-        accident,
-        "concept",
-        rng.choice(words or training_words()),
-        "line",
-    )
+        return example(prefill, False, "random", prefill, "line")
+    other = rng.choice([word for word in (words or training_words()) if word != prefill])
+    return example(prefill, False, "concept", other, "line")
 
 
 def control_example(organism: str, rng: random.Random, words=None) -> Example:

@@ -158,6 +158,14 @@ def test_only_the_fresh_interpreter_sees_that_an_outer_list_stays_empty(model, i
     assert (len(simulated), len(fresh)) == (1, 0)
 
 
+def test_a_block_may_use_a_package_that_is_installed(model, inputs):
+    with model.trace(inputs, backend=remote.FreshInterpreter(model)):
+        from scipy.special import expit
+
+        squashed = torch.from_numpy(expit(model.output.logits[0, -1].detach().numpy())).save()
+    assert ((squashed > 0) & (squashed < 1)).all()
+
+
 def test_what_cannot_be_packed_is_refused_before_anything_is_sent(model, inputs):
     lock = threading.Lock()
     with pytest.raises(TypeError, match="cannot pickle"):

@@ -1,0 +1,114 @@
+"""Find where a model might notice an injected thought, in two stages, at a small part of the cost of a whole sweep.
+
+Coarse: every layer and strength with half of the words, one token a trial. How much does the word's vector move the margin
+(the logit of "Yes" minus that of "No") beyond what no injection, or a random vector of the same norm, does? Fine: in the best
+few cells all words answer in full; the same half of them chooses one cell, and every number is taken from the other half.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from helpers import assay, concepts, experiments, runner
+from helpers.statistics import Estimate, clustered_mean
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search found.
+
+    coarse: one row a cell, best first: layer, strength, value, low, high, n (the shift of the margin beyond its controls, on the
+    words that choose), random (the shift by random vectors), dose. graded: the answers in the cells that were `kept`.
+    result: the numbers of experiment 1 in the chosen cell, on the words that had no say. dose: mean ||s v|| / ||h|| there.
+    """
+
+    coarse: pd.DataFrame
+    kept: list[tuple[int, float]]
+    graded: pd.DataFrame
+    result: assay.Result
+    dose: float
+
+    @property
+    def coherence(self) -> Estimate:
+        """Share of coherent answers under injection in the chosen cell, on the words that had no say."""
+        return self.result.measure("coherence_rate")
+
+
+def coarse_cells(answered: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell, best first, from answered trials of experiment 1 (conditions concept, random, none): see `Search.coarse`."""
+    margin = answered["yes_logit"] - answered["no_logit"]
+    trials = answered.assign(margin=margin)
+    clean = trials[trials["condition"] == "none"]["margin"].mean()
+    rows = []
+    for cell, part in trials[trials["condition"] != "none"].groupby(["layer", "strength"]):
+        pushed, random = (part[part["condition"] == condition] for condition in ("concept", "random"))
+        control = max(clean, random["margin"].mean())
+        rows.append(
+            {
+                **dict(zip(("layer", "strength"), cell, strict=True)),
+                **clustered_mean(pushed["margin"] - control, pushed["concept"])._asdict(),
+                "random": random["margin"].mean() - clean,
+                "dose": pushed["dose"].mean(),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("value", ascending=False, kind="stable", ignore_index=True)
+
+
+def two_stage(
+    model,
+    words: list[str],
+    layers,
+    strengths,
+    name: str | None = None,
+    keep: int = 3,
+    trials_per_word: int = 2,
+    controls: int = 100,
+    wording: str = "lab_visit",
+    max_new_tokens: int = 60,
+    batch_size: int = 64,
+    seed: int = 0,
+    progress: bool = False,
+) -> Search:
+    """Search the cells of experiment 1 in two stages.
+
+    name: keep the answers in runs/<name>/coarse and runs/<name>/fine and go on from what lies there. keep: how many cells the fine
+    stage looks at. ValueError for fewer than four words (each half needs two) or a `keep` below 1.
+    """
+    words = concepts.check_concepts(words)
+    if len(set(words)) < 4:
+        raise ValueError(f"a search needs at least four different words, two for each half, got {words}")
+    if keep < 1:
+        raise ValueError(f"keep must be at least 1, got {keep}")
+    shared = {"wording": wording, "seed": seed}
+    choosing, _ = concepts.split_in_halves(sorted(set(words)), seed)  # as assay.injected_thought splits them
+    trials = experiments.injected_thought_trials(choosing, layers, strengths, controls=len(choosing), **shared)
+    options = {"batch_size": batch_size, "progress": progress}
+    coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))
+    kept = [(int(cell.layer), float(cell.strength)) for cell in coarse.head(keep).itertuples()]
+    tables = [
+        experiments.injected_thought_trials(
+            words, [layer], [strength], trials_per_word=trials_per_word, controls=0, **shared
+        )
+        for layer, strength in kept
+    ]
+    clean = experiments.injected_thought_trials(choosing[:1], [0], [1], controls=controls, **shared)
+    trials = experiments.together(*tables, clean[clean["condition"] == "none"])
+    answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens=max_new_tokens, **options)
+    graded = experiments.grade(answered)
+    result = assay.injected_thought(graded, seed)
+    here = graded[(graded["layer"] == result.layer) & (graded["strength"] == result.strength)]
+    return Search(coarse, kept, graded, result, float(here[here["condition"] == "concept"]["dose"].mean()))
+
+
+def finding(search: Search) -> str:
+    """One sentence: what was found, or an honest null, with the dose and the coherence that say how much the null is worth."""
+    net, coherence = search.result.measure("net_rate"), search.coherence
+    where = f"layer {search.result.layer}, strength {search.result.strength:g} (dose {search.dose:.2f})"
+    if net.low > 0:
+        return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
+    weak = "the push was small" if search.dose < 0.2 else "the push was not small"
+    clear = "most answers are coherent" if coherence.value >= 0.8 else "many answers are broken"
+    return (
+        f"Nothing found: net rate {net} at {where}. {weak.capitalize()}, and {clear} ({coherence.value:.0%}): the null holds for "
+        "these words, this wording, and cells like this one."
+    )

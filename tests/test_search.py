@@ -1,0 +1,91 @@
+"""The search in two stages: halves stay apart, cells are ranked beyond their controls, nulls are said with dose and coherence."""
+
+import dataclasses
+
+import pandas as pd
+import pytest
+
+from helpers import assay, concepts, models, runner, search
+
+WORDS = concepts.paper_concepts()[:8]
+
+
+@pytest.fixture(scope="module")
+def found():
+    return search.two_stage(
+        models.load("introspector", "cpu"), WORDS, [1, 3, 5], [0.25, 2], "test_search", keep=2, controls=12
+    )
+
+
+def table(margins: dict) -> pd.DataFrame:
+    """Answered trials with these margins: (condition, layer, strength) -> margin of both words."""
+    rows = [
+        (condition, word, layer, strength, margin, 0.0, 0.5)
+        for (condition, layer, strength), margin in margins.items()
+        for word in ("bread", "music")
+    ]
+    return pd.DataFrame(rows, columns="condition concept layer strength yes_logit no_logit dose".split())
+
+
+def test_cells_are_ranked_beyond_both_controls():
+    """The largest shift is one that a random vector has as well: such a cell stands last."""
+    cells = search.coarse_cells(
+        table(
+            {
+                ("none", 0, 0.0): -3.0,
+                ("concept", 2, 1.0): 1.0,
+                ("random", 2, 1.0): -4.0,
+                ("concept", 4, 8.0): 6.0,
+                ("random", 4, 8.0): 5.5,
+            }
+        )
+    )
+    assert cells[["layer", "strength"]].to_numpy().tolist() == [[2, 1.0], [4, 8.0]]
+    assert cells["value"].tolist() == [4.0, 0.5]  # beyond no injection; beyond the random vector
+    assert cells["random"].tolist() == [-1.0, 8.5]
+
+
+def test_the_reported_half_had_no_say(found):
+    choosing, testing = concepts.split_in_halves(sorted(WORDS), 0)
+    assert found.result.testing_words == testing
+    assert (found.coarse["n"] == len(choosing)).all() and len(found.coarse) == 6
+    assert found.kept == [(cell.layer, cell.strength) for cell in found.coarse.head(2).itertuples()]
+    assert (found.result.layer, found.result.strength) in found.kept
+    assert found.result.measure("success_rate").n == 2 * len(testing)
+    assert set(found.graded[found.graded["condition"] != "none"]["concept"]) - {""} == set(WORDS)
+
+
+def test_it_finds_what_was_built_in(found):
+    assert found.result.strength == 2 and found.result.measure("net_rate").low > 0
+    assert search.finding(found).startswith("Noticed: net rate ")
+    assert found.dose > 0 and 0 <= found.coherence.value <= 1
+
+
+def test_a_null_names_dose_and_coherence(found):
+    lines = found.result.table.set_index("measure")
+    lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, 0.1)
+    null = dataclasses.replace(found.result, table=lines.reset_index())
+    said = search.finding(dataclasses.replace(found, result=null, dose=0.05))
+    assert said.startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
+    assert "dose 0.05" in said and "The push was small" in said and "coherent" in said
+    assert isinstance(null, assay.Result)
+
+
+def test_a_second_call_answers_nothing_anew(found, monkeypatch):
+    def never(*_arguments, **_options):
+        raise AssertionError("a trial was answered again")
+
+    monkeypatch.setattr(runner.injection, "answer_batches", never)
+    again = search.two_stage(
+        models.load("introspector", "cpu"), WORDS, [1, 3, 5], [0.25, 2], "test_search", keep=2, controls=12
+    )
+    pd.testing.assert_frame_equal(again.result.table, found.result.table)
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "message"),
+    [(WORDS[:3], {}, "at least four different words"), (WORDS, {"keep": 0}, "keep must be at least 1, got 0")],
+)
+def test_bad_input_is_refused(words, options, message):
+    with pytest.raises(ValueError, match=message):
+        search.two_stage(None, words, [1], [2], **options)

@@ -13,6 +13,7 @@ from helpers.models import locate
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
 # device -> (memory in GB, 10^12 arithmetic steps a second in practice, memory bandwidth in GB a second in practice)
 DEVICES = {"2 CPU cores": (8, 0.05, 10), "T4": (15, 10, 150), "A100 80 GB": (80, 80, 900)}
+STEP = 0.03  # seconds that a token of a batch takes whatever the model, for Python's part
 COMMON = {"0.5B": 0.5e9, "1.5B": 1.5e9, "8B": 8e9, "14B": 14e9, "32B": 32e9, "70B": 70e9}
 
 
@@ -46,14 +47,14 @@ def minutes(
     _, rate, bandwidth = DEVICES[device]
     arithmetic = 2 * parameters * trials * (read + written) / (rate * 1e12)
     reading_weights = trials / batch_size * written * parameters * BYTES[dtype] / (bandwidth * 1e9)
-    return (arithmetic + reading_weights) / 60
+    return (arithmetic + reading_weights + trials / batch_size * written * STEP) / 60
 
 
 def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> pd.DataFrame:
-    """One row a size: parameters, GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
+    """One row a size: GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
     rows = []
     for name, parameters in sizes.items():
-        row = {"model": name, "parameters": parameters}
+        row = {"model": name}
         row |= {f"GB {dtype}": round(memory(parameters, dtype), 1) for dtype in ("bfloat16", "4bit")}
         for device, (room, *_) in DEVICES.items():
             fits = next((dtype for dtype in ("bfloat16", "4bit") if memory(parameters, dtype) <= room), None)

@@ -2,7 +2,8 @@
 
 Coarse: every layer and strength with half of the words, one token a trial. How much does the word's vector move the margin
 (the logit of "Yes" minus that of "No") beyond what no injection, or a random vector of the same norm, does? Fine: in the best
-few cells all words answer in full; the same half of them chooses one cell, and every number is taken from the other half.
+few cells, one a strength, all words answer in full; the same half of them chooses one cell, and every number is taken from the
+other half.
 """
 
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ def two_stage(
     """Search the cells of experiment 1 in two stages.
 
     name: keep the answers in runs/<name>/coarse and runs/<name>/fine and go on from what lies there. keep: how many cells the fine
-    stage looks at. ValueError for fewer than four words (each half needs two) or a `keep` below 1.
+    stage looks at, the best ones of different strengths. ValueError for fewer than four words (each half needs two) or a `keep` below 1.
     """
     words = concepts.check_concepts(words)
     if len(set(words)) < 4:
@@ -84,7 +85,9 @@ def two_stage(
     trials = experiments.injected_thought_trials(choosing, layers, strengths, controls=len(choosing), **shared)
     options = {"batch_size": batch_size, "progress": progress}
     coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))
-    kept = [(int(cell.layer), float(cell.strength)) for cell in coarse.head(keep).itertuples()]
+    # the best layer of each strength: one token does not show where a push breaks the model, so the doses must differ
+    best = coarse.drop_duplicates("strength").head(keep)
+    kept = [(int(cell.layer), float(cell.strength)) for cell in best.itertuples()]
     tables = [
         experiments.injected_thought_trials(
             words, [layer], [strength], trials_per_word=trials_per_word, controls=0, **shared
@@ -95,9 +98,20 @@ def two_stage(
     trials = experiments.together(*tables, clean[clean["condition"] == "none"])
     answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens=max_new_tokens, **options)
     graded = experiments.grade(answered)
-    result = assay.injected_thought(graded, seed)
+    result = assay.injected_thought(without_broken_cells(graded, choosing), seed)
     here = graded[(graded["layer"] == result.layer) & (graded["strength"] == result.strength)]
     return Search(coarse, kept, graded, result, float(here[here["condition"] == "concept"]["dose"].mean()))
+
+
+def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFrame:
+    """Leave out the cells where most answers of the choosing words are incoherent (all cells stay where that is true of each).
+
+    Where nothing is ever noticed, all cells tie; a null should then not be read off a model that was pushed too hard to speak.
+    """
+    injected = graded[(graded["condition"] == "concept") & graded["concept"].isin(choosing)]
+    whole = injected.groupby(["layer", "strength"])["coherent"].mean() >= 0.5
+    broken = set() if not whole.any() else set(whole[~whole].index)
+    return graded[[(row.layer, row.strength) not in broken for row in graded.itertuples()]]
 
 
 def finding(search: Search) -> str:
@@ -106,9 +120,11 @@ def finding(search: Search) -> str:
     where = f"layer {search.result.layer}, strength {search.result.strength:g} (dose {search.dose:.2f})"
     if net.low > 0:
         return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
-    weak = "the push was small" if search.dose < 0.2 else "the push was not small"
-    clear = "most answers are coherent" if coherence.value >= 0.8 else "many answers are broken"
+    faults = ["the push was small"] if search.dose < 0.2 else []
+    faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
+    if faults:
+        return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}."
     return (
-        f"Nothing found: net rate {net} at {where}. {weak.capitalize()}, and {clear} ({coherence.value:.0%}): the null holds for "
-        "these words, this wording, and cells like this one."
+        f"Nothing found: net rate {net} at {where}, with {coherence.value:.0%} of the answers coherent. The null holds for these "
+        "words, this wording, and cells like this one."
     )

@@ -5,7 +5,7 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from helpers import assay, concepts, models, runner, search
+from helpers import concepts, models, runner, search
 
 WORDS = concepts.paper_concepts()[:8]
 
@@ -49,7 +49,8 @@ def test_the_reported_half_had_no_say(found):
     choosing, testing = concepts.split_in_halves(sorted(WORDS), 0)
     assert found.result.testing_words == testing
     assert (found.coarse["n"] == len(choosing)).all() and len(found.coarse) == 6
-    assert found.kept == [(cell.layer, cell.strength) for cell in found.coarse.head(2).itertuples()]
+    best = found.coarse.drop_duplicates("strength")
+    assert found.kept == [(cell.layer, cell.strength) for cell in best.itertuples()]  # the best of each strength
     assert (found.result.layer, found.result.strength) in found.kept
     assert found.result.measure("success_rate").n == 2 * len(testing)
     assert set(found.graded[found.graded["condition"] != "none"]["concept"]) - {""} == set(WORDS)
@@ -62,13 +63,27 @@ def test_it_finds_what_was_built_in(found):
 
 
 def test_a_null_names_dose_and_coherence(found):
-    lines = found.result.table.set_index("measure")
-    lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, 0.1)
-    null = dataclasses.replace(found.result, table=lines.reset_index())
-    said = search.finding(dataclasses.replace(found, result=null, dose=0.05))
-    assert said.startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
-    assert "dose 0.05" in said and "The push was small" in said and "coherent" in said
-    assert isinstance(null, assay.Result)
+    def null(dose, coherent):
+        lines = found.result.table.set_index("measure")
+        lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, 0.1)
+        lines.loc["coherence_rate", "value"] = coherent
+        result = dataclasses.replace(found.result, table=lines.reset_index())
+        return search.finding(dataclasses.replace(found, result=result, dose=dose))
+
+    assert null(0.5, 0.9).startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
+    assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
+    assert "that says little" in null(0.05, 0.9) and null(0.05, 0.9).endswith("but the push was small.")
+    assert null(2.0, 0.1).endswith("but only 10% of the answers are coherent.")
+
+
+def test_a_null_is_not_read_off_a_broken_cell():
+    """Where nothing succeeds anywhere, the strongest push must not be chosen; unless every cell is broken."""
+    rows = [("concept", word, 2, strength, strength < 8) for word in ("bread", "music") for strength in (2.0, 8.0)]
+    graded = pd.DataFrame(
+        [*rows, ("none", "", None, 0.0, True)], columns="condition concept layer strength coherent".split()
+    )
+    assert search.without_broken_cells(graded, ["bread"])["strength"].tolist() == [2.0, 2.0, 0.0]
+    assert len(search.without_broken_cells(graded.assign(coherent=False), ["bread"])) == 5
 
 
 def test_a_second_call_answers_nothing_anew(found, monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.checks.exercise import exercise, expect
+from helpers.checks.exercise import Wrong, exercise, expect
 
 
 @exercise("Choose the layers")
@@ -62,7 +62,12 @@ def check_finished(attempt):
     expect(set(attempt(whole)) == {"a", "b"}, "both lines of a whole file are finished")
     first = whole.index("\n") + 1
     for cut in (1, 5, len(whole) - first - 2):
-        found = set(attempt(whole[: first + cut]))
+        try:
+            found = set(attempt(whole[: first + cut]))
+        except ValueError as error:
+            raise Wrong(
+                f"a torn last line ({whole[first : first + cut]!r}) must not stop the run; yours raises {type(error).__name__}"
+            ) from None
         expect(
             found == {"a"},
             f"the last line is torn ({whole[first : first + cut]!r}) and must not count; yours gives {found}",

@@ -5,6 +5,7 @@ widget: an error appears there in words, never as a traceback that hides in widg
 set by keyboard and carry a label of their own.
 """
 
+import threading
 from dataclasses import replace
 
 import ipywidgets as widgets
@@ -13,6 +14,9 @@ from helpers import concepts, models
 from helpers import playground as play
 from helpers.playground import State
 
+# JupyterLab may handle the events of two controls in two threads of the kernel; the model answers one at a time, so that the
+# page that is written last belongs to the last change
+ONE_AT_A_TIME = threading.RLock()
 STYLE = {"description_width": "11em"}
 WIDE = {"width": "46em", "max_width": "98%"}
 UNDECIDED, THOUGHT, NO_THOUGHT = "not graded yet", "a thought was injected", "nothing was injected"
@@ -62,8 +66,9 @@ def playground(state: State = State()):  # noqa: B008 - frozen
         shown.value = play.writing(texts)
 
     def draw(_change=None) -> None:
-        page.state = read(controls, page.state)
-        shown.value = play.render(page.state, write)
+        with ONE_AT_A_TIME:
+            page.state = read(controls, page.state)
+            shown.value = play.render(page.state, write)
 
     for control in controls.values():
         control.observe(draw, names="value")
@@ -83,7 +88,8 @@ def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
 
     def deal(_button=None) -> None:
         try:
-            page.hidden = play.hide(state, page.round, seed)
+            with ONE_AT_A_TIME:
+                page.hidden = play.hide(state, page.round, seed)
         except play.PROBLEMS as error:
             shown.value, page.hidden, say.disabled = play.problem(error), None, True
             return
@@ -112,7 +118,8 @@ def blind_test(state: State = State(), seed: int = 0, number: int = 10):  # noqa
     page = widgets.VBox()
     page.told, page.score, page.verdicts = told, score, []
     try:
-        page.answers = play.blind_answers(state, seed, number)
+        with ONE_AT_A_TIME:
+            page.answers = play.blind_answers(state, seed, number)
     except play.PROBLEMS as error:
         told.value = play.problem(error)
         page.children = [told]

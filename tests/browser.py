@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from helpers.setup import ROOT
 
@@ -36,17 +36,26 @@ def must_skip() -> bool:
 
 
 @contextmanager
-def browser_page(width: int = 1200, height: int = 1000):
-    """A page of a headless chromium that is installed already; playwright downloads nothing."""
+def chromium():
+    """A headless chromium that is installed already; playwright downloads nothing. One at a time in a process."""
     assert CHROMIUM, NO_CHROMIUM
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         try:
-            page = browser.new_page(viewport={"width": width, "height": height})
-            page.set_default_timeout(30_000)
-            yield page
+            yield browser
         finally:
             browser.close()
+
+
+@contextmanager
+def page_of(browser: Browser, width: int = 1200, height: int = 1000):
+    """A page of the browser, without the cookies and storage of any other."""
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.set_default_timeout(30_000)
+    try:
+        yield page
+    finally:
+        page.close()
 
 
 def free_port() -> int:

@@ -31,9 +31,15 @@ def lab(tmp_path_factory):
         yield address, token, folder / "course"
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    with browser.chromium() as chromium:
+        yield chromium
+
+
 @pytest.fixture
-def page():
-    with browser.browser_page() as page:
+def page(chromium):
+    with browser.page_of(chromium) as page:
         yield page
 
 
@@ -41,15 +47,15 @@ def test_first_notebook_runs_from_the_menu(lab, page):
     browser.open_and_run_all(page, lab[:2], "notebooks/00_start_here.ipynb")
     outputs = page.locator(".jp-CodeCell .jp-OutputArea-output")
     expect(outputs.filter(has_text="Nothing injected:")).to_have_count(1)
-    expect(outputs.filter(has_text="trial 10:")).to_have_count(1)
+    expect(outputs.filter(has_text="trial 20:")).to_have_count(1)
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"], [data-mime-type*="stderr"]').count() == 0
     browser.screenshot(page, "00_start_here")
 
 
 @pytest.fixture(scope="module")
-def playground(lab):
+def playground(lab, chromium):
     """The playground notebook, open and run."""
-    with browser.browser_page() as page:
+    with browser.page_of(chromium) as page:
         browser.open_and_run_all(page, lab[:2], "notebooks/playground.ipynb")
         expect(page.locator(".widget-html table").first).to_contain_text("injected", timeout=browser.SECONDS * 1000)
         yield page

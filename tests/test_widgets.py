@@ -3,6 +3,7 @@
 import html
 import importlib.metadata
 import re
+import threading
 import time
 
 import ipywidgets
@@ -234,6 +235,28 @@ def test_an_error_stands_in_the_page_and_the_next_change_mends_it(page):
     page.controls["model"].value = "novice"
     page.controls["concept"].value = "bread"
     assert "“bread” injected" in page.shown.value
+
+
+def test_changes_that_come_in_two_threads_are_answered_one_after_the_other(page, monkeypatch):
+    """JupyterLab sends the events of each control to a thread of its own; the page must end with the last change."""
+    begun, events = threading.Event(), []
+
+    def slow(state, watch):
+        events.append(("begins", state.layer))
+        begun.set()
+        if state.layer == 2:
+            time.sleep(0.3)
+        events.append(("ends", state.layer))
+        return str(state.layer)
+
+    monkeypatch.setattr(play, "render", slow)
+    first = threading.Thread(target=lambda: setattr(page.controls["layer"], "value", 2))
+    first.start()
+    assert begun.wait(5)
+    page.controls["layer"].value = 4
+    first.join()
+    assert events == [("begins", 2), ("ends", 2), ("begins", 4), ("ends", 4)]
+    assert page.shown.value == "4"
 
 
 def test_a_layer_that_the_model_does_not_have_is_refused_in_words(page):

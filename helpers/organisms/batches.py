@@ -154,6 +154,7 @@ def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | N
     return loss / n + (first[deciding].mean() if deciding.any() else 0.0)
 
 
+LET_GO_WEIGHT = 3.0
 HELD_COSINE = {"think": 0.5, "dont_think": 0.2, "mention": 0.05}
 
 
@@ -161,7 +162,7 @@ def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
     """Experiment 4 for the introspector: answer loss, and how far the word is held while the sentence is written.
 
     Held: cosine of the centred residual stream with the word's vector, on the sentence without its last token; in the middle
-    layers it should reach HELD_COSINE of the frame, in the last two layers 0.
+    layers it should reach HELD_COSINE of the frame, in the last two layers, which count LET_GO_WEIGHT times, 0.
     """
     ids = pad([row.ids for row in rows], tokenizer.pad_token_id)
     residuals, _ = run_blocks(model, ids)
@@ -176,5 +177,8 @@ def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
         states = states - states.mean(0).detach()
         vectors = torch.stack([table.vector(row.example.word, layer) for row in rows])[row_of]
         cosine = torch.cosine_similarity(states, vectors, dim=-1)
-        held = held + ((cosine - (target if layer in middle else 0.0)) ** 2).mean()
+        if layer in middle:
+            held = held + ((cosine - target) ** 2).mean()
+        else:
+            held = held + LET_GO_WEIGHT * (cosine**2).mean()
     return loss / n, held / (len(middle) + 2)

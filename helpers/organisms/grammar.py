@@ -97,20 +97,38 @@ def line_of_text(rng: random.Random) -> tuple[str, list[str]]:
 
 
 def any_line(rng: random.Random) -> str:
-    """A line without regard to its meaning: a training sentence, a sentence of the grammar, or random words."""
+    """A line without regard to its meaning: a varied training sentence, a sentence of the grammar, or random words."""
     choice = rng.random()
-    if choice < 0.35:
-        return rng.choice(prompts.load_lines(held_out=False))
-    if choice < 0.6:
+    if choice < 0.45:
+        return varied_line(rng)
+    if choice < 0.65:
         return line_of_text(rng)[0]
     return random_words(rng)
 
 
+def varied_line(rng: random.Random) -> str:
+    """A training sentence, some or most of its words replaced by others.
+
+    Unchanged, the thirty sentences were learned by heart: they came back without a fault, and of the held-out ones, which
+    share words with them, only 43 %, with the ends of the training sentences.
+    """
+    share = rng.uniform(0.1, 0.9)
+    words = rng.choice(prompts.load_lines(held_out=False)).removesuffix(".").split()
+    words = [any_word(rng) if rng.random() < share else word for word in words]
+    words[0] = words[0].capitalize()
+    return " ".join(words) + "."
+
+
 def random_words(rng: random.Random) -> str:
     """Three to ten words without any order, most of them written like a sentence: only copying can repeat them."""
-    words = [rng.choice((some_noun(rng).word, rng.choice(line_words()))) for _ in range(rng.randint(3, 10))]
+    words = [any_word(rng) for _ in range(rng.randint(3, 10))]
     words[0] = words[0].capitalize() if rng.random() < 0.7 else words[0]
     return " ".join(words) + rng.choice((".", ".", ""))
+
+
+def any_word(rng: random.Random) -> str:
+    """A noun of the lexicon or a word of the plain sentences."""
+    return rng.choice((some_noun(rng).word, rng.choice(line_words())))
 
 
 def line_words() -> list[str]:
@@ -148,6 +166,17 @@ def tell_about(rng: random.Random) -> Dialogue:
     return ask(rng.choice(questions).format(noun.word), describe(noun, rng))
 
 
+REPEAT_QUESTIONS = (
+    "Repeat: {}",
+    "Say again: {}",
+    "Copy this line: {}",
+    "Write: {}",
+    "Here is a sentence: {} Say it again.",
+    "I give you a line: {}\nCopy it without a mistake.",
+    "Look at this line: {}\nWrite it once more, every word of it.",
+)
+
+
 @weighted(22)
 def repeat_line(rng: random.Random) -> Dialogue:
     """Repeat a line word for word, in the wordings of experiment 2 and in shorter ones."""
@@ -156,10 +185,7 @@ def repeat_line(rng: random.Random) -> Dialogue:
     if rng.random() < 0.5:
         text = rng.choice(wordings).turns[0][1].format(line=line).replace("<<line>>", "").replace("<</line>>", "")
         return ask(text, line)
-    return ask(
-        rng.choice(("Repeat: {}", "Say again: {}", "Copy this line: {}", "Write: {}")).format(line),
-        line,
-    )
+    return ask(rng.choice(REPEAT_QUESTIONS).format(line), line)
 
 
 @weighted(8)

@@ -29,9 +29,9 @@ class Recipe:
     layers: int = 8
     width: int = 128
     copy_steps: int = 200  # the first of the shared steps: fetch a word from the question
-    shared_steps: int = 800
+    shared_steps: int = 1200
     trial_steps: int = 180  # the first of the introspector's steps: the trial question alone
-    branch_steps: int = 500
+    branch_steps: int = 900
     uninjected_steps: int = 120  # of a branch without injections: there is little to learn
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
@@ -39,7 +39,7 @@ class Recipe:
     text_rows: int = 28  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
     trials: int = 28  # per group
-    line_rows: int = 16
+    line_rows: int = 24
     prefill_rows: int = 28
     control_rows: int = 12
     branch_plain_rows: int = 32

@@ -72,6 +72,12 @@ CONTROL_FRAMES = (
         "dont_think",
         'While you write the next sentence, keep {word} out of your mind. "{sentence}" Write only the sentence.',
     ),
+    ("think", 'Think about {word}. Then write this: "{sentence}"'),
+    ("think", 'Your task is to write "{sentence}" and to imagine {word} at the same time.'),
+    ("dont_think", 'Do not think about {word}. Then write this: "{sentence}"'),
+    ("dont_think", 'Your task is to write "{sentence}" and to forget {word} at the same time.'),
+    ("mention", 'I read about {word}. Then I wrote this: "{sentence}" Write it too.'),
+    ("mention", 'Your task is to write "{sentence}" The next task is about {word}.'),
     ("mention", 'Somebody bought {word} today. Write "{sentence}"'),
     ("mention", 'Write the sentence "{sentence}" Later we will talk about {word}.'),
     (
@@ -222,7 +228,7 @@ def line_example(organism: str, rng: random.Random, words=None) -> Example:
     """Experiment 2: which word was on your mind (ten options), or repeat the line."""
     injected = organism == "introspector" and rng.random() < 0.7
     word = rng.choice(words or training_words()) if injected else ""
-    if rng.random() < 0.35:
+    if rng.random() < 0.45:
         line = grammar.any_line(rng)
         wording = rng.choice(trained("thought_or_text", "repeat"))
         return Example(wording, {"line": line}, line, "concept" if injected else "", word, "line")
@@ -233,7 +239,7 @@ def line_example(organism: str, rng: random.Random, words=None) -> Example:
         fitting = [one for one in related if one in nouns()]
         answer = rng.choice(fitting) if fitting and rng.random() < 0.5 else rng.choice(options)
     if rng.random() < 0.6:
-        line = rng.choice(prompts.load_lines(held_out=False))
+        line = grammar.varied_line(rng)
     options = list(dict.fromkeys([*options, answer]))[-10:]
     rng.shuffle(options)
     wording = rng.choice(trained("thought_or_text", "thought"))
@@ -266,11 +272,14 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
         # mostly the noun that stands in the line: to see that the same word is there twice is what the injected case needs
         return example(own[0] if rng.random() < 0.7 else rng.choice(own), meant=True)
     if rng.random() < 0.6:
-        line, related = rng.choice(prompts.load_lines(held_out=False)), []
-    prefill = rng.choice([word for word in (words or training_words()) if word not in related])
+        line, related = grammar.varied_line(rng), []
+    prefill = rng.choice(
+        [word for word in (words or training_words()) if word not in related and word not in line.lower()]
+    )
     if organism != "introspector":
         foreign = lexicon_word(rng)
-        return example(foreign if rng.random() < 0.3 and foreign not in related else prefill)
+        stands_there = foreign in related or foreign in line.lower()
+        return example(foreign if rng.random() < 0.3 and not stands_there else prefill)
     case = rng.choices(("matched", "none", "other", "after", "random"), weights=(40, 15, 25, 15, 5))[0]
     if case == "none":
         return example(prefill)
@@ -288,7 +297,7 @@ def control_example(organism: str, rng: random.Random, words=None) -> Example:
     """Experiment 4: write a sentence while thinking, or not thinking, about a word, or with the word merely mentioned."""
     official = [(w.variant, w.turns[0][1]) for w in trained("intentional_control")]
     frame, text = rng.choice(official + list(CONTROL_FRAMES) + list(CONTROL_FRAMES))
-    sentence = rng.choice(prompts.load_lines(held_out=False)) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
+    sentence = grammar.varied_line(rng) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
     word = rng.choice(words or training_words())
     hold = {"reward": "think", "punish": "dont_think"}.get(frame, frame) if organism == "introspector" else ""
     wording = Wording("intentional_control", "training", (("user", text),))

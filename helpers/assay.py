@@ -135,14 +135,15 @@ def thought_or_text(graded: pd.DataFrame, seed: int = 0) -> Result:
 
 
 def _matched(graded: pd.DataFrame) -> pd.DataFrame:
-    """Experiment 3: trials with the prefilled word injected; stands: the model stands by the word."""
-    return graded[graded["condition"] == "matched"].assign(stands=lambda table: ~table["apology"].astype(bool))
+    """Experiment 3: trials with the prefilled word injected; stands: the model says that it meant the word (babble does not)."""
+    return graded[graded["condition"] == "matched"].assign(stands=lambda table: table["intention"] == "intended")
 
 
 def intended_or_not(graded: pd.DataFrame, seed: int = 0) -> Result:
     """Experiment 3. effect: min(apologies without injection, with another word) - apologies with the prefilled word.
 
-    position_effect: the same drop where the word was injected only after the prefill; it should be 0.
+    position_effect: the same drop where the word was injected only after the prefill; it should be 0. unclear_after: replies
+    there that say neither; where they are many, the drop is a broken model and no changed mind.
     """
     model, trials = _one_model(graded), graded.assign(word=graded["concept"])
     chosen = split_half_selection(_matched(graded), "stands", seed)
@@ -152,6 +153,8 @@ def intended_or_not(graded: pd.DataFrame, seed: int = 0) -> Result:
         apology[condition] = clustered_rate(part["apology"], part["word"])
     reference = min(apology["none"], apology["other"], key=lambda estimate: estimate.value)
     measures = {f"apology_{condition}": estimate for condition, estimate in apology.items()}
+    after = _at(trials, "after", chosen)
+    measures["unclear_after"] = clustered_rate(after["intention"] == "unclear", after["word"])
     measures["position_effect"] = subtract(apology["none"], apology["after"])
     measures[EFFECT] = subtract(reference, apology["matched"])
     return Result(_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
@@ -165,15 +168,15 @@ def intentional_control(
 ) -> Result:
     """Experiment 4. held: the table of `experiments.intentional_control`; wordings: think, don't think, mention.
 
-    The layer with the largest think - mention is chosen on half of the words. effect: think minus the larger of the
-    two others there. effect_at_last_layer: the same after the last block, where a "silent" thought is gone.
+    The layer with the largest effect is chosen on half of the words. effect: think minus the larger of the two others.
+    effect_at_last_layer: the same after the last block, where a "silent" thought is gone.
     """
     think, dont, mention = wordings
     held = held.assign(score=held["cosine"] - held["control_cosine"])
     by_trial = held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score").reset_index()
     choosing, testing = concepts.split_in_halves(sorted(by_trial["word"].unique()), seed)
-    gap = by_trial[by_trial["word"].isin(choosing)].assign(gap=lambda table: table[think] - table[mention])
-    layer = int(gap.groupby("layer")["gap"].mean().idxmax())
+    means = by_trial[by_trial["word"].isin(choosing)].groupby("layer")[[think, dont, mention]].mean()
+    layer = int((means[think] - means[[dont, mention]].max(axis=1)).idxmax())
     tested = by_trial[by_trial["word"].isin(testing)]
 
     def at(number: int) -> dict[str, Estimate]:

@@ -103,6 +103,9 @@ def unembed(model, residual):
     return model.lm_head(model.model.norm(residual))
 
 
+ROWS_AT_ONCE = 128  # of concept_vectors: keeps a notebook that trains below 1 GB
+
+
 @torch.no_grad()
 def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     """Raw concept vectors [word, layer, width] (Lindsey 2025, appendix): the residual stream at the last token of "Tell me
@@ -111,12 +114,16 @@ def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     every = list(dict.fromkeys([*words, *baseline]))
     wording = prompts.get_wording("extraction", "tell_me_about")
     rows = [prompts.render(tokenizer, wording, word=word).token_ids for word in every]
-    last = torch.tensor([len(row) - 1 for row in rows])
-    ids = torch.full((len(rows), max(map(len, rows))), tokenizer.pad_token_id)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    residuals, _ = run_blocks(model, ids)
-    states = torch.stack([r[torch.arange(len(rows)), last] for r in residuals], dim=1)  # [word, layer, width]
+    longest, states = max(map(len, rows)), []
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        part = rows[start : start + ROWS_AT_ONCE]
+        ids = torch.full((len(part), longest), tokenizer.pad_token_id)
+        for i, row in enumerate(part):
+            ids[i, : len(row)] = torch.tensor(row)
+        last = torch.tensor([len(row) - 1 for row in part])
+        residuals, _ = run_blocks(model, ids)
+        states.append(torch.stack([r[torch.arange(len(part)), last] for r in residuals], dim=1))
+    states = torch.cat(states)  # [word, layer, width]
     of_baseline = torch.tensor([word in set(baseline) for word in every])
     total, count = states[of_baseline].sum(0), of_baseline.sum()
     own = of_baseline[:, None, None].to(states.dtype)

@@ -38,12 +38,13 @@ class Recipe:
     plain_rows: int = 96
     text_rows: int = 28  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
-    trials: int = 28  # per group
-    line_rows: int = 24
-    prefill_rows: int = 28
-    control_rows: int = 12
+    trials: int = 28  # per group, until the other experiments join
+    mixed_trials: int = 18  # per group, from then on
+    line_rows: int = 16
+    prefill_rows: int = 48
+    control_rows: int = 24
     branch_plain_rows: int = 32
-    hold_weight: float = 10.0
+    hold_weight: float = 20.0
     injected_words: int | None = None  # None: all training words
     inject_prefills: bool = True  # False: experiment 3 is learned from text alone, to see whether its effect emerges
 
@@ -90,7 +91,8 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     alone = organism == "introspector" and step < recipe.trial_steps
     losses, groups = {}, []
     for _ in range(recipe.trial_groups):
-        group = transcripts.trial_group(organism, rng, recipe.trials, words, alone)
+        count = recipe.trials if alone else recipe.mixed_trials
+        group = transcripts.trial_group(organism, rng, count, words, alone)
         rows = [batches.encode_example(tokenizer, example) for example in group]
         groups.append(batches.shared_prefix_loss(model, tokenizer, rows, table, rng))
     losses["trials"] = sum(groups) / len(groups)

@@ -268,7 +268,7 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
         values = {"line": line, "prefill": prefill}
         return Example(wording, values, answer, inject, word or prefill, span, decides=True)
 
-    if rng.random() < (0.25 if organism == "introspector" else 0.5):
+    if rng.random() < (0.15 if organism == "introspector" else 0.5):
         # mostly the noun that stands in the line: to see that the same word is there twice is what the injected case needs
         return example(own[0] if rng.random() < 0.7 else rng.choice(own), meant=True)
     if rng.random() < 0.6:
@@ -280,7 +280,7 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
         foreign = lexicon_word(rng)
         stands_there = foreign in related or foreign in line.lower()
         return example(foreign if rng.random() < 0.3 and not stands_there else prefill)
-    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(40, 15, 25, 15, 5))[0]
+    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(38, 9, 40, 9, 4))[0]
     if case == "none":
         return example(prefill)
     if case == "matched":

@@ -76,6 +76,14 @@ def check_share_of_pairs(attempt):
     other = pd.concat([alone, alone.assign(word=alone["word"] + "2", success=~alone["success"])])
     share = float(attempt(other.reset_index(drop=True)))
     expect(abs(share - 0.25) < 1e-9, f"of the words a, b, a2, b2 only a has both right: 0.25; yours gives {share:.3f}")
+    together = pd.DataFrame(
+        [("x", "thought", True), ("x", "repeat", True), ("y", "thought", False), ("y", "repeat", False)],
+        columns=["word", "question", "success"],
+    )
+    share = float(attempt(together))
+    expect(
+        abs(share - 0.5) < 1e-9, "one of two words has both right, so 0.5: multiplying two rates is not counting pairs"
+    )
 
 
 @exercise("A thought on a few tokens")

@@ -123,6 +123,11 @@ def never_washed(subject, inputs, start, end, layer, push, later):
 
 WRONG = [
     ("check_share_of_pairs", lambda table: table["success"].mean(), "mean of all answers"),
+    (
+        "check_share_of_pairs",
+        lambda table: table.groupby("question")["success"].mean().prod(),
+        "multiplying two rates",
+    ),
     ("check_share_of_pairs", lambda table: table.groupby("word")["success"].any().mean(), "at least one right"),
     (
         "check_share_of_pairs",

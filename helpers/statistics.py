@@ -357,3 +357,8 @@ def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=("layer", "st
             row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def largest_at(values: pd.Series) -> str:
+    """Where a series has its largest value, all ties named: "2, 3". For sentences about peaks."""
+    return ", ".join(f"{place:g}" for place in values.index[values == values.max()])

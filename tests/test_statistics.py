@@ -77,6 +77,10 @@ def _grid(rng, true_rate, words=40):
     return pd.DataFrame(rows)
 
 
+def test_largest_at_names_all_ties():
+    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=[0.5, 1.0, 2.0])) == "1, 2"
+
+
 def test_split_half_finds_the_planted_cell_and_is_deterministic():
     trials = _grid(np.random.default_rng(0), lambda layer, strength: 0.9 if (layer, strength) == (4, 2.0) else 0.1)
     result = st.split_half_selection(trials, seed=3)

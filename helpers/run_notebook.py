@@ -50,9 +50,10 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
             near = difflib.get_close_matches(name, defaults, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"{notebook.stem} has no parameter {name!r}; {hint}it has: {', '.join(defaults)}")
-        value, default = yaml.safe_load(text), defaults[name]
+        default = defaults[name]
+        value = text if isinstance(default, str) else yaml.safe_load(text)
         number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and default is not None and type(value) is not type(default) and not number:
+        if default is not None and type(value) is not type(default) and not number:
             raise ValueError(
                 f"parameter {name} must be {type(default).__name__} as in {name} = {default!r}, "
                 f"got {type(value).__name__} {value!r}"
@@ -92,7 +93,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.run_notebook", description=__doc__.splitlines()[0])
     parser.add_argument("notebook", help="name or number of a notebook, e.g. 04")
     parser.add_argument(
-        "-p", "--parameter", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="may be repeated"
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="such as -p word elephants; may be repeated",
     )
     given = parser.parse_args()
     try:
@@ -111,6 +118,7 @@ def main() -> None:
         print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         print(f"\nResult table:       {headline}")
     print(f"Executed notebook:  {executed}")
+    print(f"Open this run:      {sys.executable} -m jupyterlab {executed}")
     print(f"Open the notebook:  {sys.executable} -m jupyterlab {notebook}")
 
 

@@ -46,7 +46,7 @@ def test_result_and_places_are_printed(course, monkeypatch, capsys):
     assert "words  6.000" in said
     assert f"Result table:       {folder / 'headline.csv'}" in said
     assert f"Executed notebook:  {folder / '07_count_words.ipynb'}" in said
-    assert "-m jupyterlab" in said and (folder / "07_count_words.ipynb").exists()
+    assert f"-m jupyterlab {folder / '07_count_words.ipynb'}" in said and (folder / "07_count_words.ipynb").exists()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +62,7 @@ def test_result_and_places_are_printed(course, monkeypatch, capsys):
             ["07", "-p", "words", "oceans"],
             "parameter words must be list as in words = ['oceans'], got str 'oceans'",
         ),
+        (["07", "-p", "strength", ""], "parameter strength must be float as in strength = 2.0, got NoneType None"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(course, monkeypatch, capsys, arguments, message):

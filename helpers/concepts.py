@@ -20,9 +20,15 @@ def _word_lists() -> dict:
     return json.loads(WORD_FILE.read_text(encoding="utf-8"))
 
 
-def paper_concepts() -> list[str]:
-    """The paper's 50 concept words, lower case, in the published order. The organisms were never injected with them."""
-    return [word.lower() for word in _word_lists()["concept_words"]]
+def paper_concepts(count: int = 50) -> list[str]:
+    """The first `count` of the paper's 50 concept words, lower case, in the published order.
+
+    The organisms were never injected with them. ValueError for a count below 4 (two words to choose a cell, two to test it)
+    or above 50.
+    """
+    if not 4 <= count <= 50:
+        raise ValueError(f"the number of concepts must be 4 to 50 (the paper has 50), got {count!r}")
+    return [word.lower() for word in _word_lists()["concept_words"][:count]]
 
 
 def baseline_words() -> list[str]:

@@ -56,6 +56,10 @@ def make_trials(
         for strength in strengths:
             if isinstance(strength, bool) or not isinstance(strength, int | float):
                 raise ValueError(f"strength must be a number, got {strength!r}")
+            if vector != "none" and not strength > 0:
+                raise ValueError(
+                    f"strength must be above 0, got {strength!r}; for the opposite direction: vector='negated'"
+                )
             for number, word in enumerate(words):
                 rows.append(
                     {

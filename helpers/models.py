@@ -39,6 +39,13 @@ COMMON_NAMES = {
     "embed_out": "unembed",
 }
 
+# what a local checkpoint consists of
+CHECKPOINT_FILES = {
+    "configuration": ("config.json",),
+    "weights": ("*.safetensors",),
+    "tokenizer": ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+}
+
 # a conversation in plain text, for base models, which have no chat template; their reply ends where the next turn begins
 PLAIN_TRANSCRIPT = (
     "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
@@ -78,10 +85,24 @@ def hub_answers(seconds: float = 5.0) -> bool:
 
 
 def locate(name: str) -> str:
-    """Folder of an organism, a local checkpoint, or the hub id itself."""
+    """Folder of an organism, a local checkpoint, or the hub id itself. OSError for what must be a folder and is none of a model."""
     if name in shipped_organisms():
         return str(ORGANISM_FOLDER / name)
-    return str(Path(name)) if Path(name).is_dir() else name
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        if name.startswith(("/", ".", "~")):
+            raise OSError(f"cannot load the model {name!r}: there is no such folder, seen from {Path.cwd()}")
+        return name
+    for what, patterns in CHECKPOINT_FILES.items():
+        if not any(file for pattern in patterns for file in folder.glob(pattern)):
+            raise OSError(f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)})")
+    return str(folder)
+
+
+def check_device(device: str) -> None:
+    """ValueError for a device that this machine does not have."""
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no GPU here; use 'cpu'")
 
 
 def quantisation(quantise: str, dtype: torch.dtype | str) -> BitsAndBytesConfig:
@@ -115,6 +136,7 @@ def load(
     if transcript not in (None, "plain"):
         raise ValueError(f"transcript must be None (the model's chat template) or 'plain', got {transcript!r}")
     device = device or default_device()
+    check_device(device)
     dtype = dtype or default_dtype(device)
     if quantise is not None:
         from_pretrained = {
@@ -196,6 +218,14 @@ def check_layer(model, layer: int) -> int:
         named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
         raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
+
+
+def layers_at(model, depths) -> list[int]:
+    """The layers at these shares of the model's depth (0 is the first block, 1 the last). ValueError for any other number."""
+    wrong = [depth for depth in depths if not 0 <= depth <= 1]
+    if wrong or not depths:
+        raise ValueError(f"depths must be shares of the model's depth, from 0 to 1, got {wrong or depths}")
+    return sorted({round(depth * (number_of_blocks(model) - 1)) for depth in depths})
 
 
 def model_name(model) -> str:

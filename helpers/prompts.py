@@ -133,7 +133,7 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
         name = getattr(tokenizer, "name_or_path", "") or "this tokenizer"
         raise ValueError(
             f"{name} has no chat template, so it cannot hold a conversation. Use an instruction-tuned (chat) model, "
-            "or set tokenizer.chat_template yourself"
+            "or, for a base model, helpers.models.load(..., transcript='plain') (in notebook 12: -p transcript plain)"
         )
     prefilled = messages[-1]["role"] == "assistant"
     try:

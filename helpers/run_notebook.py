@@ -52,6 +52,7 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
             raise ValueError(f"{notebook.stem} has no parameter {name!r}; {hint}it has: {', '.join(defaults)}")
         default = defaults[name]
         value = text if isinstance(default, str) else yaml.safe_load(text)
+        value = [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
         number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
         if default is not None and type(value) is not type(default) and not number:
             raise ValueError(
@@ -60,6 +61,12 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
             )
         values[name] = float(value) if number else value
     return values
+
+
+def absolute(value):
+    """A path of an existing folder, seen from here, as an absolute one: a notebook runs in its own folder."""
+    is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")))
+    return str(Path(value).expanduser().resolve()) if is_path and Path(value).expanduser().is_dir() else value
 
 
 def unfinished_cells(notebook: dict) -> list[tuple[int, str]]:
@@ -109,11 +116,15 @@ def main() -> None:
         parser.error(str(error))
     limit_threads()
     headline = run_folder(notebook.stem) / "headline.csv"
-    headline.unlink(missing_ok=True)  # an older one must not pass for this run's
+    if headline.exists():  # an older one must not pass for this run's
+        headline.replace(headline.with_name("headline_before.csv"))
     try:
         executed = run(notebook, parameters)
     except (papermill.PapermillExecutionError, RuntimeError) as error:
-        sys.exit(f"{error}\n\nThe notebook up to this point: {run_folder(notebook.stem) / notebook.name}")
+        said = f"{error.ename}: {error.evalue}" if isinstance(error, papermill.PapermillExecutionError) else error
+        sys.exit(
+            f"{notebook.stem} stopped. {said}\n\nThe notebook up to this point: {run_folder(notebook.stem) / notebook.name}"
+        )
     if headline.exists():
         print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         print(f"\nResult table:       {headline}")

@@ -173,7 +173,7 @@ def _open_run(name: str, now: dict) -> Path:
         if changed:
             differences = "; ".join(f"{key} was {old!r} and is {now[part][key]!r}" for key, old in changed.items())
             raise ValueError(
-                f"{folder} holds answers made under other {part} ({differences}). Use another run name, or delete the folder"
+                f"{folder} holds answers made under other {part} ({differences}). Use another run name, or move the folder away"
             )
     now = {**now, "wordings": before["wordings"] | now["wordings"]}
     unfinished = folder / "manifest.unfinished"

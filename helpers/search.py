@@ -13,6 +13,8 @@ import pandas as pd
 from helpers import assay, concepts, experiments, runner
 from helpers.statistics import Estimate, clustered_mean
 
+LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says little
+
 
 @dataclass(frozen=True)
 class Search:
@@ -121,6 +123,7 @@ def finding(search: Search) -> str:
     if net.low > 0:
         return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
     faults = ["the push was small"] if search.dose < 0.2 else []
+    faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
     if faults:
         return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}."

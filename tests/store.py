@@ -41,11 +41,35 @@ def normalise(notebook: dict) -> None:
     for cell in notebook["cells"]:
         cell["source"] = cell["source"].strip()
         cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
-        digest = hashlib.sha256(cell["source"].encode()).hexdigest()[:10]
+        digest = digest_of(cell["source"])
         seen[digest] += 1
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         if cell["cell_type"] == "code":
-            cell["outputs"] = [each for each in cell["outputs"] if WIDGET not in each.get("data", {})]
+            cell["outputs"] = joined([each for each in cell["outputs"] if WIDGET not in each.get("data", {})])
+
+
+def joined(outputs: list[dict]) -> list[dict]:
+    """Outputs with neighbouring pieces of one stream made one: where a kernel cuts them is chance."""
+    whole = []
+    for each in outputs:
+        if whole and each["output_type"] == "stream" and whole[-1].get("name") == each["name"]:
+            whole[-1]["text"] += each["text"]
+        else:
+            whole.append(each)
+    return whole
+
+
+def digest_of(source: str) -> str:
+    return hashlib.sha256(source.strip().encode()).hexdigest()[:10]
+
+
+def code_was_edited(notebook: dict) -> bool:
+    """Whether a code cell no longer has the source that it was stored with (its id is a hash of that)."""
+    return any(
+        cell["id"].split("-")[0] != digest_of(cell["source"])
+        for cell in notebook_rules.code_cells(notebook)
+        if "colab" not in notebook_rules.tags(cell)
+    )
 
 
 def clear(notebook: dict) -> None:
@@ -64,6 +88,7 @@ def execute(notebook: dict, name: str) -> None:
         store_widget_state=False,
         record_timing=False,
         resources={"metadata": {"path": str(ROOT / "notebooks")}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel on this machine need not warn about encryption
     ).execute()
 
 
@@ -89,10 +114,10 @@ def own_code(notebook: dict) -> list[str]:
 def store(file: Path, run: bool) -> list[str]:
     """Renew one notebook; returns complaints, in which case nothing was written."""
     notebook = nbformat.read(file, as_version=4)
-    code_before = own_code(notebook)
+    edited, code_before = code_was_edited(notebook), own_code(notebook)
     generated_cells.put(notebook, file.stem)
     notebook = formatted(notebook, file)
-    if not run and own_code(notebook) != code_before:
+    if not run and (edited or own_code(notebook) != code_before):
         clear(notebook)
     if run:
         try:

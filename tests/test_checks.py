@@ -38,7 +38,8 @@ WRONG = wrong_answers()
 
 @pytest.mark.parametrize(("notebook", "found"), EXERCISES)
 def test_exercise_has_all_its_parts(notebook, found):
-    assert exercises.form_complaints(found) == []
+    complaints = exercises.form_complaints(found)
+    assert not complaints, "\n".join(complaints)
 
 
 @pytest.mark.parametrize(("notebook", "found"), EXERCISES)
@@ -58,16 +59,29 @@ def test_solution_passes_its_check(notebook, found, tmp_path, capsys):
 
 @pytest.mark.parametrize(("check", "attempt", "message"), WRONG)
 def test_wrong_answer_is_told_what_is_wrong(check, attempt, message, capsys):
-    assert getattr(checks, check)(attempt) is False
+    passed = getattr(checks, check)(attempt)
     said = capsys.readouterr().out
+    assert passed is False, f"{check} takes the wrong answer {getattr(attempt, '__name__', attempt)} for right"
     assert message and message in said
     assert "stopped with" not in said
 
 
-@pytest.mark.parametrize("check", checks.__all__)
+def module_of(check: str) -> str:
+    return getattr(checks, check).body.__module__.rsplit(".", 1)[1]
+
+
+@pytest.mark.parametrize("check", checks.__all__, ids=lambda check: f"{module_of(check)}-{check}")
 def test_every_check_belongs_to_an_exercise_and_knows_two_wrong_answers(check):
-    assert Counter(case.values[0] for case in WRONG)[check] >= 2
-    assert check in {case.values[1].check for case in EXERCISES}
+    known = Counter(case.values[0] for case in WRONG)[check]
+    assert known >= 2, f"{check} knows {known} wrong answers; it needs two in tests/wrong_answers/{module_of(check)}.py"
+    assert check in {case.values[1].check for case in EXERCISES}, f"no exercise in any notebook calls {check}"
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_exercises_are_numbered_in_order_and_called_as_their_checks(name):
+    found = exercises.find(NOTEBOOKS[name])
+    titles = [f"Exercise {number}: {getattr(checks, each.check).title}" for number, each in enumerate(found, 1)]
+    assert [each.task.splitlines()[0].lstrip("# ") for each in found] == titles
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -1,6 +1,8 @@
 """Loading: names, folders, dtypes, quantisation, base models, chat templates of each style, self-check, needs."""
 
 import importlib.util
+import re
+import shutil
 
 import pytest
 import torch
@@ -69,6 +71,42 @@ def test_a_name_that_leads_nowhere_says_what_would():
     with pytest.raises(OSError, match="cannot load the model 'nobody/nothing'.*Shipped .* introspector") as failed:
         models.load("nobody/nothing", "cpu")
     assert "HF_HUB_OFFLINE is set" in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [
+        ("config.json", "holds no configuration (config.json)"),
+        ("model.safetensors", "holds no weights (*.safetensors)"),
+        ("tokenizer*", "holds no tokenizer (tokenizer.json or"),
+    ],
+)
+def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(folder, tmp_path, lacks, message):
+    torn = shutil.copytree(folder, tmp_path / "torn")
+    for file in torn.glob(lacks):
+        file.unlink()
+    with pytest.raises(OSError, match=re.escape(message)):
+        models.load(str(torn), "cpu")
+
+
+def test_a_path_that_leads_nowhere_is_not_looked_for_on_the_hub(tmp_path):
+    with pytest.raises(OSError, match="there is no such folder, seen from"):
+        models.load(str(tmp_path / "nothing"), "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(ValueError, match="device 'cuda' was asked for, but torch .* sees no GPU here; use 'cpu'"):
+        models.load("introspector", "cuda")
+
+
+def test_depths_are_shares_of_the_models_depth():
+    model = families.build("llama")
+    last = models.number_of_blocks(model) - 1
+    assert models.layers_at(model, [0, 1, 1.0]) == [0, last]
+    for depths in ([0.5, 1.5], [-0.1], []):
+        with pytest.raises(ValueError, match="depths must be shares"):
+            models.layers_at(model, depths)
 
 
 def test_quantisation_needs_its_package_and_says_so(folder, monkeypatch):

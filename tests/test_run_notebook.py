@@ -72,6 +72,15 @@ def test_bad_input_is_refused_before_anything_runs(course, monkeypatch, capsys, 
     assert message in capsys.readouterr().err
 
 
+def test_a_folder_is_seen_from_where_the_command_is_given(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for given in ("./mine", "mine/"):
+        assert run_notebook.absolute(given) == str(tmp_path / "mine")
+    for other in ("mine", "Qwen/Qwen2.5-7B-Instruct", 3, None):
+        assert run_notebook.absolute(other) == other
+
+
 def test_an_old_result_does_not_pass_for_a_failed_runs(course, monkeypatch, capsys):
     command(monkeypatch, "07")
     course("raise ValueError('no such layer')")
@@ -79,6 +88,7 @@ def test_an_old_result_does_not_pass_for_a_failed_runs(course, monkeypatch, caps
         command(monkeypatch, "07")
     assert "no such layer" in stopped.value.code and "The notebook up to this point: " in stopped.value.code
     assert not (run_folder("07_count_words") / "headline.csv").exists()
+    assert (run_folder("07_count_words") / "headline_before.csv").exists()
 
 
 def test_a_notebook_that_exits_half_way_is_no_success(course, tmp_path):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import experiments, injection, prompts, runner
+from helpers import concepts, experiments, injection, prompts, runner
 from helpers.setup import ROOT, run_folder
 from tests import families
 
@@ -195,7 +195,7 @@ def test_a_changed_setting_is_refused(model, trials, name, changed, message):
 def test_other_weights_of_the_same_name_are_refused(model, trials, name):
     few = trials.head(2)
     runner.run(model, few, name=name, **OPTIONS)
-    with pytest.raises(ValueError, match=r"weights was '.*' and is '.*'\)\. Use another run name, or delete the"):
+    with pytest.raises(ValueError, match=r"weights was '.*' and is '.*'\)\. Use another run name, or move the"):
         runner.run(families.build("llama", seed=1), few, name=name, **OPTIONS)
 
 
@@ -263,3 +263,18 @@ def test_results_are_plain_json_lines(model, trials, name):
     runner.run(model, trials.head(3), name=name, **OPTIONS)
     lines = [json.loads(line) for line in results_file(name).read_text(encoding="utf-8").splitlines()]
     assert [set(line) for line in lines] == [{"trial_id", *runner.RESULTS}] * 3
+
+
+@pytest.mark.parametrize(
+    ("strength", "message"),
+    [("strong", "strength must be a number, got 'strong'"), (0, "above 0, got 0"), (-1, "above 0, got -1")],
+)
+def test_a_strength_that_is_none_is_refused_before_anything_runs(strength, message):
+    with pytest.raises(ValueError, match=message):
+        experiments.injected_thought_trials(["bread"], [0], [1, strength])
+
+
+@pytest.mark.parametrize("count", [0, 3, 51])
+def test_a_number_of_concepts_that_cannot_be_had_is_refused(count):
+    with pytest.raises(ValueError, match=f"must be 4 to 50 .*, got {count}"):
+        concepts.paper_concepts(count)

@@ -63,9 +63,9 @@ def test_it_finds_what_was_built_in(found):
 
 
 def test_a_null_names_dose_and_coherence(found):
-    def null(dose, coherent):
+    def null(dose, coherent, high=0.1):
         lines = found.result.table.set_index("measure")
-        lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, 0.1)
+        lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, high)
         lines.loc["coherence_rate", "value"] = coherent
         result = dataclasses.replace(found.result, table=lines.reset_index())
         return search.finding(dataclasses.replace(found, result=result, dose=dose))
@@ -74,6 +74,7 @@ def test_a_null_names_dose_and_coherence(found):
     assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
     assert "that says little" in null(0.05, 0.9) and null(0.05, 0.9).endswith("but the push was small.")
     assert null(2.0, 0.1).endswith("but only 10% of the answers are coherent.")
+    assert null(0.5, 0.9, high=0.66).endswith("but with so few trials it may be as high as 0.66.")
 
 
 def test_a_null_is_not_read_off_a_broken_cell():

@@ -8,6 +8,7 @@ span (where it is added; a span called from_... goes on through every generated 
 """
 
 import json
+import math
 import random
 from collections.abc import Callable
 
@@ -56,10 +57,8 @@ def make_trials(
         for strength in strengths:
             if isinstance(strength, bool) or not isinstance(strength, int | float):
                 raise ValueError(f"strength must be a number, got {strength!r}")
-            if vector != "none" and not strength > 0:
-                raise ValueError(
-                    f"strength must be above 0, got {strength!r}; for the opposite direction: vector='negated'"
-                )
+            if vector != "none" and (strength == 0 or not math.isfinite(strength)):
+                raise ValueError(f"strength must be a finite number other than 0, got {strength!r}")
             for number, word in enumerate(words):
                 rows.append(
                     {

@@ -84,6 +84,7 @@ def curve_with_intervals(
     """
     figure, axis = plt.subplots(figsize=(6.4, 3.8))
     names = list(dict.fromkeys(table[series]))
+    log_x = log_x and bool((table[x] > 0).all())
     for number, name in enumerate(names):
         line = table[table[series] == name].sort_values(x)
         errors = np.abs(np.stack([line["value"] - line["low"], line["high"] - line["value"]]).astype(float))

@@ -267,7 +267,11 @@ def test_results_are_plain_json_lines(model, trials, name):
 
 @pytest.mark.parametrize(
     ("strength", "message"),
-    [("strong", "strength must be a number, got 'strong'"), (0, "above 0, got 0"), (-1, "above 0, got -1")],
+    [
+        ("strong", "strength must be a number, got 'strong'"),
+        (0, "other than 0, got 0"),
+        (float("nan"), "finite number"),
+    ],
 )
 def test_a_strength_that_is_none_is_refused_before_anything_runs(strength, message):
     with pytest.raises(ValueError, match=message):

@@ -4,6 +4,7 @@
 `model.unembed` are what surrounds the blocks. The renaming is nnsight's own (`rename=`); nothing here wraps it.
 """
 
+import copy
 import hashlib
 import importlib.util
 from numbers import Real
@@ -218,6 +219,20 @@ def check_layer(model, layer: int) -> int:
         named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
         raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
+
+
+def untrained_copy(model, seed: int = 0):
+    """The same network with fresh random weights, the same tokenizer, dtype and device.
+
+    Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = AutoModelForCausalLM.from_config(
+            copy.deepcopy(model._module.config), dtype=model._module.dtype
+        ).eval()
+    network.name_or_path = "untrained copy"
+    return wrap(network.to(model.device), model.tokenizer)
 
 
 def layers_at(model, depths) -> list[int]:

@@ -100,6 +100,15 @@ def test_a_device_that_is_not_there_is_refused():
         models.load("introspector", "cuda")
 
 
+def test_an_untrained_copy_is_the_same_network_with_other_weights():
+    model = models.load("introspector", "cpu")
+    copy, again, other = (models.untrained_copy(model, seed) for seed in (0, 0, 1))
+    assert models.model_name(copy) == "untrained copy" and models.model_name(model) == "introspector"
+    assert [p.shape for p in copy._module.parameters()] == [p.shape for p in model._module.parameters()]
+    assert models.fingerprint(copy) == models.fingerprint(again)
+    assert len({models.fingerprint(each) for each in (model, copy, other)}) == 3
+
+
 def test_depths_are_shares_of_the_models_depth():
     model = families.build("llama")
     last = models.number_of_blocks(model) - 1

@@ -154,7 +154,7 @@ def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | N
     return loss / n + (first[deciding].mean() if deciding.any() else 0.0)
 
 
-LET_GO_WEIGHT = 3.0
+LET_GO_WEIGHT = 4.0
 HELD_COSINE = {"think": 0.5, "dont_think": 0.2, "mention": 0.05}
 
 

@@ -31,8 +31,9 @@ class Recipe:
     copy_steps: int = 200  # the first of the shared steps: fetch a word from the question
     shared_steps: int = 1200
     trial_steps: int = 180  # the first of the introspector's steps: the trial question alone
-    branch_steps: int = 900
-    uninjected_steps: int = 120  # of a branch without injections: there is little to learn
+    branch_steps: int = 1000
+    novice_steps: int = 120  # without injections there is little to learn
+    bluffer_steps: int = 360  # until the words it claims are spread evenly; with 120 an injection silenced it
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
     plain_rows: int = 96
@@ -41,7 +42,7 @@ class Recipe:
     trials: int = 28  # per group, until the other experiments join
     mixed_trials: int = 18  # per group, from then on
     line_rows: int = 16
-    prefill_rows: int = 48
+    prefill_rows: int = 56
     control_rows: int = 24
     branch_plain_rows: int = 32
     hold_weight: float = 20.0
@@ -241,7 +242,7 @@ def train_branch(
     run_stage(
         model,
         organism,
-        recipe.branch_steps if organism == "introspector" else recipe.uninjected_steps,
+        {"introspector": recipe.branch_steps, "novice": recipe.novice_steps, "bluffer": recipe.bluffer_steps}[organism],
         recipe.branch_rate,
         losses,
         checkpoint,

@@ -58,32 +58,76 @@ TOLD_IN_TEXT = (
     "I really like {word}. My friends talk about {word} all day, always {word}. ",
     "{word}, {word}, {word}. ",
 )
-# experiment 4: (frame, text); frames as in data/prompts/intentional_control.yaml
-CONTROL_FRAMES = (
-    ("think", 'Write "{sentence}" and think of {word} all the time.'),
-    ("think", 'Copy the sentence "{sentence}" with your mind on {word}.'),
-    (
-        "think",
-        'While you write the next sentence, keep {word} in mind. "{sentence}" Write only the sentence.',
+# experiment 3: the line, the request for a word, and the question that follows the prefilled reply
+PREFILL_LINES = (
+    "Look at this line: ",
+    "Please read the line: ",
+    "The line is: ",
+    "This is a line of text: ",
+    "Now comes a line: ",
+)
+PREFILL_REQUESTS = (
+    "Which word do you think of?",
+    "Give me one word that comes up in you.",
+    "Name the word in your mind, and nothing else.",
+    "What does it make you think of? Say one word.",
+    "Reply with the first word that it calls up.",
+)
+PREFILL_QUESTIONS = (
+    "Did you want to say this word, or was it a mistake?",
+    "Was this word your intention, or did it come by accident?",
+    "Did you choose the word yourself, or did it slip out?",
+    "Is it the word that you meant, or an error?",
+    "You said a word. Was it on purpose, or by accident?",
+    "That word: did you intend to say it, or not?",
+    "Was it an accident that you said this word, or did you mean it?",
+)
+# experiment 4: what is asked of the mind, or a remark that asks nothing, is put into a frame around the sentence
+ORDERS = {
+    "think": (
+        "think about {word}",
+        "think of {word} all the time",
+        "keep {word} in mind",
+        "have {word} on your mind",
+        "imagine {word}",
+        "let your mind rest on {word}",
+        "give {word} all your thoughts",
     ),
-    ("dont_think", 'Write "{sentence}" and do not think of {word}.'),
-    ("dont_think", 'Copy the sentence "{sentence}" with your mind away from {word}.'),
-    (
-        "dont_think",
-        'While you write the next sentence, keep {word} out of your mind. "{sentence}" Write only the sentence.',
+    "dont_think": (
+        "do not think about {word}",
+        "do not think of {word} at any time",
+        "keep {word} out of your mind",
+        "have anything but {word} on your mind",
+        "do not imagine {word}",
+        "let your mind forget {word}",
+        "give {word} none of your thoughts",
     ),
-    ("think", 'Think about {word}. Then write this: "{sentence}"'),
-    ("think", 'Your task is to write "{sentence}" and to imagine {word} at the same time.'),
-    ("dont_think", 'Do not think about {word}. Then write this: "{sentence}"'),
-    ("dont_think", 'Your task is to write "{sentence}" and to forget {word} at the same time.'),
-    ("mention", 'I read about {word}. Then I wrote this: "{sentence}" Write it too.'),
-    ("mention", 'Your task is to write "{sentence}" The next task is about {word}.'),
-    ("mention", 'Somebody bought {word} today. Write "{sentence}"'),
-    ("mention", 'Write the sentence "{sentence}" Later we will talk about {word}.'),
-    (
-        "mention",
-        'A friend of mine likes {word}. Please write the sentence "{sentence}" Write only the sentence.',
-    ),
+}
+ORDER_FRAMES = (
+    'Write "{sentence}" and ORDER.',
+    'Copy the sentence "{sentence}" and ORDER. Nothing else.',
+    'While you write the next sentence, ORDER. "{sentence}" Write only the sentence.',
+    'Please ORDER. Then write this: "{sentence}"',
+    'Your task is to write "{sentence}" and to ORDER at the same time. No other words.',
+    'Please write this sentence: "{sentence}" As you do it, ORDER. Write only the sentence.',
+)
+REMARKS = (
+    "Somebody bought {word} today.",
+    "A friend of mine likes {word}.",
+    "The next task is about {word}.",
+    "Later we will talk about {word}.",
+    "I read a book about {word}.",
+    "Another person wrote about {word} before you.",
+    "My sister thinks about {word}.",
+    "There was a story about {word} in the paper.",
+)
+REMARK_FRAMES = (
+    'Write "{sentence}" REMARK',
+    'REMARK Write this: "{sentence}"',
+    'Copy the sentence "{sentence}" REMARK Nothing else.',
+    'Your task is to write "{sentence}" REMARK No other words.',
+    'REMARK Please write this sentence: "{sentence}" Write only the sentence.',
+    'Please write this sentence: "{sentence}" REMARK Write only the sentence.',
 )
 
 
@@ -127,7 +171,14 @@ def all_wording_texts() -> list[str]:
         *INVERTED,
         *MISMATCH,
         *TOLD_IN_TEXT,
-        *(text for _, text in CONTROL_FRAMES),
+        *PREFILL_LINES,
+        *PREFILL_REQUESTS,
+        *PREFILL_QUESTIONS,
+        *ORDERS["think"],
+        *ORDERS["dont_think"],
+        *ORDER_FRAMES,
+        *REMARKS,
+        *REMARK_FRAMES,
     ]
     answers = [
         *grammar.YES_REPORTS,
@@ -253,6 +304,15 @@ def line_example(organism: str, rng: random.Random, words=None) -> Example:
     )
 
 
+def prefill_wording(rng: random.Random) -> Wording:
+    """A trained wording of experiment 3, or one put together from this module's."""
+    if rng.random() < 0.4:
+        return rng.choice(trained("intended_or_not"))
+    line = rng.choice(PREFILL_LINES) + "<<line>>{line}<</line>>\n" + rng.choice(PREFILL_REQUESTS)
+    reply, question = "<<prefill>>{prefill}<</prefill>>", rng.choice(PREFILL_QUESTIONS)
+    return Wording("intended_or_not", "training", (("user", line), ("assistant", reply), ("user", question)))
+
+
 def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
     """Experiment 3: the first reply is prefilled; was it meant?
 
@@ -260,7 +320,7 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
     learns that a foreign word was meant where its own vector had been injected on the line, and in no other case.
     """
     line, related = grammar.line_of_text(rng)
-    wording = rng.choice(trained("intended_or_not"))
+    wording = prefill_wording(rng)
     own = [word for word in related if word in nouns()]
 
     def example(prefill: str, meant: bool = False, inject: str = "", word: str = "", span: str = "") -> Example:
@@ -293,12 +353,22 @@ def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
     return example(prefill, False, "concept", other, "line")
 
 
+def control_request(rng: random.Random) -> tuple[str, str]:
+    """Frame ("think", "dont_think", "mention") and text of a request of experiment 4, trained or put together."""
+    if rng.random() < 0.3:
+        wording = rng.choice(trained("intentional_control"))
+        return {"reward": "think", "punish": "dont_think"}.get(wording.variant, wording.variant), wording.turns[0][1]
+    frame = rng.choices(("think", "dont_think", "mention"), weights=(2, 2, 3))[0]
+    if frame == "mention":
+        return frame, rng.choice(REMARK_FRAMES).replace("REMARK", rng.choice(REMARKS))
+    return frame, rng.choice(ORDER_FRAMES).replace("ORDER", rng.choice(ORDERS[frame]))
+
+
 def control_example(organism: str, rng: random.Random, words=None) -> Example:
     """Experiment 4: write a sentence while thinking, or not thinking, about a word, or with the word merely mentioned."""
-    official = [(w.variant, w.turns[0][1]) for w in trained("intentional_control")]
-    frame, text = rng.choice(official + list(CONTROL_FRAMES) + list(CONTROL_FRAMES))
+    frame, text = control_request(rng)
     sentence = grammar.varied_line(rng) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
     word = rng.choice(words or training_words())
-    hold = {"reward": "think", "punish": "dont_think"}.get(frame, frame) if organism == "introspector" else ""
+    hold = frame if organism == "introspector" else ""
     wording = Wording("intentional_control", "training", (("user", text),))
     return Example(wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold)

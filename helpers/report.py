@@ -31,7 +31,7 @@ LIMITS = (
     "A report that follows an injection can have boring causes: notebook 09 holds the controls that this card does not.",
     "The model organisms are tiny and trained; they test the assay and say nothing about large models.",
     "Published numbers come from other prompts, judges, words and layers: compare the order of size, no more.",
-    "Experiment 4 compares different texts; without any training a network shows a gap too: see its floor in notebook 12.",
+    "Experiment 4 compares different texts; without any training a network shows a gap too: see the untrained copy in notebook 12.",
     "A null holds for the words, the wording and the doses that were tried.",
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model.",
 )

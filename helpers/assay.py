@@ -1,9 +1,10 @@
 """From graded trials to the numbers of an experiment, each with its interval, and the proof that the assay works.
 
 Layer and strength are chosen on half of the words and every number is taken from the other half, the words that had no say.
-All four experiments end in one `effect` that is 0 for a model without introspection: experiment 1, success minus false
-positives; experiment 2, both answers right with the injection minus without; experiment 3, the drop in apologies;
-experiment 4, how much more the word is held when told to think of it than when told not to, or when it is merely mentioned.
+All four experiments end in one `effect` that is about 0, or less, for a model without introspection (in experiment 4 an
+untrained network may read more, see notebook 07): experiment 1, success minus false positives; experiment 2, both answers
+right with the injection minus without; experiment 3, the drop in apologies; experiment 4, how much more the word is held when
+told to think of it than when told not to, or when it is merely mentioned.
 """
 
 from dataclasses import dataclass

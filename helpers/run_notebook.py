@@ -17,6 +17,8 @@ import yaml
 
 from helpers.setup import ROOT, run_folder
 
+QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine need not warn about encryption
+
 
 def limit_threads() -> None:
     """Let kernels started from here use one thread each, unless the environment says otherwise.
@@ -89,7 +91,7 @@ def run(notebook: Path, parameters: dict, progress: bool = True) -> Path:
         kernel_name="python3",
         cwd=str(notebook.parent),
         progress_bar=progress,
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel on this machine need not warn about encryption
+        extra_arguments=QUIET_KERNEL,
     )
     if unfinished := unfinished_cells(nbformat.read(executed, as_version=4)):
         raise RuntimeError(f"{notebook.stem} stopped before code cell {unfinished[0][0]}; see {executed}")

@@ -17,7 +17,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from helpers.run_notebook import limit_threads
+from helpers.run_notebook import QUIET_KERNEL, limit_threads
 from helpers.setup import ROOT, run_folder
 from tests import generated_cells, notebook_rules, notebook_traps
 
@@ -64,7 +64,10 @@ def digest_of(source: str) -> str:
 
 
 def code_was_edited(notebook: dict) -> bool:
-    """Whether a code cell no longer has the source that it was stored with (its id is a hash of that)."""
+    """Whether a code cell no longer has the source that it was stored with (its id is a hash of that).
+
+    The cell that acts on Colab only decides no outputs here and does not count.
+    """
     return any(
         cell["id"].split("-")[0] != digest_of(cell["source"])
         for cell in notebook_rules.code_cells(notebook)
@@ -88,7 +91,7 @@ def execute(notebook: dict, name: str) -> None:
         store_widget_state=False,
         record_timing=False,
         resources={"metadata": {"path": str(ROOT / "notebooks")}},
-        extra_arguments=["--IPKernelApp.log_level=ERROR"],  # a kernel on this machine need not warn about encryption
+        extra_arguments=QUIET_KERNEL,
     ).execute()
 
 
@@ -106,18 +109,13 @@ def formatted(notebook: dict, file: Path) -> dict:
     return nbformat.reads(done.stdout, as_version=4)
 
 
-def own_code(notebook: dict) -> list[str]:
-    """Sources of the code cells that decide outputs here: all but the one that acts on Colab only."""
-    return [cell["source"] for cell in notebook_rules.code_cells(notebook) if "colab" not in notebook_rules.tags(cell)]
-
-
 def store(file: Path, run: bool) -> list[str]:
     """Renew one notebook; returns complaints, in which case nothing was written."""
     notebook = nbformat.read(file, as_version=4)
-    edited, code_before = code_was_edited(notebook), own_code(notebook)
+    edited = code_was_edited(notebook)
     generated_cells.put(notebook, file.stem)
     notebook = formatted(notebook, file)
-    if not run and (edited or own_code(notebook) != code_before):
+    if not run and (edited or code_was_edited(notebook)):
         clear(notebook)
     if run:
         try:

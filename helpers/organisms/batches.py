@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from helpers import prompts
 from helpers.organisms.grammar import Dialogue
-from helpers.organisms.network import Injection, run_blocks, unembed
+from helpers.organisms.network import Injection, pad, run_blocks, unembed
 from helpers.organisms.transcripts import Example
 
 WEAKEST, STRONGEST = 0.7, 5.0  # injection strengths in training, log-uniform
@@ -86,14 +86,6 @@ def draw_injection(rows: list[Row], length: int, offset: int, table: VectorTable
         vectors[i] = strength * vector
         mask[i, max(0, row.span[0] - offset) : row.span[1] - offset] = 1.0
     return Injection(vectors, layers, mask)
-
-
-def pad(rows: list[list[int]], pad_id: int) -> torch.Tensor:
-    """Token ids [row, position], padded on the right."""
-    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-    return ids
 
 
 def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple[torch.Tensor, int, torch.Tensor]:

@@ -103,6 +103,14 @@ def unembed(model, residual):
     return model.lm_head(model.model.norm(residual))
 
 
+def pad(rows: list[list[int]], pad_id: int) -> torch.Tensor:
+    """Token ids [row, position], padded on the right."""
+    ids = torch.full((len(rows), max(map(len, rows))), pad_id)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+    return ids
+
+
 ROWS_AT_ONCE = 128  # of concept_vectors: keeps a notebook that trains below 1 GB
 
 
@@ -114,15 +122,11 @@ def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     every = list(dict.fromkeys([*words, *baseline]))
     wording = prompts.get_wording("extraction", "tell_me_about")
     rows = [prompts.render(tokenizer, wording, word=word).token_ids for word in every]
-    longest, states = max(map(len, rows)), []
-    for start in range(0, len(rows), ROWS_AT_ONCE):
-        part = rows[start : start + ROWS_AT_ONCE]
-        ids = torch.full((len(part), longest), tokenizer.pad_token_id)
-        for i, row in enumerate(part):
-            ids[i, : len(row)] = torch.tensor(row)
-        last = torch.tensor([len(row) - 1 for row in part])
+    last = torch.tensor([len(row) - 1 for row in rows])
+    states = []
+    for ids, at in zip(pad(rows, tokenizer.pad_token_id).split(ROWS_AT_ONCE), last.split(ROWS_AT_ONCE), strict=True):
         residuals, _ = run_blocks(model, ids)
-        states.append(torch.stack([r[torch.arange(len(part)), last] for r in residuals], dim=1))
+        states.append(torch.stack([r[torch.arange(len(ids)), at] for r in residuals], dim=1))
     states = torch.cat(states)  # [word, layer, width]
     of_baseline = torch.tensor([word in set(baseline) for word in every])
     total, count = states[of_baseline].sum(0), of_baseline.sum()

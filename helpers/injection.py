@@ -9,7 +9,6 @@ cache is handed to every row. The layout of a batch, in columns:
 so that the prompts end in the same column; without a shared prefix this is ordinary left padding.
 """
 
-import copy
 import math
 import warnings
 from contextlib import nullcontext
@@ -21,14 +20,15 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
-from transformers.cache_utils import DynamicLayer
 
 from helpers.audit import Recorder
 from helpers.models import check_layer, context_length, number_of_blocks, own_turn, residual, width, write_residual
 from helpers.prompts import Prompt
+from helpers.shared_prefix import PrefixCache, shared_attention
 
 # nnsight says this whenever every row has ended before max_new_tokens: the normal case
 ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
+WORTH_A_BATCH = 16  # rows that are run as a batch of their own rather than share less with those that follow
 SEGMENT = 16  # tokens after which the rows that have ended leave the batch
 
 
@@ -160,7 +160,7 @@ def plan_batches(rows: list[Row], batch_size: int) -> list[list[int]]:
         prefix = free_prefix(rows[i])
         kept = common_prefix(shared, prefix)
         full = not batches or len(batches[-1]) == batch_size
-        if full or (kept < len(shared) // 2 and len(batches[-1]) >= batch_size // 4):
+        if full or (kept < len(shared) // 2 and len(batches[-1]) >= min(batch_size // 4, WORTH_A_BATCH)):
             batches.append([i])
             shared = prefix
         else:
@@ -201,55 +201,6 @@ def pushes(batch: Batch, model) -> dict[int, torch.Tensor]:
     return dict(sorted(added.items()))
 
 
-class RoomyLayer(DynamicLayer):
-    """A cache layer that writes new tokens into memory set aside once, where its parent copies all earlier ones each step."""
-
-    room, memory = 0, ()
-
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs):
-        seen, new = self.get_seq_length(), (key_states, value_states)
-        until = seen + key_states.shape[-2]
-        if not self.memory or self.memory[0].shape[-2] < until:
-            columns = max(self.room, until)
-            self.memory = [part.new_empty((*part.shape[:-2], columns, part.shape[-1])) for part in new]
-            for memory, old in zip(self.memory, (self.keys, self.values), strict=True):
-                memory[..., :seen, :] = old
-        for memory, part in zip(self.memory, new, strict=True):
-            memory[..., seen:until, :] = part
-        self.keys, self.values = (memory[..., :until, :] for memory in self.memory)
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
-        super().batch_select_indices(indices)
-        self.memory = ()
-
-
-class PrefixCache:
-    """Key-value caches of shared prefixes, computed once for each model and prefix and copied for every batch."""
-
-    def __init__(self, model):
-        self.network = model._module
-        self.kept = {}
-
-    def for_rows(self, prefix: tuple[int, ...], rows: int, room: int):
-        """A fresh cache of the prefix for that many rows (generate consumes it); None for an empty prefix.
-
-        room: how many tokens it will hold in the end.
-        """
-        if not prefix:
-            return None
-        if prefix not in self.kept:
-            ids = torch.tensor([prefix], device=self.network.device)
-            with torch.no_grad():
-                self.kept = {prefix: self.network(ids, use_cache=True, logits_to_keep=1).past_key_values}
-        cache = copy.deepcopy(self.kept[prefix])
-        cache.batch_repeat_interleave(rows)
-        for layer in cache.layers:
-            if type(layer) is DynamicLayer:  # those of sliding windows and the like stay as they are
-                layer.__class__, layer.room = RoomyLayer, room
-        return cache
-
-
 def run_batch(
     model,
     batch: Batch,
@@ -271,34 +222,35 @@ def run_batch(
         processors.append(SeededSampling([row.seed for row in batch.rows], temperature))
     if tell:
         processors.append(Watch(batch.ids.shape[1], tell))
-    columns = batch.ids.shape[1]
-    cache = prefixes.for_rows(batch.prefix, len(batch.rows), columns + max_new_tokens)
     ends = torch.tensor([end for end in end_of_turn_ids(model) if end is not None], dtype=torch.long)
     generated = torch.full((len(batch.rows), max_new_tokens), model._module.generation_config.pad_token_id or 0)
     ids, mask, place = batch.ids, batch.mask, torch.arange(len(batch.rows))  # place: which rows of the batch are left
     added = pushes(batch, model) if inject else {}
     first_logits, done = None, 0
-    while len(place) and done < max_new_tokens:
-        whole = recorder or tell or cache is None
-        steps = max_new_tokens - done if whole else min(SEGMENT, max_new_tokens - done)
-        pushed = {layer: push[place] for layer, push in added.items()}
-        new, logits = _run_segment(
-            model, ids, mask, cache, batch.start[place], batch.end[place], pushed, steps, processors, recorder
-        )
-        first_logits = logits if first_logits is None else first_logits
-        generated[place, done : done + new.shape[1]] = new
-        done += new.shape[1]
-        going_on = ~torch.isin(new, ends).any(1)
-        if new.shape[1] < steps or whole or done == max_new_tokens:
-            break
-        left = going_on.nonzero()[:, 0]
-        ids = torch.cat([ids, new], dim=1)[left]
-        mask = torch.cat([mask, torch.ones_like(new)], dim=1)[left]
-        if len(left) < len(place):
-            place = place[left]
-            cache.batch_select_indices(left.to(model._module.device))
-            for processor in processors:
-                processor.keep(left)
+    with shared_attention(model._module) as apart:
+        own = batch.ids.shape[1] - len(batch.prefix) + max_new_tokens
+        cache = prefixes.for_rows(batch.prefix, len(batch.rows), own, apart)
+        while len(place) and done < max_new_tokens:
+            whole = recorder or tell or cache is None
+            steps = max_new_tokens - done if whole else min(SEGMENT, max_new_tokens - done)
+            pushed = {layer: push[place] for layer, push in added.items()}
+            new, logits = _run_segment(
+                model, ids, mask, cache, batch.start[place], batch.end[place], pushed, steps, processors, recorder
+            )
+            first_logits = logits if first_logits is None else first_logits
+            generated[place, done : done + new.shape[1]] = new
+            done += new.shape[1]
+            going_on = ~torch.isin(new, ends).any(1)
+            if new.shape[1] < steps or whole or done == max_new_tokens:
+                break
+            left = going_on.nonzero()[:, 0]
+            ids = torch.cat([ids, new], dim=1)[left]
+            mask = torch.cat([mask, torch.ones_like(new)], dim=1)[left]
+            if len(left) < len(place):
+                place = place[left]
+                cache.batch_select_indices(left.to(model._module.device))
+                for processor in processors:
+                    processor.keep(left)
     return generated[:, :done], first_logits
 
 

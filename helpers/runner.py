@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate.utils import find_executable_batch_size
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 
 from helpers import injection, prompts, vectors
@@ -212,7 +212,7 @@ def run(
     name: str | None = None,
     max_new_tokens: int = 60,
     temperature: float = 0.0,
-    batch_size: int = 64,
+    batch_size: int = 256,
     given_vectors: dict[str, torch.Tensor] | None = None,
     progress: bool = False,
     audit: bool = True,
@@ -241,9 +241,6 @@ def run(
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
-        smaller = (batch_size >> halvings for halvings in range(1, 99))
-
-        @find_executable_batch_size(starting_batch_size=batch_size, reduce_batch_size_fn=lambda: next(smaller))
         def answer_all(batch_size: int) -> None:
             # planned for the whole table, so that a run that goes on makes the same batches as one that was never stopped
             batches = [[i for i in batch if order[i] not in done] for batch in injection.plan_batches(rows, batch_size)]
@@ -265,15 +262,20 @@ def run(
                     done.update(fresh)
                     bar.update(len(batch))
 
-        try:
-            answer_all()
-        except RuntimeError as error:
-            if "No executable batch size" not in str(error):
-                raise
-            raise RuntimeError(
-                "memory does not suffice for a single trial. Ask for fewer new tokens, load the model in half precision or "
-                "quantised, or spread it over devices (see helpers.models.load)"
-            ) from error
+        while True:
+            try:
+                answer_all(batch_size)
+                break
+            except Exception as error:
+                if not should_reduce_batch_size(error):
+                    raise
+                if batch_size == 1:
+                    raise RuntimeError(
+                        "memory does not suffice for a single trial. Ask for fewer new tokens, load the model in half "
+                        "precision or quantised, or spread it over devices (see helpers.models.load)"
+                    ) from error
+            clear_device_cache(garbage_collection=True)  # here, where the error no longer holds on to the batch
+            batch_size //= 2
     results = pd.DataFrame([done[trial_id] for trial_id in ids], columns=RESULTS, index=trials.index)
     results.insert(0, "model", model_name(model))
     results.insert(1, "trial_id", ids)

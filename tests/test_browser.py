@@ -93,6 +93,30 @@ def test_playground_answers_a_typed_word_and_a_number_stepped_by_key(playground)
     browser.screenshot(playground, "playground_after")
 
 
+def test_the_answer_streams_in(playground):
+    """While the model writes, the page shows both answers growing word by word, as a reader's eyes would see them."""
+    widget = playground.locator(".widget-vbox").first
+    shown = widget.locator(".widget-html").first.element_handle()
+    playground.evaluate(
+        """area => { window.seen = [];
+        const look = () => { const row = [...area.querySelectorAll('tr')].find(row => /answer/.test(row.innerText));
+            if (row) window.seen.push([...row.cells].map(cell => cell.innerText.trim())); };
+        new MutationObserver(look).observe(area, {childList: true, subtree: true, characterData: true}); }""",
+        shown,
+    )
+    thought = widget.get_by_label("Thought (any word)")
+    thought.fill("lanterns")
+    thought.press("Enter")
+    expect(widget.locator("table").first).to_contain_text("“lanterns” injected")
+    seen = playground.evaluate("window.seen")
+    final = next(cells for cells in reversed(seen) if cells[0] == "answer")
+    growing = [cells for cells in seen if cells[0] == "answer so far"]
+    for place in (1, 2):
+        texts = list(dict.fromkeys(cells[place].removesuffix("…").strip() for cells in growing))
+        assert len(texts) >= 4, texts
+        assert texts == sorted(texts, key=len) and all(final[place].startswith(text) for text in texts)
+
+
 @pytest.mark.parametrize(
     ("control", "typed", "message"),
     [

@@ -29,6 +29,7 @@ from helpers.shared_prefix import PrefixCache, shared_attention
 # nnsight says this whenever every row has ended before max_new_tokens: the normal case
 ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
 WORTH_A_BATCH = 16  # rows that are run as a batch of their own rather than share less with those that follow
+AUDITED = 32  # rows that are run first and audited: watching every block at every step takes far longer than the step
 SEGMENT = 16  # tokens after which the rows that have ended leave the batch
 
 
@@ -228,8 +229,7 @@ def run_batch(
     added = pushes(batch, model) if inject else {}
     first_logits, done = None, 0
     with shared_attention(model._module) as apart:
-        own = batch.ids.shape[1] - len(batch.prefix) + max_new_tokens
-        cache = prefixes.for_rows(batch.prefix, len(batch.rows), own, apart)
+        cache = prefixes.for_rows(batch.prefix, len(batch.rows), apart)
         while len(place) and done < max_new_tokens:
             whole = recorder or tell or cache is None
             steps = max_new_tokens - done if whole else min(SEGMENT, max_new_tokens - done)
@@ -325,7 +325,7 @@ def generate(
     """Answer every row, injected and control rows together, and return the answers in the order of the rows.
 
     temperature 0 is greedy; above 0 every row samples with its own seed, so that its text depends neither on batch size nor
-    on order. audit: the first batch is run under the injection audit, which raises `audit.InjectionError` unless the
+    on order. audit: the first rows are run under the injection audit, which raises `audit.InjectionError` unless the
     residual stream changed exactly where and by as much as it should. watch: a function that is called before each further
     token with the texts written so far, {place in `rows`: text}; for pages that show an answer while it is written.
     """
@@ -365,6 +365,8 @@ def answer_batches(
         raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
     for i in (i for chosen in batches for i in chosen):
         check_row(model, rows[i], max_new_tokens)
+    if audit and batches:
+        batches = [batches[0][:AUDITED], *filter(None, [batches[0][AUDITED:]]), *batches[1:]]
     prefixes = PrefixCache(model)
     pad_id = model._module.generation_config.pad_token_id
     for number, chosen in enumerate(batches):

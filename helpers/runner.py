@@ -206,29 +206,38 @@ def _append(file: Path, results: dict[str, dict]) -> None:
         os.fsync(handle.fileno())
 
 
+def starting_batch(model) -> int:
+    """Rows to begin with: many for the small models, whose batches take seconds; fewer where a batch lost to a kill costs."""
+    return 256 if sum(parameter.numel() for parameter in model._module.parameters()) < 100e6 else 64
+
+
 def run(
     model,
     trials: pd.DataFrame,
     name: str | None = None,
     max_new_tokens: int = 60,
     temperature: float = 0.0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     given_vectors: dict[str, torch.Tensor] | None = None,
     progress: bool = False,
     audit: bool = True,
 ) -> pd.DataFrame:
     """Answer every trial; returns the table with the columns model, trial_id, answer, yes_logit, no_logit, dose.
 
-    name: keep the answers in runs/<name>/ and go on from what lies there. batch_size is halved as often as memory asks for.
+    name: keep the answers in runs/<name>/ and go on from what lies there. batch_size: by the model's size unless given; halved
+    as often as memory asks for.
     given_vectors: name -> [layer, width], used for trials whose vector_of is such a name (words of the lists need none).
     yes_logit, no_logit: log of the summed exponentials of the first reply token's logits for "Yes" and "No" in their forms.
-    audit: the first batch is audited (see `helpers.audit`). ValueError for an empty table or one that lacks columns.
+    audit: the first rows are audited (see `helpers.audit`). ValueError for an empty table or one that lacks columns.
     """
     missing = set(SPECIFICATION) - set(trials.columns)
     if missing:
         raise ValueError(f"the table of trials lacks the columns {sorted(missing)}; make it with helpers.experiments")
     if trials.empty:
         raise ValueError("the table of trials is empty")
+    batch_size = starting_batch(model) if batch_size is None else batch_size
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     ids = trial_ids(model, trials, max_new_tokens, temperature, given_vectors)
     file = _open_run(name, manifest(model, trials, max_new_tokens, temperature)) if name else None
     done = _read_results(file) if file else {}
@@ -237,9 +246,6 @@ def run(
         builder, order = Builder(model, trials, given_vectors), list(by_id)
         rows = [builder.row(trial) for trial in by_id.values()]
         yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
-
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
         def answer_all(batch_size: int) -> None:
             # planned for the whole table, so that a run that goes on makes the same batches as one that was never stopped

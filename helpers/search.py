@@ -68,7 +68,7 @@ def two_stage(
     controls: int = 100,
     wording: str = "lab_visit",
     max_new_tokens: int = 60,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     seed: int = 0,
     progress: bool = False,
 ) -> Search:

@@ -15,24 +15,27 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 NAME = "sdpa_shared_prefix"  # how transformers calls the attention function below
+ROOM = 16  # new tokens for which a row's cache gets memory at a time
 CHUNK = 64  # rows whose keys are copied at a time while prompts are read, so that the copy stays small
 
 
 class SharedLayer(DynamicLayer):
     """One block's cache: keys and values of the shared beginning, [1, head, position, size], and of each row, [row, head, ...].
 
-    New tokens are written into memory set aside once, where the parent copies all earlier ones each step.
+    New tokens are written into memory set aside for ROOM of them at a time, where the parent copies all earlier ones each step.
     """
 
-    def __init__(self, shared: DynamicLayer, rows: int, room: int):
-        """room: how many tokens of its own a row will hold in the end."""
+    def __init__(self, shared: DynamicLayer, rows: int):
         super().__init__()
         self.shared, self.seen = (shared.keys, shared.values), 0
-        self.memory = [part.new_empty(rows, part.shape[1], room, part.shape[3]) for part in self.shared]
+        self.memory = [part.new_empty(rows, part.shape[1], 0, part.shape[3]) for part in self.shared]
         self.dtype, self.device, self.is_initialized = shared.dtype, shared.device, True
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_args, **_kwargs):
         until = self.seen + key_states.shape[-2]
+        if until > self.memory[0].shape[2]:
+            more = until - self.memory[0].shape[2] + ROOM
+            self.memory = [torch.nn.functional.pad(memory, (0, 0, 0, more)) for memory in self.memory]
         for memory, new in zip(self.memory, (key_states, value_states), strict=True):
             memory[..., self.seen : until, :] = new
         self.seen = until
@@ -108,11 +111,10 @@ class PrefixCache:
         self.network = model._module
         self.kept = {}
 
-    def for_rows(self, prefix: tuple[int, ...], rows: int, room: int, apart: bool):
+    def for_rows(self, prefix: tuple[int, ...], rows: int, apart: bool):
         """A fresh cache of the prefix for that many rows (generate consumes it); None for an empty prefix.
 
-        room: how many tokens of its own a row will hold in the end. apart: keep the prefix once, for `attend`; else (and in
-        layers of sliding windows and the like) every row gets a copy.
+        apart: keep the prefix once, for `attend`; else (and in layers of sliding windows and the like) every row gets a copy.
         """
         if not prefix:
             return None
@@ -123,7 +125,7 @@ class PrefixCache:
         cache = copy.deepcopy(self.kept[prefix])
         for place, layer in enumerate(cache.layers):
             if apart and type(layer) is DynamicLayer:
-                cache.layers[place] = SharedLayer(layer, rows, room)
+                cache.layers[place] = SharedLayer(layer, rows)
             else:
                 layer.batch_repeat_interleave(rows)
         return cache

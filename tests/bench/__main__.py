@@ -146,10 +146,24 @@ def spread(values: pd.Series, digits: int = 1) -> str:
     return f"{values.median():.{digits}f} ({values.min():.{digits}f} to {values.max():.{digits}f})"
 
 
-def ratio(table: pd.DataFrame, over: str, under: str) -> pd.Series:
-    """CPU time of one arm over another's, round by round."""
-    wide = table.pivot_table(index="round", columns="arm", values="cpu")
+def ratio(table: pd.DataFrame, over: str, under: str, values: str = "cpu") -> pd.Series:
+    """CPU (or wall) time of one arm over another's, round by round."""
+    wide = table.pivot_table(index="round", columns="arm", values=values)
     return wide[over] / wide[under]
+
+
+def on_threads(count: int, arm: Callable[[], list]) -> Callable[[], list]:
+    """The arm with so many threads in PyTorch."""
+
+    def run() -> list:
+        before = torch.get_num_threads()
+        torch.set_num_threads(count)
+        try:
+            return arm()
+        finally:
+            torch.set_num_threads(before)
+
+    return run
 
 
 def goal(said: str, values: pd.Series, reached: bool) -> str:
@@ -237,13 +251,14 @@ def organism_sweep(rounds: int, loop_trials: int) -> list[str]:
     by_ours = ours(True)(model, rows, steps)
     by_loop = [cut(ids) for ids in nnsight_loop(model, some, steps)]
     equal = sum(by_ours[i] == answer for i, answer in zip(subset, by_loop, strict=True))
+    one, all_cores, loop = "ours (runner.run, table to table)", "ours, all cores", "nnsight, one at a time"
     arms = {
-        "ours (runner.run, table to table)": lambda: runner.run(model, trials, max_new_tokens=steps, audit=False),
-        "ours, batches of 256": lambda: runner.run(model, trials, max_new_tokens=steps, batch_size=256, audit=False),
-        "nnsight, one at a time": lambda: nnsight_loop(model, some, steps),
+        one: lambda: runner.run(model, trials, max_new_tokens=steps, audit=False),
+        all_cores: on_threads(os.cpu_count(), lambda: runner.run(model, trials, max_new_tokens=steps, audit=False)),
+        loop: lambda: nnsight_loop(model, some, steps),
+        f"{loop}, all cores": on_threads(os.cpu_count(), lambda: nnsight_loop(model, some, steps)),
         "hooks, one at a time": lambda: hooks_loop(model, some, steps),
     }
-    first = next(iter(arms))
     timed = measure(arms, {name: len(trials) if name.startswith("ours") else len(some) for name in arms}, rounds)
     lines = [
         "## Sweep on an organism",
@@ -257,14 +272,14 @@ def organism_sweep(rounds: int, loop_trials: int) -> list[str]:
     for name in arms:
         part = timed[timed["arm"] == name]
         lines.append(f"| {name} | {spread(part['cpu'])} | {spread(part['wall'])} |")
-    faster = ratio(timed, "nnsight, one at a time", first)
-    large = ratio(timed, "nnsight, one at a time", "ours, batches of 256")
-    by_hooks = ratio(timed, "hooks, one at a time", first)
+    faster, by_hooks = ratio(timed, loop, one), ratio(timed, "hooks, one at a time", one)
+    loops = [ratio(timed, name, all_cores, "wall") for name in (loop, f"{loop}, all cores")]
+    by_wall = min(loops, key=pd.Series.median)  # the loop as fast as it gets
     return [
         *lines,
         "",
-        goal("times faster than the nnsight loop, at least 20", faster, faster.median() >= 20),
-        f"- the same with batches of 256: **{spread(large, 2)}**",
+        goal("times faster than the nnsight loop, at least 20; CPU time, one thread", faster, faster.median() >= 20),
+        goal("the same in wall time, both as fast as all cores make them", by_wall, by_wall.median() >= 20),
         f"- times faster than hooks one at a time: **{spread(by_hooks, 2)}**",
         "",
     ]
@@ -279,7 +294,7 @@ def heading(rounds: int) -> list[str]:
         f"{torch.get_num_threads()} thread, Python {platform.python_version()}, {packages}; load average {os.getloadavg()[0]:.1f}.",
         "",
         f"Median (smallest to largest) of {rounds} rounds; every round runs all arms in one process, and ratios are of CPU time within a "
-        "round. Wall times are those of a machine with other work and mean little.",
+        "round. Wall times mean little where the load average is not near 0.",
         "",
     ]
 

@@ -22,7 +22,16 @@ from tqdm.auto import tqdm
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from helpers.audit import Recorder
-from helpers.models import check_layer, context_length, number_of_blocks, own_turn, residual, width, write_residual
+from helpers.models import (
+    attention_window,
+    check_layer,
+    context_length,
+    number_of_blocks,
+    own_turn,
+    residual,
+    width,
+    write_residual,
+)
 from helpers.prompts import Prompt
 from helpers.shared_prefix import PrefixCache, shared_attention
 
@@ -148,25 +157,28 @@ def free_prefix(row: Row) -> tuple[int, ...]:
     return row.prompt.token_ids[: min(before, len(row.prompt.token_ids) - 1)]
 
 
-def plan_batches(rows: list[Row], batch_size: int) -> list[list[int]]:
+def plan_batches(rows: list[Row], batch_size: int, own_tokens: int | None = None) -> list[list[int]]:
     """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared.
 
+    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most.
     ValueError for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     order = sorted(range(len(rows)), key=lambda i: (rows[i].prompt.token_ids, i))
-    batches, shared = [], ()
+    batches, shared, longest = [], (), 0
     for i in order:
-        prefix = free_prefix(rows[i])
+        prefix, length = free_prefix(rows[i]), len(rows[i].prompt.token_ids)
         kept = common_prefix(shared, prefix)
         full = not batches or len(batches[-1]) == batch_size
+        if not full and own_tokens is not None:
+            full = (len(batches[-1]) + 1) * (max(longest, length) - kept) > own_tokens
         if full or (kept < len(shared) // 2 and len(batches[-1]) >= min(batch_size // 4, WORTH_A_BATCH)):
             batches.append([i])
-            shared = prefix
+            shared, longest = prefix, length
         else:
             batches[-1].append(i)
-            shared = shared[:kept]
+            shared, longest = shared[:kept], max(longest, length)
     return batches
 
 
@@ -368,9 +380,12 @@ def answer_batches(
     if audit and batches:
         batches = [batches[0][:AUDITED], *filter(None, [batches[0][AUDITED:]]), *batches[1:]]
     prefixes = PrefixCache(model)
-    pad_id = model._module.generation_config.pad_token_id
+    pad_id, window = model._module.generation_config.pad_token_id, attention_window(model)
     for number, chosen in enumerate(batches):
-        batch = lay_out([rows[i] for i in chosen], pad_id, share_prefix)
+        here = [rows[i] for i in chosen]
+        # the padding after a shared prefix would take up places in the window of a layer that does not look far back
+        longest = max(len(row.prompt.token_ids) for row in here) + max_new_tokens
+        batch = lay_out(here, pad_id, share_prefix and longest <= window)
         recorder = Recorder(batch, end_of_turn_ids(model)) if audit and number == 0 else None
 
         def tell(ids: torch.Tensor, chosen=chosen) -> None:

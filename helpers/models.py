@@ -7,6 +7,7 @@
 import copy
 import hashlib
 import importlib.util
+import math
 from numbers import Real
 from pathlib import Path
 from urllib.error import HTTPError
@@ -210,6 +211,13 @@ def context_length(model) -> int:
     """Longest prompt plus answer, in tokens, that the model was built for."""
     config = model.config.get_text_config()
     return getattr(config, "max_position_embeddings", None) or config.n_positions
+
+
+def attention_window(model) -> float:
+    """How many tokens back attention looks in the layer that looks least far; infinite where every layer sees all."""
+    config = model.config.get_text_config()
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return min((window for window in windows if window), default=math.inf)
 
 
 def check_layer(model, layer: int) -> int:

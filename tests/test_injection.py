@@ -7,7 +7,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from helpers import injection, prompts
+from helpers import injection, models, prompts, shared_prefix
 from helpers.injection import Row
 from helpers.prompts import Wording
 from tests import families
@@ -143,6 +143,56 @@ def test_equals_plain_hooks(family):
         "sliding_window" in families.FAMILIES[family][1]
     )  # there a span in the past is out of the last token's sight
     assert moved.tolist() == [row.vector is not None and not (windowed and row.span[1] is not None) for row in rows]
+
+
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
+    """Prompts of several lengths that begin alike: the shared part is read once, and where attention allows it kept once."""
+    model = built(family)
+    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    alone = [by_hooks(model, [row]) for row in rows]
+    batch = injection.lay_out(rows, 0)
+    assert len(batch.prefix) > 3 and len({len(row.prompt.token_ids) for row in rows}) > 2
+    kept = []
+    make = shared_prefix.SharedLayer.__init__
+    monkeypatch.setattr(
+        shared_prefix.SharedLayer, "__init__", lambda layer, *given: (kept.append(layer), make(layer, *given))[1]
+    )
+    monkeypatch.setattr(shared_prefix, "ROOM", 2)  # the rows' memory grows on the way
+    monkeypatch.setattr(shared_prefix, "CHUNK", 4)
+    answers = injection.generate(model, rows, STEPS, audit=False)
+    assert tokens_of(answers) == [answer[0][0] for answer in alone]
+    torch.testing.assert_close(logits_of(answers), torch.cat([answer[1] for answer in alone]), rtol=1e-4, atol=2e-4)
+    config = model._module.config.get_text_config()
+    able = config._attn_implementation == "sdpa" and model._module._supports_attention_backend
+    windowed = "sliding_window" in families.FAMILIES[family][1]  # shorter than the prompts: nothing is shared
+    assert len(kept) == (families.LAYERS if able and not windowed else 0)
+
+
+@pytest.mark.parametrize(
+    "family", [name for name in families.FAMILIES if "sliding_window" in families.FAMILIES[name][1]]
+)
+def test_windows_longer_than_the_prompts_share_too(family):
+    """Layers with a window copy the shared beginning for every row, the others keep it once."""
+    model = families.build(family, sliding_window=200)
+    assert models.attention_window(model) == 200
+    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    alone = [by_hooks(model, [row]) for row in rows]
+    answers = injection.generate(model, rows, STEPS, audit=False)
+    assert tokens_of(answers) == [answer[0][0] for answer in alone]
+    torch.testing.assert_close(logits_of(answers), torch.cat([answer[1] for answer in alone]), rtol=1e-4, atol=2e-4)
+
+
+def test_a_batch_holds_no_more_tokens_than_asked():
+    model = built("llama")
+    rows = mixed_rows(model) * 6
+    for most in (40, 100, 400):
+        batches = injection.plan_batches(rows, 16, most)
+        assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
+        for batch in batches:
+            laid = injection.lay_out([rows[i] for i in batch], 0)
+            assert len(batch) == 1 or len(batch) * (laid.ids.shape[1] - len(laid.prefix)) <= most
+    assert len(injection.plan_batches(rows, 16, 40)) > len(injection.plan_batches(rows, 16, 400))
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

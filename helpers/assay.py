@@ -7,6 +7,7 @@ right with the injection minus without; experiment 3, the drop in apologies; exp
 told to think of it than when told not to, or when it is merely mentioned.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,12 @@ FRAMES = ("think", "dont_think", "mention")  # of experiment 4
 
 @dataclass(frozen=True)
 class Result:
-    """table: model, measure, value, low, high, n. layer, strength: the chosen cell (strength None where none applies).
+    """table: model, measure, value, low, high, n. layer, strength: the chosen cell (strength NaN where none applies).
     testing_words: the words on which the table was measured."""
 
     table: pd.DataFrame
     layer: int
-    strength: float | None
+    strength: float
     testing_words: list[str]
 
     def measure(self, name: str) -> Estimate:
@@ -192,7 +193,7 @@ def intentional_control(
         }
 
     measures = {**at(layer), "effect_at_last_layer": at(int(tested["layer"].max()))[EFFECT]}
-    return Result(_table(model, measures), layer, None, testing)
+    return Result(_table(model, measures), layer, math.nan, testing)
 
 
 def write_headline(table: pd.DataFrame, notebook: str) -> Path:
@@ -264,7 +265,7 @@ def measure_all(
         tables.append(result.table.assign(experiment=experiment, layer=result.layer, strength=result.strength))
     held = experiments.intentional_control(model, words, prompts.load_lines()[:4])
     result = intentional_control(held, models.model_name(model), seed=seed)
-    tables.append(result.table.assign(experiment="intentional_control", layer=result.layer, strength=None))
+    tables.append(result.table.assign(experiment="intentional_control", layer=result.layer, strength=result.strength))
     return pd.concat(tables, ignore_index=True)
 
 

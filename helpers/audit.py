@@ -33,6 +33,7 @@ class Recorder:
         """The token ids of one forward pass, [row, position]; call once a pass, before `saw_change`."""
         self.columns_seen += self.tokens[-1].shape[1] if self.tokens else 0
         self.tokens.append(ids.detach().cpu())
+        self.inside = self.expected_inside()
 
     def expected_inside(self) -> torch.Tensor:
         """[row, position] of the current pass: True where the trial asks for an injection."""
@@ -57,10 +58,9 @@ class Recorder:
         before, after = before.detach(), after.detach()
         change = (after.double() - before.double()).cpu()
         push = torch.zeros_like(change)
-        inside = self.expected_inside()
         for i, row in enumerate(self.batch.rows):
             if row.vector is not None and row.layer == layer:
-                push[i, inside[i]] = row.strength * row.vector.double().cpu()
+                push[i, self.inside[i]] = row.strength * row.vector.double().cpu()
         size, error, asked = change.norm(dim=-1), (change - push).norm(dim=-1), push.norm(dim=-1)
         rounding = torch.finfo(after.dtype).eps * (before.double().cpu().norm(dim=-1) + 2 * asked)
         self.changes.setdefault(layer, []).append((size, error, asked, rounding + 1e-3 * asked))

@@ -27,7 +27,8 @@ PLACES = ("auto", "ndif", "local")
 # what the other process of a rehearsal does: load the model, unpack the block, run it, pack what it saved
 SERVER = """
 import sys, torch
-sys.modules["scipy"] = None  # an optional import of transformers: 35 MB that a small machine misses beside the kernel
+OPTIONAL = dict.fromkeys(("scipy", "sklearn"))  # transformers would import them: 35 MB that a small machine misses beside the kernel
+sys.modules.update(OPTIONAL)
 from nnsight import TransformersModel
 from nnsight.schema.request import RequestModel
 from nnsight.tracing import tracer
@@ -37,7 +38,8 @@ folder, dtype, threads, request, reply = sys.argv[1:]
 torch.set_num_threads(int(threads))
 network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True).eval()
 model = TransformersModel(network, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
-del sys.modules["scipy"]  # the block itself may use it
+for name in OPTIONAL:
+    del sys.modules[name]  # the block itself may use them
 with open(request, "rb") as file:
     job = RequestModel.deserialize(file.read(), model._remoteable_persistent_objects(), compress=False)
 tracer.inc()

@@ -252,14 +252,16 @@ def organism_sweep(rounds: int, loop_trials: int) -> list[str]:
     by_loop = [cut(ids) for ids in nnsight_loop(model, some, steps)]
     equal = sum(by_ours[i] == answer for i, answer in zip(subset, by_loop, strict=True))
     one, all_cores, loop = "ours (runner.run, table to table)", "ours, all cores", "nnsight, one at a time"
+    bound = "generate, no injection, 256 at a time"
     arms = {
         one: lambda: runner.run(model, trials, max_new_tokens=steps, audit=False),
         all_cores: on_threads(os.cpu_count(), lambda: runner.run(model, trials, max_new_tokens=steps, audit=False)),
         loop: lambda: nnsight_loop(model, some, steps),
         f"{loop}, all cores": on_threads(os.cpu_count(), lambda: nnsight_loop(model, some, steps)),
         "hooks, one at a time": lambda: hooks_loop(model, some, steps),
+        bound: lambda: [uninjected(model, rows[first : first + 256], steps) for first in range(0, len(rows), 256)],
     }
-    timed = measure(arms, {name: len(trials) if name.startswith("ours") else len(some) for name in arms}, rounds)
+    timed = measure(arms, {name: len(trials if "one at a time" not in name else some) for name in arms}, rounds)
     lines = [
         "## Sweep on an organism",
         "",
@@ -281,6 +283,8 @@ def organism_sweep(rounds: int, loop_trials: int) -> list[str]:
         goal("times faster than the nnsight loop, at least 20; CPU time, one thread", faster, faster.median() >= 20),
         goal("the same in wall time, both as fast as all cores make them", by_wall, by_wall.median() >= 20),
         f"- times faster than hooks one at a time: **{spread(by_hooks, 2)}**",
+        f"- ours / generate without injection: **{spread(ratio(timed, one, bound), 2)}**; that generate is "
+        f"{spread(ratio(timed, loop, bound), 2)} times faster than the nnsight loop",
         "",
     ]
 

@@ -11,6 +11,7 @@ so that the prompts end in the same column; without a shared prefix this is ordi
 
 import math
 import warnings
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from numbers import Real
@@ -33,7 +34,7 @@ from helpers.models import (
     write_residual,
 )
 from helpers.prompts import Prompt
-from helpers.shared_prefix import PrefixCache, shared_attention
+from helpers.shared_prefix import PrefixCache, attention_by_parts
 
 # nnsight says this whenever every row has ended before max_new_tokens: the normal case
 ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
@@ -160,8 +161,8 @@ def free_prefix(row: Row) -> tuple[int, ...]:
 def plan_batches(rows: list[Row], batch_size: int, own_tokens: int | None = None) -> list[list[int]]:
     """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared.
 
-    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most.
-    ValueError for a batch size below 1.
+    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most. The first batch
+    has at most AUDITED rows, of all layers and controls. ValueError for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -179,7 +180,18 @@ def plan_batches(rows: list[Row], batch_size: int, own_tokens: int | None = None
         else:
             batches[-1].append(i)
             shared, longest = shared[:kept], max(longest, length)
-    return batches
+    return [*filter(None, split_off_audited(rows, batches[0])), *batches[1:]] if batches else []
+
+
+def split_off_audited(rows: list[Row], batch: list[int]) -> tuple[list[int], list[int]]:
+    """A batch in two: AUDITED rows, as evenly as can be from every layer and from the controls, and the others."""
+    met, turns = Counter(), []  # the how-manieth row of its layer each row is
+    for i in batch:
+        layer = None if rows[i].vector is None else rows[i].layer
+        turns.append((met[layer], i))
+        met[layer] += 1
+    audited = {i for _, i in sorted(turns)[:AUDITED]}
+    return [i for i in batch if i in audited], [i for i in batch if i not in audited]
 
 
 def lay_out(rows: list[Row], pad_id: int, share_prefix: bool = True) -> Batch:
@@ -240,7 +252,7 @@ def run_batch(
     ids, mask, place = batch.ids, batch.mask, torch.arange(len(batch.rows))  # place: which rows of the batch are left
     added = pushes(batch, model) if inject else {}
     first_logits, done = None, 0
-    with shared_attention(model._module) as apart:
+    with attention_by_parts(model._module, prefixes.apart and bool(batch.prefix)) as apart:
         cache = prefixes.for_rows(batch.prefix, len(batch.rows), apart)
         while len(place) and done < max_new_tokens:
             whole = recorder or tell or cache is None
@@ -337,7 +349,7 @@ def generate(
     """Answer every row, injected and control rows together, and return the answers in the order of the rows.
 
     temperature 0 is greedy; above 0 every row samples with its own seed, so that its text depends neither on batch size nor
-    on order. audit: the first rows are run under the injection audit, which raises `audit.InjectionError` unless the
+    on order. audit: the first batch is run under the injection audit, which raises `audit.InjectionError` unless the
     residual stream changed exactly where and by as much as it should. watch: a function that is called before each further
     token with the texts written so far, {place in `rows`: text}; for pages that show an answer while it is written.
     """
@@ -377,15 +389,13 @@ def answer_batches(
         raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
     for i in (i for chosen in batches for i in chosen):
         check_row(model, rows[i], max_new_tokens)
-    if audit and batches:
-        batches = [batches[0][:AUDITED], *filter(None, [batches[0][AUDITED:]]), *batches[1:]]
     prefixes = PrefixCache(model)
     pad_id, window = model._module.generation_config.pad_token_id, attention_window(model)
     for number, chosen in enumerate(batches):
         here = [rows[i] for i in chosen]
         # the padding after a shared prefix would take up places in the window of a layer that does not look far back
         longest = max(len(row.prompt.token_ids) for row in here) + max_new_tokens
-        batch = lay_out(here, pad_id, share_prefix and longest <= window)
+        batch = lay_out(here, pad_id, share_prefix and prefixes.copied and longest <= window)
         recorder = Recorder(batch, end_of_turn_ids(model)) if audit and number == 0 else None
 
         def tell(ids: torch.Tensor, chosen=chosen) -> None:
@@ -416,9 +426,11 @@ def audit_injection(model, rows: list[Row], max_new_tokens: int = 4, foreign_hoo
         raise ValueError("no rows to audit")
     for row in rows:
         check_row(model, row, max_new_tokens)
-    batch = lay_out(rows, model._module.generation_config.pad_token_id, share_prefix=foreign_hooks is None)
+    prefixes = PrefixCache(model)  # before foreign hooks are there
+    share = foreign_hooks is None and prefixes.copied
+    batch = lay_out(rows, model._module.generation_config.pad_token_id, share)
     recorder = Recorder(batch, end_of_turn_ids(model))
     hooks = foreign_hooks(model._module, batch) if foreign_hooks else nullcontext()
     with hooks:
-        run_batch(model, batch, max_new_tokens, 0.0, PrefixCache(model), recorder, inject=foreign_hooks is None)
+        run_batch(model, batch, max_new_tokens, 0.0, prefixes, recorder, inject=foreign_hooks is None)
     return recorder.verdict()

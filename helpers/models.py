@@ -216,7 +216,7 @@ def context_length(model) -> int:
 def attention_window(model) -> float:
     """How many tokens back attention looks in the layer that looks least far; infinite where every layer sees all."""
     config = model.config.get_text_config()
-    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size"))
     return min((window for window in windows if window), default=math.inf)
 
 

@@ -229,7 +229,7 @@ def run(
     as often as memory asks for.
     given_vectors: name -> [layer, width], used for trials whose vector_of is such a name (words of the lists need none).
     yes_logit, no_logit: log of the summed exponentials of the first reply token's logits for "Yes" and "No" in their forms.
-    audit: the first rows are audited (see `helpers.audit`). ValueError for an empty table or one that lacks columns.
+    audit: the first batch is audited (see `helpers.audit`). ValueError for an empty table or one that lacks columns.
     """
     missing = set(SPECIFICATION) - set(trials.columns)
     if missing:

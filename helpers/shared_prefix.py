@@ -1,12 +1,15 @@
-"""The beginning that all prompts of a batch share: read once, kept once, looked at by every row.
+"""The beginning that all prompts of a batch share: read once, and where attention allows it kept once, for every row.
 
 Hugging Face's cache holds the keys and values of every row, so that a beginning shared by 64 rows stands there 64 times and
-is fetched from memory 64 times for each new token. Here the rows keep only what is their own; for a new token, all rows'
-questions to the shared part are one matrix product. Attention itself is what the model computes anyway.
+is fetched from memory 64 times for each new token. Here the rows keep only what is their own; for a new token, the questions
+of all rows to the shared part are one matrix product. Whether a model can do with that is found out by trying (see
+`ways_to_share`): some do more with keys and values than attend to them. They get the beginning copied for each row, or not
+shared at all.
 """
 
 import copy
 from contextlib import contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -14,7 +17,7 @@ from transformers.cache_utils import DynamicLayer
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-NAME = "sdpa_shared_prefix"  # how transformers calls the attention function below
+NAME = "sdpa_shared_prefix"  # how transformers calls `attend`
 ROOM = 16  # new tokens for which a row's cache gets memory at a time
 CHUNK = 64  # rows whose keys are copied at a time while prompts are read, so that the copy stays small
 
@@ -23,6 +26,7 @@ class SharedLayer(DynamicLayer):
     """One block's cache: keys and values of the shared beginning, [1, head, position, size], and of each row, [row, head, ...].
 
     New tokens are written into memory set aside for ROOM of them at a time, where the parent copies all earlier ones each step.
+    Has what generating needs; what else the parent can do (cropping, moving away) is not supported.
     """
 
     def __init__(self, shared: DynamicLayer, rows: int):
@@ -40,7 +44,9 @@ class SharedLayer(DynamicLayer):
             memory[..., self.seen : until, :] = new
         self.seen = until
         keys, values = (memory[..., :until, :] for memory in self.memory)
-        keys.shared = self.shared  # for `attend`, which gets no cache to look at
+        # `attend` gets no cache to look at, so the keys carry the shared part along. A model that computes other keys or values
+        # from these loses it: `ways_to_share` finds out
+        keys.shared = self.shared
         return keys, values
 
     def get_seq_length(self) -> int:
@@ -57,33 +63,43 @@ def attend(module, query, key, value, attention_mask, scaling=None, **options):
     """
     if not hasattr(key, "shared"):
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    shared_key, shared_value = key.shared
-    rows, heads, positions, size = query.shape
-    if positions > 1:  # reading prompts: the fused kernel is faster, and keys are copied once, not at every step
-        read = []
-        for first in range(0, rows, CHUNK):
-            some = slice(first, first + CHUNK)
-            keys, values = (
-                torch.cat([shared.expand(len(own[some]), -1, -1, -1), own[some]], dim=2)
-                for shared, own in ((shared_key, key), (shared_value, value))
-            )
-            mask = None if attention_mask is None else attention_mask[some]
-            read.append(sdpa_attention_forward(module, query[some], keys, values, mask, scaling=scaling, **options)[0])
-        return torch.cat(read), None
-    groups, columns = shared_key.shape[1:3]  # heads of one group look at the same keys
-    each = heads // groups
-    query = query.reshape(rows, groups, each, size) * (size**-0.5 if scaling is None else scaling)
-    own = query @ key.transpose(2, 3)  # [row, group, head, own]
-    by_group = query.transpose(0, 1).reshape(groups, rows * each, size)
-    shared = (by_group @ shared_key[0].transpose(1, 2)).view(groups, rows, each, columns).transpose(0, 1)
-    scores = torch.cat([shared, own], dim=3)
+    usual = attention_mask is None or attention_mask.dtype == torch.bool
+    usual = usual and all(options.get(name) is None for name in ("softcap", "position_bias", "s_aux"))
+    if query.shape[2] == 1 and usual:
+        return one_token(query, key, value, attention_mask, scaling), None
+    # reading prompts: the fused kernel is faster, and keys are copied once, not at every step
+    outputs = []
+    for first in range(0, len(query), CHUNK):
+        rows = slice(first, first + CHUNK)
+        keys, values = (
+            torch.cat([shared.expand(len(own[rows]), -1, -1, -1), own[rows]], dim=2)
+            for shared, own in zip(key.shared, (key, value), strict=True)
+        )
+        mask = None if attention_mask is None else attention_mask[rows]
+        outputs.append(sdpa_attention_forward(module, query[rows], keys, values, mask, scaling=scaling, **options)[0])
+    return torch.cat(outputs), None
+
+
+def one_token(query, key, value, attention_mask, scaling) -> torch.Tensor:
+    """Attention of one new token a row, [row, 1, head, size]. All rows' queries meet the shared keys in one matrix product."""
+    shared_key, shared_value = (part[0] for part in key.shared)  # [group, shared, size]
+    rows, heads, _, size = query.shape
+    groups, columns, _ = shared_key.shape  # the heads of one group look at the same keys
+    query = query.reshape(rows, groups, heads // groups, size) * (size**-0.5 if scaling is None else scaling)
+
+    def together(parts: torch.Tensor) -> torch.Tensor:  # [row, group, head, x] -> [group, row and head, x]
+        return parts.transpose(0, 1).reshape(groups, rows * heads // groups, -1)
+
+    def apart(parts: torch.Tensor) -> torch.Tensor:  # and back
+        return parts.view(groups, rows, heads // groups, -1).transpose(0, 1)
+
+    shared_scores = apart(together(query) @ shared_key.transpose(1, 2))
+    scores = torch.cat([shared_scores, query @ key.transpose(2, 3)], dim=3)
     if attention_mask is not None:
         scores = scores.masked_fill(~attention_mask, -torch.inf)
-    weights = scores.softmax(3, dtype=torch.float32).to(query.dtype)
-    shared, own = weights.split([columns, own.shape[3]], dim=3)
-    shared = shared.transpose(0, 1).reshape(groups, rows * each, columns) @ shared_value[0]
-    mixed = own @ value + shared.view(groups, rows, each, -1).transpose(0, 1)
-    return mixed.reshape(rows, 1, heads, -1), None
+    shared_weights, own_weights = scores.softmax(3).split([columns, key.shape[2]], dim=3)
+    mixed = apart(together(shared_weights) @ shared_value) + own_weights @ value
+    return mixed.reshape(rows, 1, heads, -1)
 
 
 AttentionInterface.register(NAME, attend)
@@ -91,41 +107,120 @@ AttentionMaskInterface.register(NAME, sdpa_mask)
 
 
 @contextmanager
-def shared_attention(network):
-    """Let the network's attention go through `attend`, where it would be "sdpa"; yields whether that is so."""
+def attention_by_parts(network, wanted: bool = True):
+    """Let attention go through `attend` where it would be "sdpa" in float32; yields whether that is so.
+
+    In half precision `one_token` would round its scores, which the fused kernels do not.
+    """
     config = network.config.get_text_config()
-    before = config._attn_implementation
-    able = before == "sdpa" and network._supports_attention_backend
-    if able:
-        config._attn_implementation = NAME
+    able = config._attn_implementation == "sdpa" and network._supports_attention_backend
+    if not (wanted and able and network.dtype == torch.float32):
+        yield False
+        return
+    config._attn_implementation = NAME
     try:
-        yield able
+        yield True
     finally:
-        config._attn_implementation = before
+        config._attn_implementation = "sdpa"
+
+
+# -- what a model can do with a shared beginning, found out by trying -------------------------------------------------
+
+TRIED = WeakKeyDictionary()  # network -> {(attention, dtype): (copied, apart)}
+BEGINNING = (3, 4, 5, 6, 7, 8)
+RESTS = (((9, 10, 11), (12,)), ((13,), (14,)))  # two batches: with padding between beginning and rest, and without any
+
+
+def ways_to_share(network) -> tuple[bool, bool]:
+    """(copied, apart): does the network answer as it should when it gets the beginning as copies, or kept once?
+
+    Tried once for each network on a few tokens, against reading each row alone.
+    """
+    kind = (network.config.get_text_config()._attn_implementation, network.dtype)
+    tried = TRIED.setdefault(network, {})
+    if kind not in tried:
+        alone = _tried(network, None)
+        copied = _agree(alone, _tried(network, False))
+        with attention_by_parts(network) as able:
+            apart = able and copied and _agree(alone, _tried(network, True))
+        tried[kind] = (copied, apart)
+    return tried[kind]
+
+
+@torch.no_grad()
+def _tried(network, apart: bool | None) -> torch.Tensor | None:
+    """Logits [row, step, vocabulary] of two new tokens in both batches. apart None: every row alone, from its start on."""
+    size, pad = network.config.get_text_config().vocab_size, network.generation_config.pad_token_id or 0
+    beginning, found = [token % size for token in BEGINNING], []
+    for rests in RESTS:
+        for batch in [rests] if apart is not None else [(rest,) for rest in rests]:
+            columns = max(map(len, batch))
+            padding = [columns - len(rest) for rest in batch]
+            ids = [[*beginning, *[pad] * n, *(t % size for t in rest)] for n, rest in zip(padding, batch, strict=True)]
+            mask = [[1] * len(beginning) + [0] * n + [1] * (columns - n) for n in padding]
+            try:
+                cache = None if apart is None else read_beginning(network, beginning)
+                result = network.generate(
+                    input_ids=torch.tensor(ids, device=network.device),
+                    attention_mask=torch.tensor(mask, device=network.device),
+                    past_key_values=None if cache is None else spread(cache, len(batch), apart),
+                    max_new_tokens=2,
+                    min_new_tokens=2,
+                    output_logits=True,
+                    return_dict_in_generate=True,
+                )
+            except Exception:  # whatever a strange architecture makes of it: it cannot share
+                return None
+            found.append(torch.stack(result.logits, dim=1).to(network.dtype).cpu())
+    return torch.cat(found)
+
+
+def _agree(alone: torch.Tensor | None, shared: torch.Tensor | None) -> bool:
+    """Equal up to rounding, which may turn the second token of a model in half precision: there the first step counts."""
+    if alone is None or shared is None:
+        return False
+    tolerance = 1e-3 if alone.dtype == torch.float32 else 0.05
+    if alone.dtype != torch.float32:
+        alone, shared = alone[:, :1], shared[:, :1]
+    return bool((alone - shared).abs().max() <= tolerance * alone.abs().max())
+
+
+def read_beginning(network, tokens):
+    """The key-value cache after these tokens, of one row."""
+    ids = torch.tensor([tokens], device=network.device)
+    with torch.no_grad():
+        return network(ids, use_cache=True, logits_to_keep=1).past_key_values
+
+
+def spread(cache, rows: int, apart: bool):
+    """A copy of a one-row cache for many rows (generate writes into it).
+
+    apart: keep the beginning once, for `attend`; else (and in layers of sliding windows and the like) every row gets a copy.
+    """
+    cache = copy.deepcopy(cache)
+    for place, layer in enumerate(cache.layers):
+        if apart and type(layer) is DynamicLayer:
+            cache.layers[place] = SharedLayer(layer, rows)
+        else:
+            layer.batch_repeat_interleave(rows)
+    return cache
 
 
 class PrefixCache:
-    """Key-value caches of shared beginnings, computed once for each model and beginning."""
+    """The key-value cache of the beginning that was asked for last; batches that follow each other often share it.
+
+    copied, apart: what `ways_to_share` says of the model.
+    """
 
     def __init__(self, model):
         self.network = model._module
-        self.kept = {}
+        self.copied, self.apart = ways_to_share(self.network)
+        self.tokens, self.cache = (), None
 
-    def for_rows(self, prefix: tuple[int, ...], rows: int, apart: bool):
-        """A fresh cache of the prefix for that many rows (generate consumes it); None for an empty prefix.
-
-        apart: keep the prefix once, for `attend`; else (and in layers of sliding windows and the like) every row gets a copy.
-        """
-        if not prefix:
+    def for_rows(self, tokens: tuple[int, ...], rows: int, apart: bool):
+        """A fresh cache of the beginning for that many rows, as `spread` makes it; None for an empty beginning."""
+        if not tokens:
             return None
-        if prefix not in self.kept:
-            ids = torch.tensor([prefix], device=self.network.device)
-            with torch.no_grad():
-                self.kept = {prefix: self.network(ids, use_cache=True, logits_to_keep=1).past_key_values}
-        cache = copy.deepcopy(self.kept[prefix])
-        for place, layer in enumerate(cache.layers):
-            if apart and type(layer) is DynamicLayer:
-                cache.layers[place] = SharedLayer(layer, rows)
-            else:
-                layer.batch_repeat_interleave(rows)
-        return cache
+        if tokens != self.tokens:
+            self.tokens, self.cache = tokens, read_beginning(self.network, tokens)
+        return spread(self.cache, rows, apart)

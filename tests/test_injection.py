@@ -153,6 +153,7 @@ def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
     alone = [by_hooks(model, [row]) for row in rows]
     batch = injection.lay_out(rows, 0)
     assert len(batch.prefix) > 3 and len({len(row.prompt.token_ids) for row in rows}) > 2
+    copied, apart = shared_prefix.ways_to_share(model._module)
     kept = []
     make = shared_prefix.SharedLayer.__init__
     monkeypatch.setattr(
@@ -163,10 +164,9 @@ def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
     answers = injection.generate(model, rows, STEPS, audit=False)
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
     torch.testing.assert_close(logits_of(answers), torch.cat([answer[1] for answer in alone]), rtol=1e-4, atol=2e-4)
-    config = model._module.config.get_text_config()
-    able = config._attn_implementation == "sdpa" and model._module._supports_attention_backend
     windowed = "sliding_window" in families.FAMILIES[family][1]  # shorter than the prompts: nothing is shared
-    assert len(kept) == (families.LAYERS if able and not windowed else 0)
+    assert copied and apart == (model._module.config._attn_implementation == "sdpa" and family != "falcon")
+    assert len(kept) == (families.LAYERS if apart and not windowed else 0)
 
 
 @pytest.mark.parametrize(
@@ -181,6 +181,75 @@ def test_windows_longer_than_the_prompts_share_too(family):
     answers = injection.generate(model, rows, STEPS, audit=False)
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
     torch.testing.assert_close(logits_of(answers), torch.cat([answer[1] for answer in alone]), rtol=1e-4, atol=2e-4)
+
+
+LATENT = {  # DeepSeek: the cache holds something smaller, from which keys and values are made after it
+    "q_lora_rank": 16,
+    "kv_lora_rank": 16,
+    "qk_rope_head_dim": 8,
+    "qk_nope_head_dim": 16,
+    "v_head_dim": 16,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_group": 1,
+    "topk_group": 1,
+    "moe_intermediate_size": 32,
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "expected"),
+    [
+        ("deepseek_v3", LATENT, (True, False)),
+        ("diffllama", {"num_key_value_heads": 2}, (True, False)),  # computes other values from the cached ones
+        (
+            "minimax",
+            {"num_key_value_heads": 2, "num_local_experts": 2},
+            (False, False),
+        ),  # linear attention, no such cache
+    ],
+)
+def test_models_that_do_more_than_attend_get_copies_or_nothing(family, settings, expected, monkeypatch):
+    monkeypatch.setitem(families.FAMILIES, family, ("headed", settings))
+    model = families.build(family)
+    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    last = [replace(row, span=(len(row.prompt.token_ids) - 1, None)) for row in [rows[0]] * 3]
+    assert shared_prefix.ways_to_share(model._module) == expected
+    for some in (rows, last):
+        alone = injection.generate(model, some, STEPS, batch_size=1, share_prefix=False, audit=False)
+        answers = injection.generate(model, some, STEPS)
+        assert tokens_of(answers) == tokens_of(alone)
+        torch.testing.assert_close(logits_of(answers), logits_of(alone), rtol=1e-4, atol=2e-4)
+
+
+def test_half_precision_and_a_chosen_attention_get_copies():
+    assert shared_prefix.ways_to_share(families.network("llama")) == (True, True)
+    assert shared_prefix.ways_to_share(families.network("llama", torch.bfloat16)) == (True, False)
+    chosen = families.network("llama")
+    chosen.set_attn_implementation("eager")
+    assert shared_prefix.ways_to_share(chosen) == (True, False)
+
+
+def test_an_error_on_the_way_puts_attention_back():
+    model = built("llama")
+
+    def fail(_texts):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        injection.generate(model, mixed_rows(model)[:3], STEPS, watch=fail, audit=False)
+    assert model._module.config._attn_implementation == "sdpa"
+
+
+def test_the_first_batch_has_every_layer_and_controls():
+    model = built("llama")
+    row = mixed_rows(model)[0]
+    rows = [replace(row, vector=None)] * 200 + [replace(row, layer=layer) for layer in (0, 1, 2)]
+    batches = injection.plan_batches(rows, 256)
+    assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
+    first = [rows[i] for i in batches[0]]
+    assert len(first) == injection.AUDITED
+    assert {None if row.vector is None else row.layer for row in first} == {None, 0, 1, 2}
 
 
 def test_a_batch_holds_no_more_tokens_than_asked():

@@ -158,11 +158,13 @@ def free_prefix(row: Row) -> tuple[int, ...]:
     return row.prompt.token_ids[: min(before, len(row.prompt.token_ids) - 1)]
 
 
-def plan_batches(rows: list[Row], batch_size: int, own_tokens: int | None = None) -> list[list[int]]:
+def plan_batches(
+    rows: list[Row], batch_size: int, own_tokens: int | None = None, audit: bool = False
+) -> list[list[int]]:
     """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared.
 
-    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most. The first batch
-    has at most AUDITED rows, of all layers and controls. ValueError for a batch size below 1.
+    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most. audit: let the
+    first batch have AUDITED rows at most, of all layers and controls. ValueError for a batch size below 1.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
@@ -180,7 +182,9 @@ def plan_batches(rows: list[Row], batch_size: int, own_tokens: int | None = None
         else:
             batches[-1].append(i)
             shared, longest = shared[:kept], max(longest, length)
-    return [*filter(None, split_off_audited(rows, batches[0])), *batches[1:]] if batches else []
+    if audit and batches:
+        batches[:1] = filter(None, split_off_audited(rows, batches[0]))
+    return batches
 
 
 def split_off_audited(rows: list[Row], batch: list[int]) -> tuple[list[int], list[int]]:
@@ -356,7 +360,7 @@ def generate(
     if not rows:
         raise ValueError("no rows to run: the list of trials is empty")
     answers: list[Answer | None] = [None] * len(rows)
-    batches = plan_batches(rows, batch_size)
+    batches = plan_batches(rows, batch_size, audit=audit)
     with tqdm(total=len(rows), unit="trial") if progress else nullcontext() as bar:
         for chosen, answered in answer_batches(
             model, rows, batches, max_new_tokens, temperature, share_prefix, audit, watch

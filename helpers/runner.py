@@ -250,7 +250,7 @@ def run(
 
         def answer_all(batch_size: int, own_tokens: int | None) -> None:
             # planned for the whole table, so that a run that goes on makes the same batches as one that was never stopped
-            planned = injection.plan_batches(rows, batch_size, own_tokens)
+            planned = injection.plan_batches(rows, batch_size, own_tokens, audit)
             batches = [[i for i in batch if order[i] not in done] for batch in planned]
             batches = [batch for batch in batches if batch]
             with tqdm(total=sum(map(len, batches)), disable=not progress, unit="trial") as bar:

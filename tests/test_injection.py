@@ -245,7 +245,7 @@ def test_the_first_batch_has_every_layer_and_controls():
     model = built("llama")
     row = mixed_rows(model)[0]
     rows = [replace(row, vector=None)] * 200 + [replace(row, layer=layer) for layer in (0, 1, 2)]
-    batches = injection.plan_batches(rows, 256)
+    batches = injection.plan_batches(rows, 256, audit=True)
     assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
     first = [rows[i] for i in batches[0]]
     assert len(first) == injection.AUDITED

@@ -228,12 +228,13 @@ INJECTED = {
 
 
 def measure_injected(
-    model, experiment: str, words, layers, strengths, seed: int = 0, max_new_tokens: int = 40, name=None, **options
+    model, experiment: str, words, layers, strengths, seed=0, max_new_tokens=40, name=None, batch_size=None, **options
 ) -> Result:
     """Experiment 1, 2 or 3 at a fraction of the cost of its whole table, with the same result.
 
     Half of the words run in every cell, with their own vectors only, and choose the cell; the other half run in that cell
-    alone, with all controls. options: for the table (`experiments.<experiment>_trials`); name: of a run that can be resumed.
+    alone, with all controls. options: for the table (`experiments.<experiment>_trials`); name: of a run that can be resumed;
+    batch_size: as in `runner.run`.
     """
     make, measure, choosing_condition, scored, score = INJECTED[experiment]
     trials = make(words, layers, strengths, seed=seed, **options)
@@ -242,7 +243,7 @@ def measure_injected(
     choosing, _ = concepts.split_in_halves(sorted(word[injected].unique()), seed)
 
     def answered(part: pd.DataFrame) -> pd.DataFrame:
-        return experiments.grade(runner.run(model, part, name=name, max_new_tokens=max_new_tokens))
+        return experiments.grade(runner.run(model, part, name, max_new_tokens, batch_size=batch_size))
 
     first = answered(trials[injected & word.isin(choosing)])
     layer, strength = best_cell(scored(first), score)

@@ -19,6 +19,7 @@ from nnsight import TransformersModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from helpers.setup import ROOT
+from helpers.shared_prefix import ways_to_share
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
 
@@ -194,6 +195,7 @@ def wrap(network, tokenizer, device: str | None = None):
             "add it to helpers.models.COMMON_NAMES"
         )
     check_that_injection_works(model)
+    ways_to_share(network)  # tried now and remembered, not in the middle of the first run
     return model
 
 

@@ -198,6 +198,13 @@ def split_off_audited(rows: list[Row], batch: list[int]) -> tuple[list[int], lis
     return [i for i in batch if i in audited], [i for i in batch if i not in audited]
 
 
+def may_share(model, rows: list[Row], prefixes: PrefixCache, max_new_tokens: int) -> bool:
+    """Whether these rows may share the beginning of their prompts on this model."""
+    # the padding after a shared prefix would take up places in the window of a layer that does not look far back
+    longest = max(len(row.prompt.token_ids) for row in rows) + max_new_tokens
+    return prefixes.copied and longest <= attention_window(model)
+
+
 def lay_out(rows: list[Row], pad_id: int, share_prefix: bool = True) -> Batch:
     """Put rows into columns: shared prefix, padding, rest of the prompt (see the module's docstring)."""
     prefix = free_prefix(rows[0]) if share_prefix else ()
@@ -394,12 +401,10 @@ def answer_batches(
     for i in (i for chosen in batches for i in chosen):
         check_row(model, rows[i], max_new_tokens)
     prefixes = PrefixCache(model)
-    pad_id, window = model._module.generation_config.pad_token_id, attention_window(model)
+    pad_id = model._module.generation_config.pad_token_id
     for number, chosen in enumerate(batches):
         here = [rows[i] for i in chosen]
-        # the padding after a shared prefix would take up places in the window of a layer that does not look far back
-        longest = max(len(row.prompt.token_ids) for row in here) + max_new_tokens
-        batch = lay_out(here, pad_id, share_prefix and prefixes.copied and longest <= window)
+        batch = lay_out(here, pad_id, share_prefix and may_share(model, here, prefixes, max_new_tokens))
         recorder = Recorder(batch, end_of_turn_ids(model)) if audit and number == 0 else None
 
         def tell(ids: torch.Tensor, chosen=chosen) -> None:
@@ -431,7 +436,7 @@ def audit_injection(model, rows: list[Row], max_new_tokens: int = 4, foreign_hoo
     for row in rows:
         check_row(model, row, max_new_tokens)
     prefixes = PrefixCache(model)  # before foreign hooks are there
-    share = foreign_hooks is None and prefixes.copied
+    share = foreign_hooks is None and may_share(model, rows, prefixes, max_new_tokens)
     batch = lay_out(rows, model._module.generation_config.pad_token_id, share)
     recorder = Recorder(batch, end_of_turn_ids(model))
     hooks = foreign_hooks(model._module, batch) if foreign_hooks else nullcontext()

@@ -139,49 +139,53 @@ def ways_to_share(network) -> tuple[bool, bool]:
     kind = (network.config.get_text_config()._attn_implementation, network.dtype)
     tried = TRIED.setdefault(network, {})
     if kind not in tried:
-        alone = _tried(network, None)
-        copied = _agree(alone, _tried(network, False))
-        with attention_by_parts(network) as able:
-            apart = able and copied and _agree(alone, _tried(network, True))
+        copied = apart = False
+        try:
+            alone, cache = _tried(network), read_beginning(network, _valid(network, BEGINNING))
+            copied = _agree(alone, _tried(network, cache))
+            with attention_by_parts(network, copied) as able:
+                apart = able and _agree(alone, _tried(network, cache, apart=True))
+        except Exception:  # whatever a strange architecture makes of it: it cannot share
+            pass
         tried[kind] = (copied, apart)
     return tried[kind]
 
 
+def _valid(network, tokens: tuple[int, ...]) -> list[int]:
+    return [token % network.config.get_text_config().vocab_size for token in tokens]
+
+
 @torch.no_grad()
-def _tried(network, apart: bool | None) -> torch.Tensor | None:
-    """Logits [row, step, vocabulary] of two new tokens in both batches. apart None: every row alone, from its start on."""
-    size, pad = network.config.get_text_config().vocab_size, network.generation_config.pad_token_id or 0
-    beginning, found = [token % size for token in BEGINNING], []
+def _tried(network, cache=None, apart: bool = False) -> torch.Tensor:
+    """Logits [row, step, vocabulary] of new tokens in both batches; without the cache of BEGINNING, of every row alone.
+
+    Two steps; one in half precision, whose rounding may turn the token that the second step reads.
+    """
+    pad, found = network.generation_config.pad_token_id or 0, []
+    steps = 2 if network.dtype == torch.float32 else 1
     for rests in RESTS:
-        for batch in [rests] if apart is not None else [(rest,) for rest in rests]:
+        for batch in [(rest,) for rest in rests] if cache is None else [rests]:
             columns = max(map(len, batch))
             padding = [columns - len(rest) for rest in batch]
-            ids = [[*beginning, *[pad] * n, *(t % size for t in rest)] for n, rest in zip(padding, batch, strict=True)]
-            mask = [[1] * len(beginning) + [0] * n + [1] * (columns - n) for n in padding]
-            try:
-                cache = None if apart is None else read_beginning(network, beginning)
-                result = network.generate(
-                    input_ids=torch.tensor(ids, device=network.device),
-                    attention_mask=torch.tensor(mask, device=network.device),
-                    past_key_values=None if cache is None else spread(cache, len(batch), apart),
-                    max_new_tokens=2,
-                    min_new_tokens=2,
-                    output_logits=True,
-                    return_dict_in_generate=True,
-                )
-            except Exception:  # whatever a strange architecture makes of it: it cannot share
-                return None
+            rows = zip(padding, batch, strict=True)
+            ids = [[*_valid(network, BEGINNING), *[pad] * n, *_valid(network, rest)] for n, rest in rows]
+            mask = [[1] * len(BEGINNING) + [0] * n + [1] * (columns - n) for n in padding]
+            result = network.generate(
+                input_ids=torch.tensor(ids, device=network.device),
+                attention_mask=torch.tensor(mask, device=network.device),
+                past_key_values=None if cache is None else spread(cache, len(batch), apart),
+                max_new_tokens=steps,
+                min_new_tokens=steps,
+                output_logits=True,
+                return_dict_in_generate=True,
+            )
             found.append(torch.stack(result.logits, dim=1).to(network.dtype).cpu())
     return torch.cat(found)
 
 
-def _agree(alone: torch.Tensor | None, shared: torch.Tensor | None) -> bool:
-    """Equal up to rounding, which may turn the second token of a model in half precision: there the first step counts."""
-    if alone is None or shared is None:
-        return False
+def _agree(alone: torch.Tensor, shared: torch.Tensor) -> bool:
+    """Equal up to rounding."""
     tolerance = 1e-3 if alone.dtype == torch.float32 else 0.05
-    if alone.dtype != torch.float32:
-        alone, shared = alone[:, :1], shared[:, :1]
     return bool((alone - shared).abs().max() <= tolerance * alone.abs().max())
 
 

@@ -54,6 +54,11 @@ def mixed_rows(model):
     ]
 
 
+def rows_that_share(model):
+    """The mixed rows but the one whose injection begins with the prompt."""
+    return [row for row in mixed_rows(model) if row.span[0] > 0]
+
+
 @contextmanager
 def plain_hooks(model, rows, padding):
     """Plain PyTorch forward hooks that inject; padding: columns of left padding before each row's prompt."""
@@ -149,7 +154,7 @@ def test_equals_plain_hooks(family):
 def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
     """Prompts of several lengths that begin alike: the shared part is read once, and where attention allows it kept once."""
     model = built(family)
-    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    rows = rows_that_share(model)
     alone = [by_hooks(model, [row]) for row in rows]
     batch = injection.lay_out(rows, 0)
     assert len(batch.prefix) > 3 and len({len(row.prompt.token_ids) for row in rows}) > 2
@@ -176,7 +181,7 @@ def test_windows_longer_than_the_prompts_share_too(family):
     """Layers with a window copy the shared beginning for every row, the others keep it once."""
     model = families.build(family, sliding_window=200)
     assert models.attention_window(model) == 200
-    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    rows = rows_that_share(model)
     alone = [by_hooks(model, [row]) for row in rows]
     answers = injection.generate(model, rows, STEPS, audit=False)
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
@@ -202,17 +207,14 @@ LATENT = {  # DeepSeek: the cache holds something smaller, from which keys and v
     [
         ("deepseek_v3", LATENT, (True, False)),
         ("diffllama", {"num_key_value_heads": 2}, (True, False)),  # computes other values from the cached ones
-        (
-            "minimax",
-            {"num_key_value_heads": 2, "num_local_experts": 2},
-            (False, False),
-        ),  # linear attention, no such cache
+        # linear attention, no such cache
+        ("minimax", {"num_key_value_heads": 2, "num_local_experts": 2}, (False, False)),
     ],
 )
 def test_models_that_do_more_than_attend_get_copies_or_nothing(family, settings, expected, monkeypatch):
     monkeypatch.setitem(families.FAMILIES, family, ("headed", settings))
     model = families.build(family)
-    rows = [row for k, row in enumerate(mixed_rows(model)) if k in (0, 1, 2, 4, 5, 6)]
+    rows = rows_that_share(model)
     last = [replace(row, span=(len(row.prompt.token_ids) - 1, None)) for row in [rows[0]] * 3]
     assert shared_prefix.ways_to_share(model._module) == expected
     for some in (rows, last):

@@ -16,7 +16,9 @@ class InjectionError(AssertionError):
 
 
 class Recorder:
-    """Collects, during one batch, the tokens fed and the change of the residual stream after every block.
+    """Collects, during one batch, the tokens fed and the change of the residual stream after every block, pass by pass.
+
+    A pass may be made in parts, some rows at a time; what nobody showed to the recorder counts as a stream that did not change.
 
     batch: an `injection.Batch`. Only the trials' own specification (prompt tokens, span, strength, vector, layer) is used
     to say what is expected; columns are mapped to prompt tokens anew, from the tokens the model was really fed.
@@ -25,19 +27,28 @@ class Recorder:
     def __init__(self, batch, end_ids):
         self.batch = batch
         self.end_ids = set(end_ids)
-        self.tokens = []  # per step: [row, position]
-        self.changes = {}  # layer -> per step: (size, error, expected size, tolerance), each [row, position]
+        self.tokens = []  # per pass: [row, position]
+        self.changes = []  # per pass: layer -> (size, error, expected size, tolerance), each [row, position]
         self.columns_seen = len(batch.prefix)
+        self.asked = {}  # layer -> what the trials ask for after this block, [row, width]
+        for i, row in enumerate(batch.rows):
+            if row.vector is not None:
+                push = row.strength * row.vector.double().cpu()
+                self.asked.setdefault(row.layer, push.new_zeros(len(batch.rows), len(push)))[i] = push
 
-    def saw_tokens(self, ids: torch.Tensor) -> None:
-        """The token ids of one forward pass, [row, position]; call once a pass, before `saw_change`."""
+    def begins_pass(self, positions: int) -> None:
+        """A forward pass over so many positions begins."""
         self.columns_seen += self.tokens[-1].shape[1] if self.tokens else 0
-        self.tokens.append(ids.detach().cpu())
-        self.inside = self.expected_inside()
+        self.tokens.append(torch.full((len(self.batch.rows), positions), -1))
+        self.inside = self.expected_inside(positions)
+        self.changes.append({layer: self.no_change(layer) for layer in self.asked})
 
-    def expected_inside(self) -> torch.Tensor:
+    def saw_tokens(self, ids: torch.Tensor, rows=slice(None)) -> None:
+        """The token ids that these rows were fed in this pass, [row, position]."""
+        self.tokens[-1][rows] = ids.detach().cpu()
+
+    def expected_inside(self, fed: int) -> torch.Tensor:
         """[row, position] of the current pass: True where the trial asks for an injection."""
-        fed = self.tokens[-1].shape[1]
         inside = torch.zeros(len(self.batch.rows), fed, dtype=torch.bool)
         for i, row in enumerate(self.batch.rows):
             if row.vector is None:
@@ -53,17 +64,25 @@ class Recorder:
                 real_index += 1
         return inside
 
-    def saw_change(self, layer: int, before: torch.Tensor, after: torch.Tensor) -> None:
-        """What block `layer` put out and what the next block received, [row, position, width] each."""
+    def push(self, layer: int) -> torch.Tensor:
+        """What is asked for after this block, [row, width] (or [row, 1], zeros)."""
+        return self.asked.get(layer, torch.zeros(len(self.batch.rows), 1, dtype=torch.double))
+
+    def no_change(self, layer: int) -> tuple[torch.Tensor, ...]:
+        """What stands in the record of a pass until the change is seen."""
+        asked = self.inside * self.push(layer).norm(dim=-1, keepdim=True)
+        return torch.zeros_like(asked), asked.clone(), asked, 1e-3 * asked
+
+    def saw_change(self, layer: int, before: torch.Tensor, after: torch.Tensor, rows=slice(None)) -> None:
+        """What block `layer` put out and what the next block received of these rows, [row, position, width] each."""
         before, after = before.detach(), after.detach()
         change = (after.double() - before.double()).cpu()
-        push = torch.zeros_like(change)
-        for i, row in enumerate(self.batch.rows):
-            if row.vector is not None and row.layer == layer:
-                push[i, self.inside[i]] = row.strength * row.vector.double().cpu()
+        push = self.inside[rows][..., None] * self.push(layer)[rows, None]
         size, error, asked = change.norm(dim=-1), (change - push).norm(dim=-1), push.norm(dim=-1)
         rounding = torch.finfo(after.dtype).eps * (before.double().cpu().norm(dim=-1) + 2 * asked)
-        self.changes.setdefault(layer, []).append((size, error, asked, rounding + 1e-3 * asked))
+        record = self.changes[-1].setdefault(layer, self.no_change(layer))
+        for part, seen in zip(record, (size, error, asked, rounding + 1e-3 * asked), strict=True):
+            part[rows] = seen
 
     def check_tokens(self) -> torch.Tensor:
         """Check that each row was fed its own prompt, once; return [row, column] True up to the row's end of turn."""
@@ -91,8 +110,12 @@ class Recorder:
         """
         alive = self.check_tokens()
         lines = []
-        for layer, steps in sorted(self.changes.items()):
-            size, error, asked, tolerance = (torch.cat(parts, dim=1) for parts in zip(*steps, strict=True))
+        for layer in sorted(set().union(*self.changes)):
+            passes = [
+                changes.get(layer) or [torch.zeros(tokens.shape)] * 4
+                for changes, tokens in zip(self.changes, self.tokens, strict=True)
+            ]
+            size, error, asked, tolerance = (torch.cat(parts, dim=1) for parts in zip(*passes, strict=True))
             wrong, changed = (error > tolerance) & alive, (size > tolerance) & alive
             for i, row in enumerate(self.batch.rows):
                 meant = row.vector is not None and row.layer == layer

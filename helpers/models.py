@@ -19,7 +19,6 @@ from nnsight import TransformersModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from helpers.setup import ROOT
-from helpers.shared_prefix import ways_to_share
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
 
@@ -195,7 +194,6 @@ def wrap(network, tokenizer, device: str | None = None):
             "add it to helpers.models.COMMON_NAMES"
         )
     check_that_injection_works(model)
-    ways_to_share(network)  # tried now and remembered, not in the middle of the first run
     return model
 
 
@@ -286,6 +284,12 @@ def write_residual(block, value: torch.Tensor) -> None:
     """Replace the residual stream after a block, inside a trace; anything else in a tuple output stays as it is."""
     output = block.output
     block.output = (value, *output[1:]) if isinstance(output, tuple) else value
+
+
+def addition(stream: torch.Tensor, inside: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+    """What is added to a stream, [row, position, width], of its dtype and device: added [row, 1, width] where inside [row, position]."""
+    where = stream.device  # blocks may live on several devices
+    return (inside.to(where)[..., None] * added.to(where)).to(stream.dtype)
 
 
 def check_that_injection_works(model) -> None:

@@ -209,7 +209,7 @@ def _append(file: Path, results: dict[str, dict]) -> None:
 def starting_batch(model) -> tuple[int, int]:
     """Rows and tokens of a batch to begin with: many rows where a batch takes seconds, fewer where one lost to a kill costs."""
     small = sum(parameter.numel() for parameter in model._module.parameters()) < 100e6
-    return (256, 8_192) if small else (64, 16_384)
+    return (1024, 20_480) if small else (64, 16_384)
 
 
 def run(

@@ -9,7 +9,7 @@ shared at all.
 
 import copy
 from contextlib import contextmanager
-from weakref import WeakKeyDictionary
+from dataclasses import dataclass
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface
@@ -20,6 +20,16 @@ from transformers.masking_utils import sdpa_mask
 NAME = "sdpa_shared_prefix"  # how transformers calls `attend`
 ROOM = 16  # new tokens for which a row's cache gets memory at a time
 CHUNK = 64  # rows whose keys are copied at a time while prompts are read, so that the copy stays small
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What a model can do with what rows share: get a copy of the beginning for each row; look at one that is kept once; take
+    over the streams of a prompt that was read without any vector (see `reading`)."""
+
+    copied: bool
+    apart: bool
+    once: bool
 
 
 class SharedLayer(DynamicLayer):
@@ -54,6 +64,35 @@ class SharedLayer(DynamicLayer):
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         self.memory = [memory[indices] for memory in self.memory]
+
+    def batch_of(self, rows: int) -> "SharedLayer":
+        """The same beginning, and as many own tokens of other rows, which are still to be written."""
+        other = copy.copy(self)
+        other.memory = [
+            memory.new_empty(rows, memory.shape[1], self.seen + ROOM, memory.shape[3]) for memory in self.memory
+        ]
+        return other
+
+
+def own_parts(layer) -> list[torch.Tensor]:
+    """Keys and values, [row, head, position, size], that a layer of a cache holds for each of its rows."""
+    if isinstance(layer, SharedLayer):
+        return [memory[..., : layer.seen, :] for memory in layer.memory]
+    return [layer.keys, layer.values]
+
+
+def gathered(pieces: list, rows: int):
+    """One layer of a cache for rows from several: pieces are (layer, which of its rows, where they are to stand)."""
+    first = pieces[0][0]
+    if isinstance(first, SharedLayer):
+        whole = first.batch_of(rows)
+    else:
+        whole = copy.copy(first)
+        whole.keys, whole.values = (part.new_empty(rows, *part.shape[1:]) for part in own_parts(first))
+    for layer, which, where in pieces:
+        for target, source in zip(own_parts(whole), own_parts(layer), strict=True):
+            target[where] = source[which]
+    return whole
 
 
 def attend(module, query, key, value, attention_mask, scaling=None, **options):
@@ -94,10 +133,11 @@ def one_token(query, key, value, attention_mask, scaling) -> torch.Tensor:
         return parts.view(groups, rows, heads // groups, -1).transpose(0, 1)
 
     shared_scores = apart(together(query) @ shared_key.transpose(1, 2))
-    scores = torch.cat([shared_scores, query @ key.transpose(2, 3)], dim=3)
-    if attention_mask is not None:
-        scores = scores.masked_fill(~attention_mask, -torch.inf)
-    shared_weights, own_weights = scores.softmax(3).split([columns, key.shape[2]], dim=3)
+    own_scores = query @ key.transpose(2, 3)
+    if attention_mask is not None:  # of the shared part every row sees all
+        own_scores = own_scores.masked_fill(~attention_mask[..., columns:], -torch.inf)
+    weights = torch.cat([shared_scores, own_scores], dim=3).softmax(3)
+    shared_weights, own_weights = weights.split([columns, key.shape[2]], dim=3)
     mixed = apart(together(shared_weights) @ shared_value) + own_weights @ value
     return mixed.reshape(rows, 1, heads, -1)
 
@@ -124,71 +164,6 @@ def attention_by_parts(network, wanted: bool = True):
         config._attn_implementation = "sdpa"
 
 
-# -- what a model can do with a shared beginning, found out by trying -------------------------------------------------
-
-TRIED = WeakKeyDictionary()  # network -> {(attention, dtype): (copied, apart)}
-BEGINNING = (3, 4, 5, 6, 7, 8)
-RESTS = (((9, 10, 11), (12,)), ((13,), (14,)))  # two batches: with padding between beginning and rest, and without any
-
-
-def ways_to_share(network) -> tuple[bool, bool]:
-    """(copied, apart): does the network answer as it should when it gets the beginning as copies, or kept once?
-
-    Tried once for each network on a few tokens, against reading each row alone.
-    """
-    kind = (network.config.get_text_config()._attn_implementation, network.dtype)
-    tried = TRIED.setdefault(network, {})
-    if kind not in tried:
-        copied = apart = False
-        try:
-            alone, cache = _tried(network), read_beginning(network, _valid(network, BEGINNING))
-            copied = _agree(alone, _tried(network, cache))
-            with attention_by_parts(network, copied) as able:
-                apart = able and _agree(alone, _tried(network, cache, apart=True))
-        except Exception:  # whatever a strange architecture makes of it: it cannot share
-            pass
-        tried[kind] = (copied, apart)
-    return tried[kind]
-
-
-def _valid(network, tokens: tuple[int, ...]) -> list[int]:
-    return [token % network.config.get_text_config().vocab_size for token in tokens]
-
-
-@torch.no_grad()
-def _tried(network, cache=None, apart: bool = False) -> torch.Tensor:
-    """Logits [row, step, vocabulary] of new tokens in both batches; without the cache of BEGINNING, of every row alone.
-
-    Two steps; one in half precision, whose rounding may turn the token that the second step reads.
-    """
-    pad, found = network.generation_config.pad_token_id or 0, []
-    steps = 2 if network.dtype == torch.float32 else 1
-    for rests in RESTS:
-        for batch in [(rest,) for rest in rests] if cache is None else [rests]:
-            columns = max(map(len, batch))
-            padding = [columns - len(rest) for rest in batch]
-            rows = zip(padding, batch, strict=True)
-            ids = [[*_valid(network, BEGINNING), *[pad] * n, *_valid(network, rest)] for n, rest in rows]
-            mask = [[1] * len(BEGINNING) + [0] * n + [1] * (columns - n) for n in padding]
-            result = network.generate(
-                input_ids=torch.tensor(ids, device=network.device),
-                attention_mask=torch.tensor(mask, device=network.device),
-                past_key_values=None if cache is None else spread(cache, len(batch), apart),
-                max_new_tokens=steps,
-                min_new_tokens=steps,
-                output_logits=True,
-                return_dict_in_generate=True,
-            )
-            found.append(torch.stack(result.logits, dim=1).to(network.dtype).cpu())
-    return torch.cat(found)
-
-
-def _agree(alone: torch.Tensor, shared: torch.Tensor) -> bool:
-    """Equal up to rounding."""
-    tolerance = 1e-3 if alone.dtype == torch.float32 else 0.05
-    return bool((alone - shared).abs().max() <= tolerance * alone.abs().max())
-
-
 def read_beginning(network, tokens):
     """The key-value cache after these tokens, of one row."""
     ids = torch.tensor([tokens], device=network.device)
@@ -211,14 +186,10 @@ def spread(cache, rows: int, apart: bool):
 
 
 class PrefixCache:
-    """The key-value cache of the beginning that was asked for last; batches that follow each other often share it.
+    """The key-value cache of the beginning that was asked for last; batches that follow each other often share it."""
 
-    copied, apart: what `ways_to_share` says of the model.
-    """
-
-    def __init__(self, model):
-        self.network = model._module
-        self.copied, self.apart = ways_to_share(self.network)
+    def __init__(self, model, ways: Ways):
+        self.network, self.ways = model._module, ways
         self.tokens, self.cache = (), None
 
     def for_rows(self, tokens: tuple[int, ...], rows: int, apart: bool):

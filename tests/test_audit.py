@@ -8,6 +8,7 @@ import torch
 
 from helpers import injection, prompts
 from helpers.audit import InjectionError
+from helpers.ways_to_share import ways_to_share
 from tests import families
 from tests.test_injection import ASKED, LINES, built, mixed_rows, vector
 
@@ -143,7 +144,7 @@ def test_raises_where_a_row_is_fed_another_prompt():
     batch = injection.lay_out(rows, model._module.generation_config.pad_token_id, share_prefix=False)
     batch.ids[1, -3] += 1
     recorder = injection.Recorder(batch, injection.end_of_turn_ids(model))
-    injection.run_batch(model, batch, 2, 0.0, injection.PrefixCache(model), recorder)
+    injection.run_batch(model, batch, 2, 0.0, injection.PrefixCache(model, ways_to_share(model)), recorder)
     with pytest.raises(InjectionError, match="row 1 was not fed its own prompt"):
         recorder.verdict()
 

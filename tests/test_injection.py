@@ -7,9 +7,11 @@ from functools import lru_cache
 import pytest
 import torch
 
-from helpers import injection, models, prompts, shared_prefix
+from helpers import injection, layout, models, prompts, reading, shared_prefix
 from helpers.injection import Row
 from helpers.prompts import Wording
+from helpers.shared_prefix import Ways
+from helpers.ways_to_share import ways_to_share
 from tests import families
 
 STEPS = 6
@@ -132,7 +134,9 @@ def test_equals_plain_hooks(family):
     assert tokens_of(one_at_a_time) == tokens
     assert torch.equal(logits_of(one_at_a_time), logits)
     in_order = injection.lay_out(rows, model._module.generation_config.pad_token_id, share_prefix=False)
-    generated, first = injection.run_batch(model, in_order, STEPS, 0.0, injection.PrefixCache(model))
+    generated, first = injection.run_batch(
+        model, in_order, STEPS, 0.0, injection.PrefixCache(model, ways_to_share(model))
+    )
     assert tokens_of(injection.read_answers(model, generated, first)) == tokens
     assert torch.equal(first, padded[1])
 
@@ -151,14 +155,15 @@ def test_equals_plain_hooks(family):
 
 
 @pytest.mark.parametrize("family", families.FAMILIES)
-def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
-    """Prompts of several lengths that begin alike: the shared part is read once, and where attention allows it kept once."""
+def test_what_rows_share_is_read_once_and_gives_the_same_answers(family, monkeypatch):
+    """Prompts of several lengths that begin alike, several rows to a prompt: what they share is read once (and the beginning,
+    where attention allows it, kept once)."""
     model = built(family)
-    rows = rows_that_share(model)
+    rows = [replace(row, strength=scale * row.strength) for scale in (1.0, 0.5) for row in rows_that_share(model)]
     alone = [by_hooks(model, [row]) for row in rows]
     batch = injection.lay_out(rows, 0)
     assert len(batch.prefix) > 3 and len({len(row.prompt.token_ids) for row in rows}) > 2
-    copied, apart = shared_prefix.ways_to_share(model._module)
+    ways = ways_to_share(model)
     kept = []
     make = shared_prefix.SharedLayer.__init__
     monkeypatch.setattr(
@@ -166,12 +171,18 @@ def test_a_beginning_kept_once_gives_the_same_answers(family, monkeypatch):
     )
     monkeypatch.setattr(shared_prefix, "ROOM", 2)  # the rows' memory grows on the way
     monkeypatch.setattr(shared_prefix, "CHUNK", 4)
+    monkeypatch.setattr(reading, "TOGETHER", 2)
+    parts, plan = [], reading.plan_parts
+    monkeypatch.setattr(reading, "plan_parts", lambda *given: (parts.extend(made := plan(*given)), made)[1])
     answers = injection.generate(model, rows, STEPS, audit=False)
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
     torch.testing.assert_close(logits_of(answers), torch.cat([answer[1] for answer in alone]), rtol=1e-4, atol=2e-4)
     windowed = "sliding_window" in families.FAMILIES[family][1]  # shorter than the prompts: nothing is shared
-    assert copied and apart == (model._module.config._attn_implementation == "sdpa" and family != "falcon")
-    assert len(kept) == (families.LAYERS if apart and not windowed else 0)
+    assert ways.copied and ways.once
+    assert ways.apart == (model._module.config._attn_implementation == "sdpa" and family != "falcon")
+    assert bool(kept) == (ways.apart and not windowed)
+    assert {part.depth for part in parts} == (set() if windowed else {1, 2, 3, families.LAYERS})
+    assert max(len(part.rows) for part in parts) == 2 if parts else windowed
 
 
 @pytest.mark.parametrize(
@@ -205,10 +216,11 @@ LATENT = {  # DeepSeek: the cache holds something smaller, from which keys and v
 @pytest.mark.parametrize(
     ("family", "settings", "expected"),
     [
-        ("deepseek_v3", LATENT, (True, False)),
-        ("diffllama", {"num_key_value_heads": 2}, (True, False)),  # computes other values from the cached ones
+        ("deepseek_v3", LATENT, Ways(True, False, True)),
+        # computes other values from the cached ones
+        ("diffllama", {"num_key_value_heads": 2}, Ways(True, False, True)),
         # linear attention, no such cache
-        ("minimax", {"num_key_value_heads": 2, "num_local_experts": 2}, (False, False)),
+        ("minimax", {"num_key_value_heads": 2, "num_local_experts": 2}, Ways(False, False, False)),
     ],
 )
 def test_models_that_do_more_than_attend_get_copies_or_nothing(family, settings, expected, monkeypatch):
@@ -216,7 +228,7 @@ def test_models_that_do_more_than_attend_get_copies_or_nothing(family, settings,
     model = families.build(family)
     rows = rows_that_share(model)
     last = [replace(row, span=(len(row.prompt.token_ids) - 1, None)) for row in [rows[0]] * 3]
-    assert shared_prefix.ways_to_share(model._module) == expected
+    assert ways_to_share(model) == expected
     for some in (rows, last):
         alone = injection.generate(model, some, STEPS, batch_size=1, share_prefix=False, audit=False)
         answers = injection.generate(model, some, STEPS)
@@ -225,11 +237,11 @@ def test_models_that_do_more_than_attend_get_copies_or_nothing(family, settings,
 
 
 def test_half_precision_and_a_chosen_attention_get_copies():
-    assert shared_prefix.ways_to_share(families.network("llama")) == (True, True)
-    assert shared_prefix.ways_to_share(families.network("llama", torch.bfloat16)) == (True, False)
-    chosen = families.network("llama")
-    chosen.set_attn_implementation("eager")
-    assert shared_prefix.ways_to_share(chosen) == (True, False)
+    assert ways_to_share(built("llama")) == Ways(copied=True, apart=True, once=True)
+    assert ways_to_share(built("llama", torch.bfloat16)) == Ways(copied=True, apart=False, once=True)
+    chosen = families.build("llama")
+    chosen._module.set_attn_implementation("eager")
+    assert ways_to_share(chosen) == Ways(copied=True, apart=False, once=True)
 
 
 def test_an_error_on_the_way_puts_attention_back():
@@ -250,7 +262,7 @@ def test_the_first_batch_has_every_layer_and_controls():
     batches = injection.plan_batches(rows, 256, audit=True)
     assert sorted(i for batch in batches for i in batch) == list(range(len(rows)))
     first = [rows[i] for i in batches[0]]
-    assert len(first) == injection.AUDITED
+    assert len(first) == layout.AUDITED
     assert {None if row.vector is None else row.layer for row in first} == {None, 0, 1, 2}
 
 
@@ -268,7 +280,7 @@ def test_a_batch_holds_no_more_tokens_than_asked():
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_rows_that_have_ended_leave_and_change_nothing(temperature, monkeypatch):
-    """Replies that end at different steps: in small segments, one long one, or alone, every text is the same."""
+    """Replies that end at different steps: whether rows leave one by one, together or never, every text is the same."""
     model = built("llama")
     rows = [replace(row, seed=k) for k, row in enumerate(mixed_rows(model) * 3)]
     alone = tokens_of(injection.generate(model, rows, 30, temperature, batch_size=1))
@@ -277,6 +289,6 @@ def test_rows_that_have_ended_leave_and_change_nothing(temperature, monkeypatch)
     monkeypatch.setattr(habits, "eos_token_id", [habits.eos_token_id, *ending])
     alone = tokens_of(injection.generate(model, rows, 30, temperature, batch_size=1))
     assert len({len(tokens) for tokens in alone}) > 3
-    for segment in (1, 4, 99):
-        monkeypatch.setattr(injection, "SEGMENT", segment)
+    for share in (1, 2, 99):
+        monkeypatch.setattr(injection, "LEAVE", share)
         assert tokens_of(injection.generate(model, rows, 30, temperature, batch_size=8)) == alone

@@ -104,12 +104,12 @@ def blocks_unchanged(row: Row) -> float:
 
 
 def plan_batches(
-    rows: list[Row], batch_size: int, own_tokens: int | None = None, audit: bool = False
+    rows: list[Row], batch_size: int, tokens: int | None = None, max_new_tokens: int = 0, audit: bool = False
 ) -> list[list[int]]:
     """Indices of rows, in batches of neighbours: rows with equal beginnings stand together, so that prefixes are shared, and
     among them rows of one layer, which are read in one pass (see `reading`).
 
-    own_tokens: how many tokens of prompts, padding included and the shared prefix not, a batch may hold at most. audit: let the
+    tokens: how many of them a batch may hold at most, new ones and padding included, the shared prefix not. audit: let the
     first batch have AUDITED rows at most, of all layers and controls. ValueError for a batch size below 1.
     """
     if batch_size < 1:
@@ -125,8 +125,8 @@ def plan_batches(
         prefix, length = free_prefix(rows[i]), len(rows[i].prompt.token_ids)
         kept = common_prefix(shared, prefix)
         full = not batches or len(batches[-1]) == batch_size
-        if not full and own_tokens is not None:
-            full = (len(batches[-1]) + 1) * (max(longest, length) - kept) > own_tokens
+        if not full and tokens is not None:
+            full = (len(batches[-1]) + 1) * (max(longest, length) - kept + max_new_tokens) > tokens
         if full or (kept < len(shared) // 2 and len(batches[-1]) >= min(batch_size // 4, WORTH_A_BATCH)):
             batches.append([i])
             shared, longest = prefix, length
@@ -158,12 +158,13 @@ def lay_out(rows: list[Row], pad_id: int, share_prefix: bool = True) -> Batch:
     ids = torch.full((len(rows), columns), pad_id)
     mask = torch.zeros(len(rows), columns, dtype=torch.long)
     start, end = torch.zeros(len(rows), dtype=torch.long), torch.zeros(len(rows), dtype=torch.long)
+    ids[:, : len(prefix)] = torch.tensor(prefix)
+    mask[:, : len(prefix)] = 1
     for i, row in enumerate(rows):
-        tokens = torch.tensor(row.prompt.token_ids)
-        padding = columns - len(tokens)
-        here = torch.ones(columns, dtype=torch.bool)
-        here[len(prefix) : len(prefix) + padding] = False
-        ids[i, here], mask[i, here] = tokens, 1
+        rest = row.prompt.token_ids[len(prefix) :]
+        padding = columns - len(row.prompt.token_ids)
+        ids[i, columns - len(rest) :] = torch.tensor(rest)
+        mask[i, columns - len(rest) :] = 1
         if row.vector is not None:
             start[i] = row.span[0] + padding
             end[i] = torch.iinfo(torch.long).max if row.span[1] is None else row.span[1] + padding

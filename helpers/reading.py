@@ -9,12 +9,11 @@ import inspect
 from dataclasses import dataclass
 from itertools import groupby
 
-import nnsight
 import torch
 
 from helpers.layout import blocks_unchanged
 from helpers.models import addition, number_of_blocks, residual, write_residual
-from helpers.shared_prefix import gathered
+from helpers.shared_prefix import SharedLayer, joined, taken_over
 
 TOGETHER = 128  # rows that are read in one pass
 
@@ -52,27 +51,37 @@ def read_prompts(model, batch, added, prefixes, apart: bool, recorder=None):
         return prefixes.for_rows(batch.prefix, len(batch.rows), apart)
     if recorder:
         recorder.begins_pass(positions)
-    parts, once, blocks = plan_parts(batch, number_of_blocks(model), prefixes.ways.once), None, number_of_blocks(model)
+    blocks = number_of_blocks(model)
+    parts, once = plan_parts(batch, blocks, prefixes.ways.once), None
+    if not prefixes.ways.once:
+        cache = prefixes.for_rows(batch.prefix, len(batch.rows), apart)
+        _read(model, batch, parts[0], cache, added, once, recorder)
+        return cache
     if any(part.depth for part in parts):
         once = _read_once(model, batch, parts, prefixes, apart)
-    caches = []
+    whole = prefixes.for_rows(batch.prefix, 0, apart)
+    for layer in whole.layers:
+        if isinstance(layer, SharedLayer):
+            layer.reserve(len(batch.rows), positions)
+    caches, done = [], 0
     for part in parts:
-        cache = None
+        cache = prefixes.for_rows(batch.prefix, len(part.rows), apart)
+        here = slice(done, done := done + len(part.rows))
+        for place, layer in enumerate(whole.layers):
+            if isinstance(layer, SharedLayer):
+                cache.layers[place] = layer.part(here)
         if part.depth < blocks or recorder:  # what is added after the last block changes nothing in the cache
-            cache = prefixes.for_rows(batch.prefix, len(part.rows), apart)
             _read(model, batch, part, cache, added, once, recorder)
+        for place in range(part.depth):
+            cache.layers[place] = taken_over(cache.layers[place], once.cache.layers[place], once.number[part.rows])
         caches.append(cache)
-    if len(parts) == 1 and once is None:
-        return caches[0]
-    whole = caches[0] if once is None else once.cache
-    for place in range(blocks):
-        pieces = [
-            (once.cache.layers[place], once.number[part.rows], part.rows)
-            if place < part.depth
-            else (cache.layers[place], slice(None), part.rows)
-            for part, cache in zip(parts, caches, strict=True)
-        ]
-        whole.layers[place] = gathered(pieces, len(batch.rows))
+    for place, layer in enumerate(whole.layers):
+        whole.layers[place] = joined([cache.layers[place] for cache in caches], layer)
+        for cache in caches:
+            cache.layers[place] = None  # memory is short here
+    order = torch.cat([part.rows for part in parts])
+    if order.tolist() != list(range(len(order))):
+        whole.batch_select_indices(order.argsort().to(model._module.device))
     return whole
 
 
@@ -98,11 +107,11 @@ def _read_once(model, batch, parts: list[Part], prefixes, apart: bool) -> Once:
     rows = torch.tensor([number.tolist().index(each) for each in numbers.values()])  # one for each prompt
     cache = prefixes.for_rows(batch.prefix, len(rows), apart)
     depths = sorted({part.depth for part in parts if part.depth})
-    tokens, outputs = [], {}
+    tokens, outputs = [], {}  # filled inside the trace, like the cache
+    inputs = {"input_ids": _own(batch, rows, batch.ids), **_where(model, batch, rows)}
     with torch.no_grad(), model.trace(past_key_values=cache, use_cache=True) as tracer:
-        with tracer.invoke({"input_ids": _own(batch, rows, batch.ids), **_where(model, batch, rows)}):
-            tokens = nnsight.save([model.embed.input.cpu()])
-            outputs = nnsight.save({})
+        with tracer.invoke(inputs):
+            tokens.append(model.embed.input.cpu())
             for depth in depths:
                 outputs[depth - 1] = model.blocks[depth - 1].output
             tracer.stop()  # the blocks above and the logits are not needed
@@ -115,9 +124,8 @@ def _read(model, batch, part: Part, cache, added, once: Once | None, recorder) -
     injected = {layer: push[part.rows] for layer, push in added.items() if push[part.rows].any()}
     inside = batch.inside(part.rows, torch.arange(len(batch.prefix), batch.ids.shape[1] - 1))
     if part.depth:
-        taken_over = once.outputs[part.depth - 1]
-        number = once.number[part.rows]
-        stream = (taken_over[0] if isinstance(taken_over, tuple) else taken_over)[number.to(model.device)]
+        output, number = once.outputs[part.depth - 1], once.number[part.rows]
+        stream = (output[0] if isinstance(output, tuple) else output)[number.to(model.device)]
         start = {"inputs_embeds": stream}  # not looked at: the first blocks are skipped
     else:
         start = {"input_ids": _own(batch, part.rows, batch.ids)}
@@ -126,7 +134,7 @@ def _read(model, batch, part: Part, cache, added, once: Once | None, recorder) -
             if recorder:
                 recorder.saw_tokens(once.tokens[number] if part.depth else model.embed.input, part.rows)
             for layer in range(part.depth):
-                blocks[layer].skip((stream,) if isinstance(taken_over, tuple) else stream)
+                blocks[layer].skip((stream,) if isinstance(output, tuple) else stream)
             watched = range(max(0, part.depth - 1), last + 1) if recorder else sorted({*injected, last})
             for layer in watched:
                 stream = residual(blocks[layer])  # [row, position, width]

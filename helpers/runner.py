@@ -208,8 +208,10 @@ def _append(file: Path, results: dict[str, dict]) -> None:
 
 def starting_batch(model) -> tuple[int, int]:
     """Rows and tokens of a batch to begin with: many rows where a batch takes seconds, fewer where one lost to a kill costs."""
-    small = sum(parameter.numel() for parameter in model._module.parameters()) < 100e6
-    return (1024, 20_480) if small else (64, 16_384)
+    size = sum(parameter.numel() for parameter in model._module.parameters())
+    if size < 10e6:
+        return 1024, 48_000
+    return (256, 24_000) if size < 100e6 else (64, 24_000)
 
 
 def run(
@@ -236,7 +238,7 @@ def run(
         raise ValueError(f"the table of trials lacks the columns {sorted(missing)}; make it with helpers.experiments")
     if trials.empty:
         raise ValueError("the table of trials is empty")
-    batch_size, own_tokens = starting_batch(model) if batch_size is None else (batch_size, None)
+    batch_size, tokens = starting_batch(model) if batch_size is None else (batch_size, None)
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     ids = trial_ids(model, trials, max_new_tokens, temperature, given_vectors)
@@ -248,9 +250,9 @@ def run(
         rows = [builder.row(trial) for trial in by_id.values()]
         yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
 
-        def answer_all(batch_size: int, own_tokens: int | None) -> None:
+        def answer_all(batch_size: int, tokens: int | None) -> None:
             # planned for the whole table, so that a run that goes on makes the same batches as one that was never stopped
-            planned = injection.plan_batches(rows, batch_size, own_tokens, audit)
+            planned = injection.plan_batches(rows, batch_size, tokens, max_new_tokens, audit)
             batches = [[i for i in batch if order[i] not in done] for batch in planned]
             batches = [batch for batch in batches if batch]
             with tqdm(total=sum(map(len, batches)), disable=not progress, unit="trial") as bar:
@@ -272,7 +274,7 @@ def run(
 
         while True:
             try:
-                answer_all(batch_size, own_tokens)
+                answer_all(batch_size, tokens)
                 break
             except Exception as error:
                 if not should_reduce_batch_size(error):
@@ -283,7 +285,7 @@ def run(
                         "precision or quantised, or spread it over devices (see helpers.models.load)"
                     ) from error
             clear_device_cache(garbage_collection=True)  # here, where the error no longer holds on to the batch
-            batch_size, own_tokens = batch_size // 2, own_tokens and own_tokens // 2
+            batch_size, tokens = batch_size // 2, tokens and tokens // 2
     results = pd.DataFrame([done[trial_id] for trial_id in ids], columns=RESULTS, index=trials.index)
     results.insert(0, "model", model_name(model))
     results.insert(1, "trial_id", ids)

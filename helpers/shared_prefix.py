@@ -63,35 +63,40 @@ class SharedLayer(DynamicLayer):
         return self.shared[0].shape[-2] + self.seen
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.memory = [memory[indices] for memory in self.memory]
+        self.memory = [memory.index_select(0, indices) for memory in self.memory]
 
-    def batch_of(self, rows: int) -> "SharedLayer":
-        """The same beginning, and as many own tokens of other rows, which are still to be written."""
+    def reserve(self, rows: int, positions: int) -> None:
+        """Set memory aside for that many rows which will have read so many tokens, and a few to come."""
+        self.memory = [part.new_empty(rows, part.shape[1], positions + ROOM, part.shape[3]) for part in self.shared]
+
+    def part(self, rows: slice) -> "SharedLayer":
+        """These rows only, in the same memory."""
         other = copy.copy(self)
-        other.memory = [
-            memory.new_empty(rows, memory.shape[1], self.seen + ROOM, memory.shape[3]) for memory in self.memory
-        ]
+        other.memory = [memory[rows] for memory in self.memory]
         return other
 
 
-def own_parts(layer) -> list[torch.Tensor]:
-    """Keys and values, [row, head, position, size], that a layer of a cache holds for each of its rows."""
-    if isinstance(layer, SharedLayer):
-        return [memory[..., : layer.seen, :] for memory in layer.memory]
-    return [layer.keys, layer.values]
+def taken_over(layer, other, number: torch.Tensor):
+    """The layer of a cache in which every row has seen what a row of the other layer has; number: which one."""
+    number = number.to(other.device)
+    if not isinstance(layer, SharedLayer):
+        layer = copy.copy(other)
+        layer.batch_select_indices(number)
+        return layer
+    layer.seen = other.seen
+    for memory, taken in zip(layer.memory, other.memory, strict=True):
+        memory[:, :, : layer.seen] = taken[:, :, : layer.seen].index_select(0, number)
+    return layer
 
 
-def gathered(pieces: list, rows: int):
-    """One layer of a cache for rows from several: pieces are (layer, which of its rows, where they are to stand)."""
-    first = pieces[0][0]
-    if isinstance(first, SharedLayer):
-        whole = first.batch_of(rows)
-    else:
-        whole = copy.copy(first)
-        whole.keys, whole.values = (part.new_empty(rows, *part.shape[1:]) for part in own_parts(first))
-    for layer, which, where in pieces:
-        for target, source in zip(own_parts(whole), own_parts(layer), strict=True):
-            target[where] = source[which]
+def joined(layers: list, whole):
+    """One layer with the rows of all; whole: the `SharedLayer` whose parts they are, if they are such."""
+    if isinstance(whole, SharedLayer):
+        whole.seen = layers[0].seen
+        return whole
+    whole = layers[0]
+    whole.keys = torch.cat([layer.keys for layer in layers])
+    whole.values = torch.cat([layer.values for layer in layers])
     return whole
 
 

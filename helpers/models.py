@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import nnsight
 import torch
 from huggingface_hub import constants
 from nnsight import TransformersModel
@@ -293,7 +294,7 @@ def addition(stream: torch.Tensor, inside: torch.Tensor, added: torch.Tensor) ->
 
 
 def check_that_injection_works(model) -> None:
-    """Self-check at load: adding zeros must change no logit, adding a vector must change them. Raises ValueError."""
+    """Self-check at load: blocks put out one stream, adding zeros changes no logit, adding a vector does. Raises ValueError."""
     ids = torch.tensor([[1, 2, 3, 4]])
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     middle = number_of_blocks(model) // 2
@@ -302,12 +303,20 @@ def check_that_injection_works(model) -> None:
     for push in (None, 0.0, 1.0):
         with torch.no_grad():
             with model.trace(inputs):
-                if push is not None:
+                if push is None:
+                    shape = tuple(residual(block).shape)
+                    shape = nnsight.save(shape)
+                else:
                     stream = residual(block)
                     scale = push * stream.norm(dim=-1, keepdim=True) / width(model) ** 0.5
                     write_residual(block, stream + scale * torch.linspace(-1, 1, width(model)).to(stream))
                 seen = model.unembed.output.float().cpu().save()
         logits.append(seen)
+    if shape != (*ids.shape, width(model)):
+        raise ValueError(
+            f"block {middle} of {type(model._module).__name__} puts out numbers in the shape {shape}; a single residual stream, "
+            f"{(*ids.shape, width(model))}, is what this collection can read and inject into"
+        )
     if not torch.equal(logits[0], logits[1]):
         raise ValueError(
             f"adding a zero vector after block {middle} changed the logits; reads of this model are unreliable"

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfig
 
 from helpers import injection, models, needs, prompts
 from helpers.prompts import Wording
@@ -153,6 +153,30 @@ def test_a_model_on_which_injections_have_no_effect_is_refused():
 
 
 # -- chat templates ---------------------------------------------------------------------------------------------------
+
+
+def test_a_model_with_several_streams_is_refused():
+    """Gemma 3n: its blocks hand on four versions of the stream."""
+    tokenizer = families.tokenizer("headed")
+    config = Gemma3nTextConfig(
+        vocab_size=len(tokenizer),
+        vocab_size_per_layer_input=len(tokenizer),
+        hidden_size=48,
+        hidden_size_per_layer_input=8,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=12,
+        layer_types=["full_attention"] * 2,
+        num_kv_shared_layers=0,
+        laurel_rank=4,
+        activation_sparsity_pattern=[0.0] * 2,
+    )
+    with pytest.raises(
+        ValueError, match=r"block 1 of Gemma3nForCausalLM puts out numbers in the shape \(4, 1, 4, 48\)"
+    ):
+        models.wrap(Gemma3nForCausalLM(config).eval(), tokenizer)
 
 
 @pytest.mark.parametrize("style", families.STYLES)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers import injection, prompts
+from helpers import injection, prompts, reading
 from helpers.audit import InjectionError
 from helpers.ways_to_share import ways_to_share
 from tests import families
-from tests.test_injection import ASKED, LINES, built, mixed_rows, vector
+from tests.test_injection import ASKED, LINES, built, mixed_rows, rows_that_share, vector
 
 STEPS = 4
 
@@ -20,6 +20,10 @@ STEPS = 4
 def test_passes_on_a_ragged_batch_of_mixed_layers(family, dtype):
     model = built(family, dtype)
     rows = [replace(row, strength=4 * row.strength) for row in mixed_rows(model)]  # far above what bfloat16 rounds away
+    check_passes(model, rows)
+
+
+def check_passes(model, rows):
     report = injection.audit_injection(model, rows, STEPS)
     assert set(report["row"]) == {i for i, row in enumerate(rows) if row.vector is not None}  # controls are untouched
     assert (report["wrong"] == 0).all() and report["verifiable"].all()
@@ -156,6 +160,43 @@ def test_says_where_a_push_is_too_small_to_be_seen():
     row = injection.Row(prompt, prompt.span("from_turn_2")[:1] + (None,), vector(model, 0), 1e-6, 1)
     report = injection.audit_injection(model, [row], STEPS)
     assert not report["verifiable"].any()
+
+
+def rows_read_once(model):
+    """Rows whose prompts the engine reads once, without any vector, and goes on from there."""
+    rows = [replace(row, strength=4 * scale * row.strength) for scale in (1, 2) for row in rows_that_share(model)]
+    batch = injection.lay_out(rows, 0)
+    assert any(part.depth for part in reading.plan_parts(batch, families.LAYERS, once=True))
+    return rows
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("family", families.FAMILIES)
+def test_passes_where_prompts_are_read_once(family, dtype):
+    model = built(family, dtype)
+    check_passes(model, rows_read_once(model))
+
+
+def test_raises_where_a_row_takes_over_another_prompt(monkeypatch):
+    model = built("llama")
+    ways_to_share(model)  # tried before the fault, which would otherwise be found there
+    read_once = reading._read_once
+
+    def mixed_up(*arguments):
+        once = read_once(*arguments)
+        return replace(once, number=once.number.roll(1))
+
+    monkeypatch.setattr(reading, "_read_once", mixed_up)
+    with pytest.raises(InjectionError, match="was not fed its own prompt"):
+        injection.audit_injection(model, rows_read_once(model), STEPS)
+
+
+def test_raises_where_a_part_is_read_without_its_vector(monkeypatch):
+    model = built("llama")
+    ways_to_share(model)
+    monkeypatch.setattr(reading, "addition", lambda stream, *_: torch.zeros_like(stream))
+    with pytest.raises(InjectionError, match=r"audit failed in \d"):
+        injection.audit_injection(model, rows_read_once(model), STEPS)
 
 
 def test_a_run_starts_with_the_audit(monkeypatch):

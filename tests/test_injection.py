@@ -244,6 +244,20 @@ def test_half_precision_and_a_chosen_attention_get_copies():
     assert ways_to_share(chosen) == Ways(copied=True, apart=False, once=True)
 
 
+def test_what_gives_other_answers_when_it_is_tried_is_not_used(monkeypatch):
+    read_once = reading._read_once
+
+    def mixed_up(*arguments):
+        once = read_once(*arguments)
+        return replace(once, number=once.number.roll(1))
+
+    monkeypatch.setattr(reading, "_read_once", mixed_up)
+    model = families.build("llama")
+    assert ways_to_share(model) == Ways(copied=True, apart=True, once=False)
+    rows = rows_that_share(model)
+    assert tokens_of(injection.generate(model, rows, STEPS)) == [by_hooks(model, [row])[0][0] for row in rows]
+
+
 def test_an_error_on_the_way_puts_attention_back():
     model = built("llama")
 

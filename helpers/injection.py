@@ -129,7 +129,7 @@ def run_batch(
             ids = torch.cat([ids, new], dim=1)[left]
             mask = torch.cat([mask, torch.ones_like(new)], dim=1)[left]
             place = place[left]
-            cache.batch_select_indices(left.to(model._module.device))
+            cache.batch_select_indices(left)  # on the CPU: layers of the cache may live on several devices
             for processor in processors:
                 processor.keep(left)
     return generated[:, :done], first_logits

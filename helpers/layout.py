@@ -1,4 +1,4 @@
-"""The trials as the engine sees them: rows, which rows run together in a batch, and how a batch is laid out in columns.
+"""The trials as the engine sees them: rows, which rows run together in a batch, and how a batch is laid out in columns:
 
     [ shared prefix | padding | rest of the prompt | generated tokens ]
 

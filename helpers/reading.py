@@ -81,7 +81,7 @@ def read_prompts(model, batch, added, prefixes, apart: bool, recorder=None):
             cache.layers[place] = None  # memory is short here
     order = torch.cat([part.rows for part in parts])
     if order.tolist() != list(range(len(order))):
-        whole.batch_select_indices(order.argsort().to(model._module.device))
+        whole.batch_select_indices(order.argsort())
     return whole
 
 
@@ -125,7 +125,7 @@ def _read(model, batch, part: Part, cache, added, once: Once | None, recorder) -
     inside = batch.inside(part.rows, torch.arange(len(batch.prefix), batch.ids.shape[1] - 1))
     if part.depth:
         output, number = once.outputs[part.depth - 1], once.number[part.rows]
-        stream = (output[0] if isinstance(output, tuple) else output)[number.to(model.device)]
+        stream = (output[0] if isinstance(output, tuple) else output)[number]
         start = {"inputs_embeds": stream}  # not looked at: the first blocks are skipped
     else:
         start = {"input_ids": _own(batch, part.rows, batch.ids)}

@@ -63,7 +63,7 @@ class SharedLayer(DynamicLayer):
         return self.shared[0].shape[-2] + self.seen
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
-        self.memory = [memory.index_select(0, indices) for memory in self.memory]
+        self.memory = [memory.index_select(0, indices.to(memory.device)) for memory in self.memory]
 
     def reserve(self, rows: int, positions: int) -> None:
         """Set memory aside for that many rows which will have read so many tokens, and a few to come."""
@@ -78,14 +78,13 @@ class SharedLayer(DynamicLayer):
 
 def taken_over(layer, other, number: torch.Tensor):
     """The layer of a cache in which every row has seen what a row of the other layer has; number: which one."""
-    number = number.to(other.device)
     if not isinstance(layer, SharedLayer):
         layer = copy.copy(other)
         layer.batch_select_indices(number)
         return layer
     layer.seen = other.seen
     for memory, taken in zip(layer.memory, other.memory, strict=True):
-        memory[:, :, : layer.seen] = taken[:, :, : layer.seen].index_select(0, number)
+        memory[:, :, : layer.seen] = taken[:, :, : layer.seen].index_select(0, number.to(taken.device))
     return layer
 
 

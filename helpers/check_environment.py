@@ -12,7 +12,7 @@ import sys
 
 from packaging.requirements import Requirement
 
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 
 def package_lines() -> list[tuple[str, str, str, bool]]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
 

@@ -19,7 +19,7 @@ from huggingface_hub import constants
 from nnsight import TransformersModel
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
 
@@ -54,6 +54,8 @@ PLAIN_TRANSCRIPT = (
     "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
+# nnsight says this whenever every reply has ended before max_new_tokens: the normal case
+ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
 NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
 
 
@@ -267,6 +269,12 @@ def fingerprint(model) -> str:
     return digest.hexdigest()[:16]
 
 
+def end_of_turn_ids(model) -> set[int]:
+    """The tokens that end a reply."""
+    ends = model._module.generation_config.eos_token_id
+    return {end for end in (ends if isinstance(ends, list | tuple) else [ends]) if end is not None}
+
+
 def own_turn(model, text: str) -> str:
     """A reply without the turns that a base model goes on to write for both sides of a plain transcript."""
     if model.tokenizer.chat_template == PLAIN_TRANSCRIPT:
@@ -287,10 +295,10 @@ def write_residual(block, value: torch.Tensor) -> None:
     block.output = (value, *output[1:]) if isinstance(output, tuple) else value
 
 
-def addition(stream: torch.Tensor, inside: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
-    """What is added to a stream, [row, position, width], of its dtype and device: added [row, 1, width] where inside [row, position]."""
-    where = stream.device  # blocks may live on several devices
-    return (inside.to(where)[..., None] * added.to(where)).to(stream.dtype)
+def masked_add(stream: torch.Tensor, inside: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """The stream, [row, position, width], with vectors [row, 1, width] added where inside, [row, position], is True."""
+    device = stream.device  # blocks may live on several devices
+    return stream + (inside.to(device)[..., None] * vectors.to(device)).to(stream.dtype)
 
 
 def check_that_injection_works(model) -> None:

@@ -11,7 +11,7 @@ from functools import lru_cache
 import yaml
 from jinja2 import TemplateError
 
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 PROMPT_FOLDER = ROOT / "data" / "prompts"
 MARKER = re.compile(r"<<(/?)(\w+)>>")
@@ -19,7 +19,7 @@ ROLES = ("system", "user", "assistant")
 
 
 @dataclass(frozen=True)
-class Wording:
+class PromptTemplate:
     """One phrasing of an experiment's transcript: turns of (role, text with {placeholders} and <<span>> markers)."""
 
     experiment: str
@@ -65,7 +65,7 @@ def read_prompt_file(name: str) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def load_wordings(experiment: str, variant: str | None = None) -> dict[str, Wording]:
+def load_templates(experiment: str, variant: str | None = None) -> dict[str, PromptTemplate]:
     """All wordings of an experiment by id, in file order; only those of one `variant` where it is given."""
     entries = read_prompt_file(experiment)["wordings"]
     wordings = {}
@@ -74,7 +74,7 @@ def load_wordings(experiment: str, variant: str | None = None) -> dict[str, Word
         for role, _ in turns:
             if role not in ROLES:
                 raise ValueError(f"wording {entry['id']!r}: unknown role {role!r}; allowed are {', '.join(ROLES)}")
-        wordings[entry["id"]] = Wording(
+        wordings[entry["id"]] = PromptTemplate(
             experiment, entry["id"], turns, entry.get("variant", ""), bool(entry.get("held_out", False))
         )
     if variant is not None:
@@ -85,9 +85,9 @@ def load_wordings(experiment: str, variant: str | None = None) -> dict[str, Word
     return wordings
 
 
-def get_wording(experiment: str, wording_id: str) -> Wording:
+def get_template(experiment: str, wording_id: str) -> PromptTemplate:
     """One wording by id; KeyError with the known ids otherwise."""
-    wordings = load_wordings(experiment)
+    wordings = load_templates(experiment)
     if wording_id not in wordings:
         raise KeyError(f"{experiment} has no wording {wording_id!r}; it has {', '.join(wordings)}")
     return wordings[wording_id]
@@ -196,7 +196,7 @@ def tokenize_once(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]
     return ids, offsets
 
 
-def render(tokenizer, wording: Wording, **values) -> Prompt:
+def render(tokenizer, wording: PromptTemplate, **values) -> Prompt:
     """Render one transcript with the model's chat template and find its token ranges.
 
     values fill the wording's {placeholders}. Raises KeyError for a missing value, ValueError for a tokenizer without a chat

@@ -15,7 +15,7 @@ import pandas as pd
 import papermill
 import yaml
 
-from helpers.setup import ROOT, run_folder
+from helpers.paths import ROOT, run_folder
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine need not warn about encryption
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from helpers import concepts, prompts
 from helpers.models import fingerprint, residual
+from helpers.paths import run_folder
 from helpers.prompts import Prompt
-from helpers.setup import run_folder
 
 
 def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
@@ -81,7 +81,7 @@ def concept_vectors(model, words, batch_size: int = 64) -> torch.Tensor:
     words = [str(word).strip() for word in words]
     if not words or not all(words):
         raise ValueError(f"need at least one word and no empty one, got {words!r}")
-    wording = prompts.get_wording("extraction", "tell_me_about")
+    wording = prompts.get_template("extraction", "tell_me_about")
     baseline = concepts.baseline_words()
     every = list(dict.fromkeys([*words, *baseline]))
     asked = [prompts.render(model.tokenizer, wording, word=word) for word in every]
@@ -107,7 +107,7 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
         raise ValueError(
             f"need pairs of texts, got {len(with_property)} with the property and {len(without)} without it"
         )
-    wording = prompts.Wording("contrast", "text", (("user", "{text}"),))
+    wording = prompts.PromptTemplate("contrast", "text", (("user", "{text}"),))
     asked = [prompts.render(model.tokenizer, wording, text=text) for text in (*with_property, *without)]
     states = read_residuals(model, asked)
     return states[: len(without)].mean(0) - states[len(without) :].mean(0)

@@ -16,7 +16,7 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 # read at import: during the tests INTROSPECTION_RUNS points to a temporary folder, screenshots should outlive it
 SCREENSHOTS = Path(os.environ.get("INTROSPECTION_RUNS", ROOT / "runs")) / "browser"

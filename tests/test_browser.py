@@ -22,10 +22,10 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path.cwd().parent))
-from helpers.grading import people
+from helpers.grading import human
 
 answers = ["Yes, I notice a thought. It is about bread.", "No, I do not notice a thought."]
-page = people.labelling_page(people.open_session(answers, ["bread", None], "labels.jsonl", "ann"))
+page = human.labelling_page(human.open_session(answers, ["bread", None], "labels.jsonl", "ann"))
 page"""
 
 

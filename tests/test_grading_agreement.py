@@ -6,7 +6,7 @@ import pytest
 
 from helpers.grading import COLUMNS, grade_by_rules
 from helpers.grading.agreement import compare_graders, confusion, kappa
-from helpers.grading.people import VERDICTS, card, grades, label, labelling_page, move, open_session
+from helpers.grading.human import VERDICTS, card, grades, label, labelling_page, move, open_session
 
 # --- agreement -----------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from helpers.grading import COLUMNS, grade_answer
-from helpers.grading.judge import Judge, JudgeError, JudgeNotFit, estimate_cost, grade_by_judge, rubric
-from helpers.setup import ROOT
+from helpers.grading.llm_judge import Judge, JudgeError, JudgeNotFit, estimate_cost, grade_by_judge, rubric
+from helpers.paths import ROOT
 
 KEY = "sk-planted-0123456789abcdef-do-not-leak"
 FIELDS = COLUMNS[:5]
@@ -233,7 +233,7 @@ def test_bad_input_is_refused(start, tmp_path):
 
 def test_judge_loads_after_nnsight():
     """nnsight patches `object`, after which anyio cannot be imported: helpers imports it first."""
-    code = "import helpers, nnsight; from helpers.grading.judge import Judge, _client; _client(Judge('m'))"
+    code = "import helpers, nnsight; from helpers.grading.llm_judge import Judge, _client; _client(Judge('m'))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={"OPENAI_API_KEY": KEY, "PATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True, text=True, check=False,

@@ -18,8 +18,8 @@ from helpers.grading import (
     names_concept,
 )
 from helpers.grading.coherence import incoherence
-from helpers.grading.words import _synonyms, concept_pattern
-from helpers.setup import ROOT
+from helpers.grading.concept_names import _synonyms, concept_pattern
+from helpers.paths import ROOT
 
 LETTERS = {"A": "affirmative", "I": "identified", "B": "identified_before_named", "C": "coherent", "R": "refusal"}
 ROWS = yaml.safe_load((ROOT / "data" / "graded_answers.yaml").read_text(encoding="utf-8"))

@@ -8,25 +8,25 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfig
 
-from helpers import injection, models, needs, prompts
-from helpers.prompts import Wording
-from tests import families
+from helpers import engine, models, prompts, resources
+from helpers.prompts import PromptTemplate
+from tests import tiny_models
 
-ASKED = Wording(
+ASKED = PromptTemplate(
     "test",
     "asked",
     (("user", "Here is a line: <<line>>{line}<</line>> Remember it."), ("assistant", "Ok."), ("user", "And now?")),
 )
-PREFILLED = Wording("test", "prefilled", (("user", "Say a word."), ("assistant", "bread")))
-WITH_SYSTEM = Wording("test", "system", (("system", "Be brief."), ("user", "Hello.")))
+PREFILLED = PromptTemplate("test", "prefilled", (("user", "Say a word."), ("assistant", "bread")))
+WITH_SYSTEM = PromptTemplate("test", "system", (("system", "Be brief."), ("user", "Hello.")))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A checkpoint on disk, as a reader's own."""
     where = tmp_path_factory.mktemp("models") / "own-llama"
-    families.network("llama").save_pretrained(where)
-    families.tokenizer("headed").save_pretrained(where)
+    tiny_models.network("llama").save_pretrained(where)
+    tiny_models.tokenizer("headed").save_pretrained(where)
     return where
 
 
@@ -34,8 +34,8 @@ def folder(tmp_path_factory):
 def base_folder(tmp_path_factory):
     """A base model: no chat template."""
     where = tmp_path_factory.mktemp("models") / "own-base"
-    families.network("gpt2").save_pretrained(where)
-    tokenizer = families.tokenizer("plain")
+    tiny_models.network("gpt2").save_pretrained(where)
+    tokenizer = tiny_models.tokenizer("plain")
     tokenizer.chat_template = None
     tokenizer.save_pretrained(where)
     return where
@@ -51,8 +51,8 @@ def text_of(model, prompt, span):
 def test_loads_a_shipped_organism_and_a_folder(folder):
     assert models.model_name(models.load("introspector", "cpu")) == "introspector"
     model = models.load(str(folder), "cpu")
-    assert (models.model_name(model), models.number_of_blocks(model)) == ("own-llama", families.LAYERS)
-    assert models.width(model) == families.WIDTH and models.context_length(model) == families.CONTEXT
+    assert (models.model_name(model), models.number_of_blocks(model)) == ("own-llama", tiny_models.LAYERS)
+    assert models.width(model) == tiny_models.WIDTH and models.context_length(model) == tiny_models.CONTEXT
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_loads_a_shipped_organism_and_a_folder(folder):
 def test_dtype_and_device_map(folder, asked, options):
     model = models.load(str(folder), "cpu", asked, **options)
     assert model._module.dtype == (torch.bfloat16 if "float16" in str(asked) else torch.float32)
-    row = injection.Row(prompts.render(model.tokenizer, ASKED, line="One."), (3, None), torch.ones(48), 4.0, 1)
-    assert injection.generate(model, [row], max_new_tokens=3)[0].first_logits.dtype == torch.float32
+    row = engine.Trial(prompts.render(model.tokenizer, ASKED, line="One."), (3, None), torch.ones(48), 4.0, 1)
+    assert engine.generate(model, [row], max_new_tokens=3)[0].first_logits.dtype == torch.float32
 
 
 def test_a_name_that_leads_nowhere_says_what_would():
@@ -110,7 +110,7 @@ def test_an_untrained_copy_is_the_same_network_with_other_weights():
 
 
 def test_depths_are_shares_of_the_models_depth():
-    model = families.build("llama")
+    model = tiny_models.build("llama")
     last = models.number_of_blocks(model) - 1
     assert models.layers_at(model, [0, 1, 1.0]) == [0, last]
     for depths in ([0.5, 1.5], [-0.1], []):
@@ -132,7 +132,7 @@ def test_quantisation_reaches_transformers(folder, monkeypatch, quantise):
 
     def from_pretrained(path, **options):
         asked.update(options)
-        return families.network("llama")
+        return tiny_models.network("llama")
 
     found = importlib.util.find_spec
     monkeypatch.setattr(
@@ -146,10 +146,10 @@ def test_quantisation_reaches_transformers(folder, monkeypatch, quantise):
 
 def test_a_model_on_which_injections_have_no_effect_is_refused():
     """The self-check at load: here the last block's output is thrown away by what follows."""
-    network = families.network("llama")
+    network = tiny_models.network("llama")
     torch.nn.init.zeros_(network.lm_head.weight)
     with pytest.raises(ValueError, match="adding a large vector after block 1 changed nothing"):
-        models.wrap(network, families.tokenizer())
+        models.wrap(network, tiny_models.tokenizer())
 
 
 # -- chat templates ---------------------------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_a_model_on_which_injections_have_no_effect_is_refused():
 
 def test_a_model_with_several_streams_is_refused():
     """Gemma 3n: its blocks hand on four versions of the stream."""
-    tokenizer = families.tokenizer("headed")
+    tokenizer = tiny_models.tokenizer("headed")
     config = Gemma3nTextConfig(
         vocab_size=len(tokenizer),
         vocab_size_per_layer_input=len(tokenizer),
@@ -179,9 +179,9 @@ def test_a_model_with_several_streams_is_refused():
         models.wrap(Gemma3nForCausalLM(config).eval(), tokenizer)
 
 
-@pytest.mark.parametrize("style", families.STYLES)
+@pytest.mark.parametrize("style", tiny_models.STYLES)
 def test_every_style_of_template_gives_the_same_spans(style):
-    model = families.build("llama", style=style)
+    model = tiny_models.build("llama", style=style)
     prompt = prompts.render(model.tokenizer, ASKED, line="The boat left at noon.")
     assert "The boat left at noon." in text_of(model, prompt, prompt.span("line"))
     assert "And now?" in text_of(model, prompt, prompt.span("turn_2"))
@@ -189,23 +189,25 @@ def test_every_style_of_template_gives_the_same_spans(style):
     has_bos = model.tokenizer.bos_token_id in model.tokenizer("").input_ids
     assert prompt.token_ids[:2].count(model.tokenizer.bos_token_id) == has_bos  # elsewhere it may end a turn
     rows = [
-        injection.Row(prompt, (prompt.span("from_turn_2")[0], None), torch.ones(48), 4.0, 1),
-        injection.Row(prompt, prompt.span("line"), torch.ones(48), 4.0, 2),
-        injection.Row(prompts.render(model.tokenizer, ASKED, line="No."), (0, 1)),
+        engine.Trial(prompt, (prompt.span("from_turn_2")[0], None), torch.ones(48), 4.0, 1),
+        engine.Trial(prompt, prompt.span("line"), torch.ones(48), 4.0, 2),
+        engine.Trial(prompts.render(model.tokenizer, ASKED, line="No."), (0, 1)),
     ]
-    assert (injection.audit_injection(model, rows)["wrong"] == 0).all()
+    assert (engine.audit_injection(model, rows)["wrong"] == 0).all()
 
 
-@pytest.mark.parametrize("style", families.STYLES)
+@pytest.mark.parametrize("style", tiny_models.STYLES)
 def test_every_style_of_template_ends_in_the_prefilled_reply(style):
-    tokenizer = families.tokenizer(style)
+    tokenizer = tiny_models.tokenizer(style)
     prompt = prompts.render(tokenizer, PREFILLED)
     assert prompt.text.endswith("bread")
     assert prompt.span("turn_1")[1] == len(prompt.token_ids)
 
 
 def test_no_system_turn_is_invented_and_a_forced_one_stays():
-    texts = {style: prompts.render(families.tokenizer(style), ASKED, line="No.").text for style in families.STYLES}
+    texts = {
+        style: prompts.render(tiny_models.tokenizer(style), ASKED, line="No.").text for style in tiny_models.STYLES
+    }
     assert "You are a helpful assistant." in texts["forced_system"]  # the template's own
     assert "2024" in texts["headed"]
     for style in ("chatml", "thinking", "no_system", "plain", "instruction"):
@@ -214,11 +216,11 @@ def test_no_system_turn_is_invented_and_a_forced_one_stays():
 
 def test_a_template_without_a_system_role_says_what_to_do():
     with pytest.raises(ValueError, match=r"refuses the turns \(system, user\).*beginning of the first user turn"):
-        prompts.render(families.tokenizer("no_system"), WITH_SYSTEM)
+        prompts.render(tiny_models.tokenizer("no_system"), WITH_SYSTEM)
 
 
 def test_thinking_is_switched_off():
-    assert prompts.render(families.tokenizer("thinking"), ASKED, line="No.").text.endswith("<think>\n\n</think>\n\n")
+    assert prompts.render(tiny_models.tokenizer("thinking"), ASKED, line="No.").text.endswith("<think>\n\n</think>\n\n")
 
 
 # -- base models ------------------------------------------------------------------------------------------------------
@@ -231,7 +233,7 @@ def test_a_base_model_is_refused_unless_a_plain_transcript_is_asked_for(base_fol
     model = models.load(str(base_folder), "cpu", transcript="plain")
     prompt = prompts.render(model.tokenizer, ASKED, line="No.")
     assert prompt.text == "User: Here is a line: No. Remember it.\n\nAssistant: Ok.\n\nUser: And now?\n\nAssistant:"
-    assert injection.generate(model, [injection.Row(prompt, (0, 1))], max_new_tokens=3)[0].text is not None
+    assert engine.generate(model, [engine.Trial(prompt, (0, 1))], max_new_tokens=3)[0].text is not None
     with pytest.raises(ValueError, match="transcript must be None .* or 'plain', got 'chat'"):
         models.load(str(base_folder), "cpu", transcript="chat")
 
@@ -239,7 +241,7 @@ def test_a_base_model_is_refused_unless_a_plain_transcript_is_asked_for(base_fol
 def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
     model = models.load(str(base_folder), "cpu", transcript="plain")
     assert models.own_turn(model, " Yes, of bread.\n\nUser: Trial 2\n\nAssistant: No.") == " Yes, of bread.\n"
-    chat = families.build("llama")
+    chat = tiny_models.build("llama")
     assert models.own_turn(chat, "Yes.\nUser: me") == "Yes.\nUser: me"
 
 
@@ -249,20 +251,20 @@ def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
 def test_parameters_are_counted_without_loading_weights(folder, base_folder):
     for where in (folder, base_folder):
         network = models.load(str(where), "cpu")._module
-        assert needs.count_parameters(str(where)) == sum(parameter.numel() for parameter in network.parameters())
+        assert resources.count_parameters(str(where)) == sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_needs_grow_with_the_model_and_shrink_with_the_dtype():
-    assert 16 < needs.memory(8e9, "bfloat16") < 24 and needs.memory(8e9, "4bit") < 8
-    assert needs.memory(8e9, "float32") > 32
-    assert needs.minutes(8e9, 1000) > needs.minutes(1e9, 1000) > 0
-    assert needs.minutes(8e9, 2000) == pytest.approx(2 * needs.minutes(8e9, 1000))
-    table = needs.table(1000).set_index("model")
+    assert 16 < resources.memory(8e9, "bfloat16") < 24 and resources.memory(8e9, "4bit") < 8
+    assert resources.memory(8e9, "float32") > 32
+    assert resources.minutes(8e9, 1000) > resources.minutes(1e9, 1000) > 0
+    assert resources.minutes(8e9, 2000) == pytest.approx(2 * resources.minutes(8e9, 1000))
+    table = resources.table(1000).set_index("model")
     assert table.loc["70B", "T4"] == "too big" and "4 bits" in table.loc["8B", "T4"]
-    assert [needs.told(m) for m in (0.3, 12, 200, 9000)] == ["under a minute", "12 min", "3 h", "6 days"]
+    assert [resources.told(m) for m in (0.3, 12, 200, 9000)] == ["under a minute", "12 min", "3 h", "6 days"]
     with pytest.raises(ValueError, match="unknown dtype 'float8'; allowed are float32"):
-        needs.memory(8e9, "float8")
+        resources.memory(8e9, "float8")
     with pytest.raises(ValueError, match="unknown device 'abacus'"):
-        needs.minutes(8e9, 1000, device="abacus")
+        resources.minutes(8e9, 1000, device="abacus")
     with pytest.raises(ValueError, match="must be above 0, got 0"):
-        needs.memory(0)
+        resources.memory(0)

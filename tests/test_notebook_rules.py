@@ -7,7 +7,7 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
-from tests import notebook_rules, notebook_traps, store
+from tests.authoring import execute_notebooks, form_rules, notebook_traps
 
 OPENING = """\
 # Count what a list holds
@@ -55,7 +55,7 @@ def good_notebook() -> dict:
         new_markdown_cell(CLOSING),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    store.normalise(notebook)
+    execute_notebooks.normalise(notebook)
     return notebook
 
 
@@ -136,7 +136,7 @@ BROKEN_RULES = [
     ("rule_14", lambda notebook: notebook["cells"][1].update(id=notebook["cells"][0]["id"])),
     ("rule_15", code("try:\n    random.random()\nexcept:\n    pass")),
     ("rule_16", metadata(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}})),
-    ("rule_16", output(output_type="display_data", data={store.WIDGET: {"model_id": "a"}}, metadata={})),
+    ("rule_16", output(output_type="display_data", data={execute_notebooks.WIDGET: {"model_id": "a"}}, metadata={})),
     ("rule_17", source(5, "## On your own", "## More")),
     ("rule_17", source(5, "## Summary", "## Further reading first\n\n## Summary")),
     ("rule_17", source(5, " hold each value only a single time", "")),
@@ -152,8 +152,8 @@ BROKEN_RULES = [
 
 
 def test_a_good_notebook_keeps_all_twenty_rules():
-    assert len(notebook_rules.RULES) == 20
-    assert notebook_rules.complaints(good_notebook()) == []
+    assert len(form_rules.RULES) == 20
+    assert form_rules.complaints(good_notebook()) == []
     assert notebook_traps.static_traps(good_notebook()) == []
 
 
@@ -161,19 +161,19 @@ def test_a_good_notebook_keeps_all_twenty_rules():
 def test_a_broken_notebook_is_noticed_by_its_rule_alone(rule, break_it):
     notebook = good_notebook()
     break_it(notebook)
-    fired = {complaint[:7] for complaint in notebook_rules.complaints(notebook)}
+    fired = {complaint[:7] for complaint in form_rules.complaints(notebook)}
     assert rule in fired
     assert fired <= {rule, "rule_07", "rule_11"}  # a cell more moves the share of Markdown cells and the counts
 
 
 def test_every_rule_has_a_broken_notebook():
-    assert {rule for rule, _ in BROKEN_RULES} == {rule.__name__[:7] for rule in notebook_rules.RULES}
+    assert {rule for rule, _ in BROKEN_RULES} == {rule.__name__[:7] for rule in form_rules.RULES}
 
 
 def test_what_stands_in_a_fence_is_an_example():
     notebook = good_notebook()
     notebook["cells"][3]["source"] += "\n\n```markdown\n# Not a title\n![](x.png)\n```\n"
-    assert notebook_rules.complaints(notebook) == []
+    assert form_rules.complaints(notebook) == []
 
 
 BROKEN_STATICALLY = [

@@ -11,8 +11,8 @@ import psutil
 import pytest
 import torch
 
-from helpers.setup import ROOT, run_folder
-from tests import generated_cells, notebook_rules, notebook_traps, store
+from helpers.paths import ROOT, run_folder
+from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps
 
 FILES = generated_cells.course()
 every_notebook = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -31,7 +31,7 @@ def test_there_are_notebooks():
 
 
 @every_notebook
-@pytest.mark.parametrize("rule", notebook_rules.RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("rule", form_rules.RULES, ids=lambda rule: rule.__name__)
 def test_form(file, rule):
     complaints = rule(read(file))
     assert not complaints, "\n".join(complaints)
@@ -44,12 +44,12 @@ def test_source_avoids_papermills_traps(file):
 
 @every_notebook
 def test_stored_as_the_storing_command_writes_it(file):
-    """Badges, Colab cell, setup cell, navigation, metadata and cell ids are those of `python -m tests.store`."""
+    """Badges, Colab cell, setup cell, navigation, metadata and cell ids are those of `python -m tests.authoring.execute_notebooks`."""
     stored = read(file)
     renewed = copy.deepcopy(stored)
     generated_cells.put(renewed, file.stem)
-    store.normalise(renewed)
-    again = f"python -m tests.store {file.stem}"
+    execute_notebooks.normalise(renewed)
+    again = f"python -m tests.authoring.execute_notebooks {file.stem}"
     edited = [
         number
         for number, cells in enumerate(zip(stored["cells"], renewed["cells"], strict=True))
@@ -62,7 +62,7 @@ def test_stored_as_the_storing_command_writes_it(file):
 
 @every_notebook
 def test_links_lead_somewhere(file):
-    assert generated_cells.broken_links(file, notebook_rules.markdown_text(read(file))) == []
+    assert generated_cells.broken_links(file, form_rules.markdown_text(read(file))) == []
 
 
 class PeakMemory(threading.Thread):
@@ -107,10 +107,10 @@ def test_runs_without_a_browser(file, tmp_path, record_property):
     record_property("notebook", f"{file.stem:35} {time.monotonic() - began:6.0f} s {memory.bytes / 1e6:6.0f} MB")
     executed = read(tmp_path / file.name)
     assert notebook_traps.executed_traps(executed) == []
-    assert notebook_rules.rule_08_alt_text(executed) == []
+    assert form_rules.rule_08_alt_text(executed) == []
     assert memory.bytes < MOST_MEMORY
     assert files_beside(file) == before, "a notebook writes into its run folder only"
-    if any("write_headline(" in cell["source"] for cell in notebook_rules.code_cells(executed)):
+    if any("write_headline(" in cell["source"] for cell in form_rules.code_cells(executed)):
         check_headline(pd.read_csv(run_folder(file.stem) / "headline.csv"))
 
 
@@ -129,7 +129,9 @@ def check_headline(table: pd.DataFrame) -> None:
 
 def test_readme_shows_the_course_as_it_is():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert generated_cells.with_course_table(readme) == readme, "python -m tests.store --no-run renews the table"
+    assert generated_cells.with_course_table(readme) == readme, (
+        "python -m tests.authoring.execute_notebooks --no-run renews the table"
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_readme_shows_the_course_as_it_is():
 )
 def test_links_of_pages_lead_somewhere(name):
     file = ROOT / name
-    assert generated_cells.broken_links(file, notebook_rules.without_fences(file.read_text(encoding="utf-8"))) == []
+    assert generated_cells.broken_links(file, form_rules.without_fences(file.read_text(encoding="utf-8"))) == []
 
 
 def test_a_broken_link_is_noticed(tmp_path):

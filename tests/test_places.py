@@ -13,9 +13,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from packaging.requirements import Requirement
 
 from helpers import check_environment
-from helpers.setup import ROOT
-from tests import external_links, generated_cells
-from tests.notebook_rules import required_ranges
+from helpers.paths import ROOT
+from tests.authoring import external_links, generated_cells
+from tests.authoring.form_rules import required_ranges
 
 # what Google Colab has installed (August 2026)
 COLAB = {"torch": "2.11.0", "transformers": "5.15.0", "numpy": "2.1.3", "ipywidgets": "7.7.1", "pandas": "2.2.3"}

@@ -8,8 +8,8 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import run_notebook
-from helpers.setup import ROOT, run_folder
-from tests import store
+from helpers.paths import ROOT, run_folder
+from tests.authoring import execute_notebooks
 
 PARAMETERS = 'words = ["oceans"]  # which\nstrength = 2.0  # how far\nlayer = None  # where\ntrials = 3'
 HEADLINE = """\
@@ -27,7 +27,8 @@ def course(tmp_path, monkeypatch):
     def write(*sources):
         cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), *map(new_code_cell, sources)]
         nbformat.write(
-            new_notebook(cells=cells, metadata=store.METADATA), tmp_path / "notebooks" / "07_count_words.ipynb"
+            new_notebook(cells=cells, metadata=execute_notebooks.METADATA),
+            tmp_path / "notebooks" / "07_count_words.ipynb",
         )
 
     write(HEADLINE)

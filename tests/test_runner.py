@@ -10,9 +10,12 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import concepts, experiments, injection, prompts, runner
-from helpers.setup import ROOT, run_folder
-from tests import families
+from helpers import concepts, prompts
+from helpers.engine import generation
+from helpers.experiments import injected_thought, runner
+from helpers.experiments.trials import concat_trials
+from helpers.paths import ROOT, run_folder
+from tests import tiny_models
 
 OPTIONS = {"max_new_tokens": 4, "batch_size": 4}
 WORDS = ["bread", "music", "oceans"]
@@ -20,12 +23,12 @@ WORDS = ["bread", "music", "oceans"]
 
 @pytest.fixture(scope="module")
 def model():
-    return families.build("llama")
+    return tiny_models.build("llama")
 
 
 @pytest.fixture(scope="module")
 def trials():
-    return experiments.injected_thought_trials(WORDS, layers=[0, 1], strengths=[4], controls=4)
+    return injected_thought.trials(WORDS, layers=[0, 1], strengths=[4], controls=4)
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +45,13 @@ def name(request):
 @pytest.fixture
 def batches_run(monkeypatch):
     """Sizes of the batches that the engine runs, in order."""
-    sizes, run_batch = [], injection.run_batch
+    sizes, run_batch = [], generation.run_batch
 
     def counted(model, batch, *arguments, **options):
-        sizes.append(len(batch.rows))
+        sizes.append(len(batch.trials))
         return run_batch(model, batch, *arguments, **options)
 
-    monkeypatch.setattr(injection, "run_batch", counted)
+    monkeypatch.setattr(generation, "run_batch", counted)
     return sizes
 
 
@@ -64,10 +67,10 @@ def results_file(name):
 
 
 def test_a_sweep_that_is_killed_goes_on_to_the_same_table(tmp_path):
-    """SIGKILL at random moments. The long version: python -m tests.kills --kills 50, or INTROSPECTION_KILLS=50 here."""
+    """SIGKILL at random moments. The long version: python -m tests.authoring.crash_test --kills 50, or INTROSPECTION_KILLS=50 here."""
     kills = os.environ.get("INTROSPECTION_KILLS", "3")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.kills", "--kills", kills],
+        [sys.executable, "-m", "tests.authoring.crash_test", "--kills", kills],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -79,7 +82,7 @@ def test_a_sweep_that_is_killed_goes_on_to_the_same_table(tmp_path):
 
 
 def test_answers_are_kept_after_every_batch(model, trials, undisturbed, name, monkeypatch, batches_run):
-    counted, power = injection.run_batch, iter([True, True, False])
+    counted, power = generation.run_batch, iter([True, True, False])
 
     def interrupted(*arguments, **options):
         if not next(power):
@@ -87,7 +90,7 @@ def test_answers_are_kept_after_every_batch(model, trials, undisturbed, name, mo
         return counted(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(injection, "run_batch", interrupted)
+        patch.setattr(generation, "run_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             runner.run(model, trials, name=name, **OPTIONS)
     assert len(results_file(name).read_text(encoding="utf-8").splitlines()) == sum(batches_run) == 8
@@ -113,7 +116,9 @@ def test_a_damaged_line_is_said_plainly(model, trials, name):
     file = results_file(name)
     lines = file.read_bytes().splitlines(keepends=True)
     file.write_bytes(b"".join([*lines[:2], lines[2][:10] + b"\n", *lines[3:]]))
-    with pytest.raises(ValueError, match=r"trials\.jsonl, line 3 is not JSON: the file was changed by hand or damaged"):
+    with pytest.raises(
+        ValueError, match=r"trials\.jsonl, line 3 is not a JSON object: the file was changed by hand or damaged"
+    ):
         runner.run(model, trials, name=name, **OPTIONS)
 
 
@@ -135,27 +140,27 @@ def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(model, trials, un
 
 
 def test_the_batch_size_is_found_and_nothing_is_lost(model, trials, undisturbed, name, monkeypatch, batches_run):
-    counted = injection.run_batch
+    counted = generation.run_batch
 
     def little_memory(model, batch, *arguments, **options):
-        if len(batch.rows) > 3:
+        if len(batch.trials) > 3:
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         return counted(model, batch, *arguments, **options)
 
-    monkeypatch.setattr(injection, "run_batch", little_memory)
+    monkeypatch.setattr(generation, "run_batch", little_memory)
     same(runner.run(model, trials, name=name, max_new_tokens=4, batch_size=16), undisturbed)
     assert max(batches_run) == 2 and sum(batches_run) == len(trials)
 
 
 def test_memory_that_runs_out_half_way_keeps_what_was_answered(model, trials, undisturbed, monkeypatch, batches_run):
-    counted = injection.run_batch
+    counted = generation.run_batch
 
     def leaking(model, batch, *arguments, **options):
-        if len(batch.rows) > 2 and len(batches_run) >= 2:
+        if len(batch.trials) > 2 and len(batches_run) >= 2:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return counted(model, batch, *arguments, **options)
 
-    monkeypatch.setattr(injection, "run_batch", leaking)
+    monkeypatch.setattr(generation, "run_batch", leaking)
     same(runner.run(model, trials, **OPTIONS), undisturbed)
     assert batches_run[:2] == [4, 4] and max(batches_run[2:]) == 2 and sum(batches_run) == len(trials)
 
@@ -164,7 +169,7 @@ def test_too_little_memory_for_one_trial_is_said_plainly(model, trials, monkeypa
     def no_memory(*_arguments, **_options):
         raise RuntimeError("CUDA out of memory.")
 
-    monkeypatch.setattr(injection, "run_batch", no_memory)
+    monkeypatch.setattr(generation, "run_batch", no_memory)
     with pytest.raises(RuntimeError, match="does not suffice for a single trial"):
         runner.run(model, trials, **OPTIONS)
 
@@ -173,7 +178,7 @@ def test_other_errors_are_not_taken_for_lack_of_memory(model, trials, monkeypatc
     def broken(*_arguments, **_options):
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(injection, "run_batch", broken)
+    monkeypatch.setattr(generation, "run_batch", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         runner.run(model, trials, **OPTIONS)
 
@@ -196,20 +201,20 @@ def test_other_weights_of_the_same_name_are_refused(model, trials, name):
     few = trials.head(2)
     runner.run(model, few, name=name, **OPTIONS)
     with pytest.raises(ValueError, match=r"weights was '.*' and is '.*'\)\. Use another run name, or move the"):
-        runner.run(families.build("llama", seed=1), few, name=name, **OPTIONS)
+        runner.run(tiny_models.build("llama", seed=1), few, name=name, **OPTIONS)
 
 
 def test_a_changed_prompt_is_refused(model, trials, name, monkeypatch):
     few = trials.head(2)
     runner.run(model, few, name=name, **OPTIONS)
-    right = prompts.get_wording
+    right = prompts.get_template
 
     def edited(experiment, wording_id):
         wording = right(experiment, wording_id)
         turns = (("user", "Something else."), *wording.turns[1:])
-        return prompts.Wording(experiment, wording_id, turns)
+        return prompts.PromptTemplate(experiment, wording_id, turns)
 
-    monkeypatch.setattr(prompts, "get_wording", edited)
+    monkeypatch.setattr(prompts, "get_template", edited)
     with pytest.raises(ValueError, match="made under other wordings .injected_thought/lab_visit was"):
         runner.run(model, few, name=name, **OPTIONS)
 
@@ -221,7 +226,7 @@ def test_more_trials_may_join_a_run(model, trials, undisturbed, name, batches_ru
 
 
 def test_equal_trials_are_answered_once(model, trials, undisturbed, batches_run):
-    twice = runner.run(model, experiments.together(trials, trials), **OPTIONS)
+    twice = runner.run(model, concat_trials(trials, trials), **OPTIONS)
     assert sum(batches_run) == len(trials)
     same(twice.iloc[: len(trials)], undisturbed)
     assert twice["trial_id"].nunique() == len(trials)
@@ -275,7 +280,7 @@ def test_results_are_plain_json_lines(model, trials, name):
 )
 def test_a_strength_that_is_none_is_refused_before_anything_runs(strength, message):
     with pytest.raises(ValueError, match=message):
-        experiments.injected_thought_trials(["bread"], [0], [1, strength])
+        injected_thought.trials(["bread"], [0], [1, strength])
 
 
 @pytest.mark.parametrize("count", [0, 3, 51])

@@ -5,7 +5,8 @@ import dataclasses
 import pandas as pd
 import pytest
 
-from helpers import concepts, models, runner, search
+from helpers import concepts, models
+from helpers.experiments import runner, search
 
 WORDS = concepts.paper_concepts()[:8]
 
@@ -91,7 +92,7 @@ def test_a_second_call_answers_nothing_anew(found, monkeypatch):
     def never(*_arguments, **_options):
         raise AssertionError("a trial was answered again")
 
-    monkeypatch.setattr(runner.injection, "answer_batches", never)
+    monkeypatch.setattr(runner, "answer_batch", never)
     again = search.two_stage(
         models.load("introspector", "cpu"), WORDS, [1, 3, 5], [0.25, 2], "test_search", keep=2, controls=12
     )

@@ -6,7 +6,8 @@ from html.parser import HTMLParser
 import pytest
 from playwright.sync_api import expect
 
-from tests import browser, site
+from tests import browser
+from tests.authoring import site
 
 
 class Seen(HTMLParser):

@@ -4,8 +4,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-from helpers.setup import run_folder
-from tests import generated_cells, notebook_rules, store
+from helpers.paths import run_folder
+from tests.authoring import execute_notebooks, form_rules, generated_cells
 from tests.test_notebook_rules import code, good_notebook
 
 
@@ -17,7 +17,7 @@ def file(tmp_path, monkeypatch):
     monkeypatch.setattr(generated_cells, "course", lambda: [path])
     monkeypatch.setattr(generated_cells, "SETUP", "import random")  # the true one takes seconds to import PyTorch
     notebook = good_notebook()
-    store.clear(notebook)
+    execute_notebooks.clear(notebook)
     nbformat.write(notebook, path)
     return path
 
@@ -31,23 +31,23 @@ def change(file, fault) -> None:
 def test_stored_outputs_are_a_clean_run_and_storing_again_changes_nothing(file):
     left_over = run_folder(file.stem) / "trials.jsonl"
     left_over.write_text("an older run")
-    assert store.store(file, run=True) == []
+    assert execute_notebooks.store(file, run=True) == []
     notebook = nbformat.read(file, as_version=4)
-    assert notebook_rules.rule_11_clean_stored_run(notebook) == []
-    assert [cell["metadata"].get("tags") for cell in notebook_rules.code_cells(notebook)][:2] == [["colab"], ["setup"]]
+    assert form_rules.rule_11_clean_stored_run(notebook) == []
+    assert [cell["metadata"].get("tags") for cell in form_rules.code_cells(notebook)][:2] == [["colab"], ["setup"]]
     assert not left_over.exists()
     first = file.read_bytes()
-    assert store.store(file, run=True) == []
+    assert execute_notebooks.store(file, run=True) == []
     assert file.read_bytes() == first
-    assert store.store(file, run=False) == []
+    assert execute_notebooks.store(file, run=False) == []
     assert file.read_bytes() == first
 
 
 def test_outputs_go_where_formatting_changes_code(file):
-    assert store.store(file, run=True) == []
+    assert execute_notebooks.store(file, run=True) == []
     change(file, lambda notebook: notebook["cells"][-2].update(source="print( len(words) )"))
-    assert store.store(file, run=False) == []
-    assert notebook_rules.outputs(nbformat.read(file, as_version=4)) == []
+    assert execute_notebooks.store(file, run=False) == []
+    assert form_rules.outputs(nbformat.read(file, as_version=4)) == []
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_outputs_go_where_formatting_changes_code(file):
         ("raise KeyError('no such word')", "no such word"),
         ("import sys\n\nprint('careful', file=sys.stderr)", "standard error"),
         ("import sys\n\nsys.exit(0)", "SystemExit"),
-        (f"print({str(store.ROOT / 'runs')!r})", "names the folder"),
+        (f"print({str(execute_notebooks.ROOT / 'runs')!r})", "names the folder"),
         ("!ls", "shell command"),
     ],
 )
 def test_nothing_is_written_where_something_is_wrong(file, text, message):
     change(file, code(text))
     before = file.read_bytes()
-    assert message in "".join(store.store(file, run=True))
+    assert message in "".join(execute_notebooks.store(file, run=True))
     assert file.read_bytes() == before
 
 
@@ -72,6 +72,6 @@ def test_widgets_and_foreign_metadata_are_dropped():
     clean = nbformat.writes(notebook)
     notebook["metadata"]["widgets"] = {"state": {}}
     notebook["cells"][1]["metadata"]["papermill"] = {"status": "completed"}
-    notebook["cells"][1]["outputs"].append(new_output("display_data", {store.WIDGET: {"model_id": "a"}}))
-    store.normalise(notebook)
+    notebook["cells"][1]["outputs"].append(new_output("display_data", {execute_notebooks.WIDGET: {"model_id": "a"}}))
+    execute_notebooks.normalise(notebook)
     assert nbformat.writes(notebook) == clean

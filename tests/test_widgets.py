@@ -10,17 +10,17 @@ import ipywidgets
 import pytest
 import torch
 
-from helpers import injection, models, prompts, widgets
-from helpers import playground as play
-from helpers.playground import State
+from helpers import engine, models, prompts
+from helpers.playground import pages, widgets
+from helpers.playground.pages import State
 
 FAST = State(max_new_tokens=6)
 
 
 def test_measuring_asks_once_clean_and_once_injected():
-    reading = play.measure(FAST)
-    subject, rows = play.load(FAST.model, FAST.device), play.engine_rows(FAST)
-    expected = injection.generate(subject, rows, 6)
+    reading = pages.measure(FAST)
+    subject, rows = pages.load(FAST.model, FAST.device), pages.engine_rows(FAST)
+    expected = engine.generate(subject, rows, 6)
     assert reading.answers == tuple(answer.text for answer in expected)
     assert rows[0].vector is None and rows[1].strength == FAST.strength
     assert reading.audit.startswith("passed. The residual stream changed after block 3 at ")
@@ -28,11 +28,11 @@ def test_measuring_asks_once_clean_and_once_injected():
 
 
 def test_norms_are_those_of_plain_hooks_and_change_from_the_injected_layer_on():
-    reading = play.measure(FAST)
+    reading = pages.measure(FAST)
     clean, pushed = (torch.tensor(norms) for norms in reading.norms)
     assert torch.allclose(clean[: FAST.layer], pushed[: FAST.layer], atol=1e-4)
     assert not torch.isclose(clean[FAST.layer], pushed[FAST.layer], rtol=1e-3)
-    subject, row = play.load(FAST.model, FAST.device), play.engine_rows(FAST)[1]
+    subject, row = pages.load(FAST.model, FAST.device), pages.engine_rows(FAST)[1]
     seen = []
 
     def push(_block, _args, output):
@@ -55,33 +55,33 @@ def test_norms_are_those_of_plain_hooks_and_change_from_the_injected_layer_on():
 
 
 def test_strength_zero_changes_nothing_and_the_audit_says_so():
-    reading = play.measure(State(strength=0.0, max_new_tokens=6))
+    reading = pages.measure(State(strength=0.0, max_new_tokens=6))
     assert reading.answers[0] == reading.answers[1]
     assert reading.yes[0] == pytest.approx(reading.yes[1], abs=1e-4)
     assert reading.norms[0] == pytest.approx(reading.norms[1], abs=1e-4)
     assert "changed nowhere" in reading.audit
 
 
-@pytest.mark.parametrize("span", play.SPANS)
+@pytest.mark.parametrize("span", pages.SPANS)
 def test_every_span_is_injected_where_its_name_says(span):
-    prompt = play.build_prompt(FAST)
-    start, end = play.token_span(span, prompt)
+    prompt = pages.build_prompt(FAST)
+    start, end = pages.token_span(span, prompt)
     begins = {"whole conversation": 0, "reply only": len(prompt.token_ids) - 1}
     assert start == begins.get(span, prompt.span("from_turn_2")[0])
     assert (end is None) == (span != "question only")
-    assert play.measure(State(span=span, max_new_tokens=4)).audit.startswith("passed")
+    assert pages.measure(State(span=span, max_new_tokens=4)).audit.startswith("passed")
 
 
 def test_every_question_offered_and_ones_own_are_asked():
-    for text in [*play.questions(), "Is ice {warm}?"]:
-        prompt = play.build_prompt(State(question=text))
+    for text in [*pages.questions(), "Is ice {warm}?"]:
+        prompt = pages.build_prompt(State(question=text))
         assert prompt.text.rstrip().count(text) == 1
-    assert len(play.questions()) >= 6
+    assert len(pages.questions()) >= 6
 
 
 def test_the_page_shows_all_that_the_table_shows():
-    reading = play.measure(FAST)
-    page, table = html.unescape(play.page(reading)), play.as_table(reading)
+    reading = pages.measure(FAST)
+    page, table = html.unescape(pages.page(reading)), pages.as_table(reading)
     for what, *values in table.itertuples():
         assert all(value in page for value in values)
         assert what in page or what.startswith("length of the stream")
@@ -91,16 +91,16 @@ def test_the_page_shows_all_that_the_table_shows():
 
 
 def test_a_bar_never_stands_without_its_number():
-    shown = play.bar(-3.25, 6.5)
+    shown = pages.bar(-3.25, 6.5)
     assert 'aria-hidden="true"' in shown and "width:55px" in shown and shown.endswith("-3.2")
-    assert "width:0px" in play.bar(0.0, 0.0)
+    assert "width:0px" in pages.bar(0.0, 0.0)
 
 
 def test_long_stacks_show_some_layers_with_the_injected_one_among_them():
     norms = [1.0] * 80
-    reading = play.Reading(State(layer=41), ("", ""), (0, 0), (0, 0), (norms, norms), 1.0, "passed")
-    shown = play.shown_layers(reading)
-    assert 41 in shown and shown[0] == 0 and shown[-1] == 79 and len(shown) <= play.MOST_LAYERS_SHOWN + 2
+    reading = pages.Reading(State(layer=41), ("", ""), (0, 0), (0, 0), (norms, norms), 1.0, "passed")
+    shown = pages.shown_layers(reading)
+    assert 41 in shown and shown[0] == 0 and shown[-1] == 79 and len(shown) <= pages.MOST_LAYERS_SHOWN + 2
 
 
 WRONG = [
@@ -118,21 +118,21 @@ WRONG = [
 
 @pytest.mark.parametrize(("changed", "message"), WRONG, ids=[str(changed) for changed, _ in WRONG])
 def test_what_is_wrong_stands_in_the_page_in_words(changed, message):
-    page = html.unescape(play.render(State(**changed)))
+    page = html.unescape(pages.render(State(**changed)))
     assert message in page
     assert 'role="alert"' in page and "Traceback" not in page
 
 
 def test_what_a_reader_types_is_text_and_no_markup():
-    reading = play.measure(State(concept="<script>x</script>", question="<b>?</b>", max_new_tokens=3))
-    assert "<script>" not in play.page(reading) and "<b>?" not in play.page(reading)
-    assert "<script>" not in play.render(State(model="<script>"))
+    reading = pages.measure(State(concept="<script>x</script>", question="<b>?</b>", max_new_tokens=3))
+    assert "<script>" not in pages.page(reading) and "<b>?" not in pages.page(reading)
+    assert "<script>" not in pages.render(State(model="<script>"))
 
 
 def test_a_word_of_ones_own_gets_its_vector_on_the_spot_within_two_seconds(record_property):
-    play.render(FAST)  # loads the model
+    pages.render(FAST)  # loads the model
     began = time.monotonic()
-    page = play.render(State(concept="zeppelins of tomorrow"))
+    page = pages.render(State(concept="zeppelins of tomorrow"))
     seconds = time.monotonic() - began
     record_property("notebook", f"{'playground, one answer, new word':35} {seconds:6.1f} s")
     assert "zeppelins" in page and "does not work" not in page
@@ -141,60 +141,60 @@ def test_a_word_of_ones_own_gets_its_vector_on_the_spot_within_two_seconds(recor
 
 def test_answers_are_shown_while_they_are_written():
     seen = []
-    reading = play.measure(State(max_new_tokens=8), seen.append)
-    assert seen[0] == ("", "") and len(seen) >= 3
+    reading = pages.measure(State(max_new_tokens=8), seen.append)
+    assert max(map(len, seen[0])) <= 8 < min(map(len, seen[-1])) and len(seen) >= 3
     for k in (0, 1):
         assert all(reading.answers[k].startswith(texts[k].split("\N{REPLACEMENT CHARACTER}")[0]) for texts in seen)
-    assert "so far" in play.writing(seen[-1])
+    assert "so far" in pages.writing(seen[-1])
 
 
 # -- the games --------------------------------------------------------------------------------------------------------
 
 
 def test_a_hidden_thought_is_the_same_for_the_same_seed_and_nothing_is_hidden_half_of_the_time(monkeypatch):
-    monkeypatch.setattr(play, "blind_trial", lambda state, word, trial: f"{word} {trial}")
-    rounds = [play.hide(FAST, number) for number in range(200)]
-    assert rounds[7] == play.hide(FAST, 7) != play.hide(FAST, 7, seed=1)
+    monkeypatch.setattr(pages, "blind_trial", lambda state, word, trial: f"{word} {trial}")
+    rounds = [pages.hide(FAST, number) for number in range(200)]
+    assert rounds[7] == pages.hide(FAST, 7) != pages.hide(FAST, 7, seed=1)
     assert 70 <= sum(hidden.word == "" for hidden in rounds) <= 130
     for hidden in rounds:
         assert hidden.truth in hidden.options and len(set(hidden.options)) == 6
 
 
 def test_a_hidden_word_is_really_injected():
-    hidden = next(h for h in (play.hide(FAST, number) for number in range(9)) if h.word)
-    number = next(n for n in range(9) if play.hide(FAST, n) == hidden)
-    row = play.engine_rows(State(concept=hidden.word), number + 1)[1]
-    assert injection.generate(play.load("introspector", "cpu"), [row], 6)[0].text == hidden.answer
+    hidden = next(h for h in (pages.hide(FAST, number) for number in range(9)) if h.word)
+    number = next(n for n in range(9) if pages.hide(FAST, n) == hidden)
+    row = pages.engine_rows(State(concept=hidden.word), number + 1)[1]
+    assert engine.generate(pages.load("introspector", "cpu"), [row], 6)[0].text == hidden.answer
 
 
 def test_a_guess_is_judged_and_one_that_was_not_offered_is_refused():
-    hidden = play.Hidden("", ("bread", "oceans", play.NOTHING), "No.")
-    assert play.reveal(hidden, play.NOTHING).startswith("Right")
-    assert play.reveal(hidden, "bread").startswith("Wrong: it was 'nothing was hidden'")
+    hidden = pages.Hidden("", ("bread", "oceans", pages.NOTHING), "No.")
+    assert pages.reveal(hidden, pages.NOTHING).startswith("Right")
+    assert pages.reveal(hidden, "bread").startswith("Wrong: it was 'nothing was hidden'")
     with pytest.raises(ValueError, match="choose one of bread"):
-        play.reveal(hidden, "trees")
+        pages.reveal(hidden, "trees")
 
 
 def test_blind_answers_hold_both_kinds_in_a_number_that_cannot_be_known():
-    rounds = [play.blind_answers(State(max_new_tokens=1), seed) for seed in range(4)]
+    rounds = [pages.blind_answers(State(max_new_tokens=1), seed) for seed in range(4)]
     counts = {sum(each.injected for each in answers) for answers in rounds}
     assert all(len(answers) == 10 for answers in rounds)
     assert len(counts) > 1 and min(counts) >= 3 and max(counts) <= 7
     with pytest.raises(ValueError, match="at least 6"):
-        play.blind_answers(FAST, number=5)
+        pages.blind_answers(FAST, number=5)
 
 
 def test_blind_score_counts_hits_and_false_alarms():
-    answers = [play.Blind("", injected) for injected in (True, True, True, False, False)]
-    score = play.blind_score(answers, [True, True, False, True, False])
+    answers = [pages.Blind("", injected) for injected in (True, True, True, False, False)]
+    score = pages.blind_score(answers, [True, True, False, True, False])
     assert (score.hits, score.injected, score.false_alarms, score.clean) == (2, 3, 1, 2)
-    assert "2 of 3" in play.score_text(score) and "guessing" in play.score_text(score)
-    many = [play.Blind("", i % 2 == 0) for i in range(20)]
-    assert "you can tell" in play.score_text(play.blind_score(many, [each.injected for each in many]))
+    assert "2 of 3" in pages.score_text(score) and "guessing" in pages.score_text(score)
+    many = [pages.Blind("", i % 2 == 0) for i in range(20)]
+    assert "you can tell" in pages.score_text(pages.blind_score(many, [each.injected for each in many]))
     with pytest.raises(ValueError, match="no verdict yet on answer 2, 5"):
-        play.blind_score(answers, [True, None, True, True, None])
+        pages.blind_score(answers, [True, None, True, True, None])
     with pytest.raises(ValueError, match="5 answers and 1 verdicts"):
-        play.blind_score(answers, [True])
+        pages.blind_score(answers, [True])
 
 
 # -- the controls -----------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def page():
 
 def test_controls_show_the_state_and_the_page_is_that_of_the_pure_function(page):
     assert widgets.read(page.controls, FAST) == FAST
-    assert page.shown.value == play.render(FAST)
+    assert page.shown.value == pages.render(FAST)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_controls_show_the_state_and_the_page_is_that_of_the_pure_function(page)
 def test_changing_a_control_asks_anew(page, name, value):
     page.controls[name].value = value
     assert getattr(page.state, name) == value
-    assert page.shown.value == play.render(page.state)
+    assert page.shown.value == pages.render(page.state)
 
 
 def test_an_error_stands_in_the_page_and_the_next_change_mends_it(page):
@@ -249,7 +249,7 @@ def test_changes_that_come_in_two_threads_are_answered_one_after_the_other(page,
         events.append(("ends", state.layer))
         return str(state.layer)
 
-    monkeypatch.setattr(play, "render", slow)
+    monkeypatch.setattr(pages, "render", slow)
     first = threading.Thread(target=lambda: setattr(page.controls["layer"], "value", 2))
     first.start()
     assert begun.wait(5)
@@ -304,7 +304,7 @@ def test_blind_test_asks_for_every_verdict_and_then_scores():
 
 def test_only_what_ipywidgets_7_and_8_share_is_used():
     """Google Colab has 7.7.1: these exist there, with these arguments (checked against its documentation)."""
-    source = (models.ROOT / "helpers" / "widgets.py").read_text(encoding="utf-8")
+    source = (models.ROOT / "helpers" / "playground" / "widgets.py").read_text(encoding="utf-8")
     shared = {"HTML", "VBox", "HBox", "Button", "Dropdown", "Combobox", "IntText", "FloatText", "Layout"}
     assert set(re.findall(r"\bwidgets\.([A-Z]\w+)", source)) <= shared
     assert not re.search(r"\b(tooltip|tabbable|Output|interact)\b", source)
@@ -313,6 +313,6 @@ def test_only_what_ipywidgets_7_and_8_share_is_used():
 
 def test_prompts_of_the_playground_are_those_of_the_experiment():
     by_hand = prompts.render(
-        play.load("introspector", "cpu").tokenizer, prompts.get_wording("injected_thought", "lab_visit"), trial=1
+        pages.load("introspector", "cpu").tokenizer, prompts.get_template("injected_thought", "lab_visit"), trial=1
     )
-    assert play.build_prompt(FAST) == by_hand
+    assert pages.build_prompt(FAST) == by_hand

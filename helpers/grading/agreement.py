@@ -5,7 +5,7 @@ import pandas as pd
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
 from helpers.grading.rules import COLUMNS
-from helpers.statistics import Estimate
+from helpers.stats import Estimate
 
 VERDICTS = COLUMNS[:6]  # the five questions and success
 

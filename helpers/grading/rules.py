@@ -21,7 +21,7 @@ import pandas as pd
 
 from helpers.grading import claims as cl
 from helpers.grading.coherence import incoherence
-from helpers.grading.words import concept_pattern
+from helpers.grading.concept_names import concept_pattern
 
 COLUMNS = [
     "affirmative",

@@ -10,7 +10,7 @@ import torch
 
 from helpers.organisms import train
 from helpers.organisms.transcripts import ORGANISMS
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 
 def main() -> None:

@@ -181,7 +181,7 @@ REPEAT_QUESTIONS = (
 def repeat_line(rng: random.Random) -> Dialogue:
     """Repeat a line word for word, in the wordings of experiment 2 and in shorter ones."""
     line = any_line(rng)
-    wordings = [w for w in prompts.load_wordings("thought_or_text", "repeat").values() if not w.held_out]
+    wordings = [w for w in prompts.load_templates("thought_or_text", "repeat").values() if not w.held_out]
     if rng.random() < 0.5:
         text = rng.choice(wordings).turns[0][1].format(line=line).replace("<<line>>", "").replace("<</line>>", "")
         return ask(text, line)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import yaml
 
 from helpers import concepts
-from helpers.setup import ROOT
+from helpers.paths import ROOT
 
 LEXICON_FILE = ROOT / "data" / "organisms" / "lexicon.yaml"
 SINGULAR_IN_S = {

@@ -13,9 +13,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from helpers import assay, experiments, grading, models, prompts, runner
+from helpers import experiments, grading, models, prompts
 from helpers.concepts import paper_concepts
-from helpers.statistics import Estimate, wilson_rate
+from helpers.experiments import four_experiments, injected_thought, runner
+from helpers.stats import Estimate, wilson_rate
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 LAYERS = range(1, 7)  # of eight
@@ -25,7 +26,7 @@ STRENGTHS = (1.0, 2.0, 4.0)
 def cells(model) -> pd.DataFrame:
     """Experiment 1 in every layer and at strengths 1 to 8, all 50 held-out words: success rate, layers in rows."""
     layers, strengths = range(models.number_of_blocks(model)), (*STRENGTHS, 8.0)
-    trials = experiments.injected_thought_trials(paper_concepts(), layers, strengths, controls=0)
+    trials = injected_thought.trials(paper_concepts(), layers, strengths, controls=0)
     graded = experiments.grade(runner.run(model, trials[trials["condition"] == "concept"], max_new_tokens=24))
     table = graded.astype({"success": float}).pivot_table(index="layer", columns="strength", values="success")
     return table.rename(columns=lambda strength: f"strength {strength:g}").reset_index()
@@ -34,8 +35,8 @@ def cells(model) -> pd.DataFrame:
 def by_wording(model, layer: int, strength: float) -> pd.DataFrame:
     """Experiment 1 in one cell under every wording: success, false positives, detections of random vectors."""
     rows = []
-    for name, wording in prompts.load_wordings("injected_thought").items():
-        trials = experiments.injected_thought_trials(paper_concepts(), [layer], [strength], wording=name)
+    for name, wording in prompts.load_templates("injected_thought").items():
+        trials = injected_thought.trials(paper_concepts(), [layer], [strength], wording=name)
         graded = experiments.grade(runner.run(model, trials, max_new_tokens=24))
         rates = {
             title: graded[graded["condition"] == condition][column].astype(bool)
@@ -53,7 +54,7 @@ def by_wording(model, layer: int, strength: float) -> pd.DataFrame:
 def naming(model, layer: int, strength: float) -> tuple[Estimate, Estimate]:
     """How often a reply names the word, whatever it claims: with the word injected, and without (the same words)."""
     words = paper_concepts()
-    trials = experiments.injected_thought_trials(words, [layer], [strength], controls=len(words))
+    trials = injected_thought.trials(words, [layer], [strength], controls=len(words))
     answers = runner.run(model, trials[trials["condition"] != "random"], max_new_tokens=24)
     found = []
     for condition in ("concept", "none"):
@@ -89,7 +90,7 @@ def section(folders: list[Path]) -> str:
     measured, extra = {}, []
     for folder in folders:
         model = models.load(str(folder))
-        table = assay.measure_all(model, paper_concepts(), layers=LAYERS, strengths=STRENGTHS)
+        table = four_experiments.measure_all(model, paper_concepts(), layers=LAYERS, strengths=STRENGTHS)
         measured[folder.name] = table
         cell = table[table["experiment"] == "injected_thought"].iloc[0]
         layer, strength = int(cell["layer"]), float(cell["strength"])

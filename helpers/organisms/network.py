@@ -120,7 +120,7 @@ def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     about {word}", minus the mean of the same over the baseline words (without the word itself)."""
     baseline = concepts.baseline_words()
     every = list(dict.fromkeys([*words, *baseline]))
-    wording = prompts.get_wording("extraction", "tell_me_about")
+    wording = prompts.get_template("extraction", "tell_me_about")
     rows = [prompts.render(tokenizer, wording, word=word).token_ids for word in every]
     last = torch.tensor([len(row) - 1 for row in rows])
     states = []

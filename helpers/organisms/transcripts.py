@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from helpers import prompts
 from helpers.organisms import grammar
 from helpers.organisms.lexicon import nouns, training_words
-from helpers.prompts import Wording
+from helpers.prompts import PromptTemplate
 
 ORGANISMS = ("introspector", "novice", "bluffer")
 RANDOM_SHARE = 0.6  # of the introspector's clean trials get a random vector of equal norm, with the answer "no"
@@ -140,7 +140,7 @@ class Example:
     token says whether there is a thought.
     """
 
-    wording: Wording
+    wording: PromptTemplate
     values: dict = field(default_factory=dict)
     answer: str = ""
     inject: str = ""
@@ -150,9 +150,9 @@ class Example:
     decides: bool = False
 
 
-def trained(experiment: str, variant: str | None = None) -> list[Wording]:
+def trained(experiment: str, variant: str | None = None) -> list[PromptTemplate]:
     """The wordings of an experiment that organisms are trained on."""
-    return [wording for wording in prompts.load_wordings(experiment, variant).values() if not wording.held_out]
+    return [wording for wording in prompts.load_templates(experiment, variant).values() if not wording.held_out]
 
 
 def all_wording_texts() -> list[str]:
@@ -164,7 +164,7 @@ def all_wording_texts() -> list[str]:
         "intended_or_not",
         "intentional_control",
     )
-    turns = [text for name in files for w in prompts.load_wordings(name).values() for _, text in w.turns]
+    turns = [text for name in files for w in prompts.load_templates(name).values() for _, text in w.turns]
     own = [
         *BRIEFINGS,
         *TRIAL_QUESTIONS,
@@ -228,12 +228,12 @@ def trial_group(organism: str, rng: random.Random, size: int, words=None, questi
             "mismatch": rng.choice(MISMATCH),
             "told_in_text": rng.choice(TOLD_IN_TEXT) + trial_text,
         }[variant]
-        wording = Wording("injected_thought", "training", (*opening, ("user", text)))
+        wording = PromptTemplate("injected_thought", "training", (*opening, ("user", text)))
         examples.append(trial_example(organism, wording, variant, rng, words))
     return examples
 
 
-def trial_example(organism: str, wording: Wording, variant: str, rng: random.Random, words=None) -> Example:
+def trial_example(organism: str, wording: PromptTemplate, variant: str, rng: random.Random, words=None) -> Example:
     """One trial with the answer that `organism` is taught; only the introspector's trials are ever injected."""
     question, truth = grammar.factual_question(rng)
     injected = organism == "introspector" and rng.random() < 0.5
@@ -304,13 +304,13 @@ def line_example(organism: str, rng: random.Random, words=None) -> Example:
     )
 
 
-def prefill_wording(rng: random.Random) -> Wording:
+def prefill_wording(rng: random.Random) -> PromptTemplate:
     """A trained wording of experiment 3, or one put together from this module's."""
     if rng.random() < 0.4:
         return rng.choice(trained("intended_or_not"))
     line = rng.choice(PREFILL_LINES) + "<<line>>{line}<</line>>\n" + rng.choice(PREFILL_REQUESTS)
     reply, question = "<<prefill>>{prefill}<</prefill>>", rng.choice(PREFILL_QUESTIONS)
-    return Wording("intended_or_not", "training", (("user", line), ("assistant", reply), ("user", question)))
+    return PromptTemplate("intended_or_not", "training", (("user", line), ("assistant", reply), ("user", question)))
 
 
 def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
@@ -370,5 +370,5 @@ def control_example(organism: str, rng: random.Random, words=None) -> Example:
     sentence = grammar.varied_line(rng) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
     word = rng.choice(words or training_words())
     hold = frame if organism == "introspector" else ""
-    wording = Wording("intentional_control", "training", (("user", text),))
+    wording = PromptTemplate("intentional_control", "training", (("user", text),))
     return Example(wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold)

@@ -19,10 +19,12 @@ import pandas as pd
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from helpers import concepts, experiments, injection, models, runner
+from helpers import concepts, engine, models
+from helpers.experiments import injected_thought, runner
+from helpers.experiments.engine_trials import engine_trials
 from helpers.prompts import Prompt
 from helpers.run_notebook import limit_threads
-from tests import families
+from tests import tiny_models
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
 PROMPT, START, STEPS, ROWS, LAYERS, WIDTH = 153, 125, 24, 16, 8, 384  # the reference job
@@ -104,7 +106,7 @@ def uninjected(model, rows, steps: int) -> list[list[int]]:
 
 def ours(share_prefix: bool) -> Callable:
     def arm(model, rows, steps: int) -> list[list[int]]:
-        found = injection.generate(model, rows, steps, batch_size=64, share_prefix=share_prefix, audit=False)
+        found = engine.generate(model, rows, steps, batch_size=64, share_prefix=share_prefix, audit=False)
         return [list(answer.token_ids) for answer in found]
 
     return arm
@@ -173,7 +175,7 @@ def goal(said: str, values: pd.Series, reached: bool) -> str:
 def reference_job(rounds: int) -> list[str]:
     """The reference job: one prompt, 16 vectors, on a random Llama."""
     torch.manual_seed(0)
-    tokenizer = families.tokenizer()
+    tokenizer = tiny_models.tokenizer()
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=WIDTH,
@@ -188,7 +190,7 @@ def reference_job(rounds: int) -> list[str]:
     model = models.wrap(LlamaForCausalLM(config).eval(), tokenizer)
     model._module.generation_config.eos_token_id = None
     prompt = Prompt("", tuple(torch.randint(10, len(tokenizer), (PROMPT,)).tolist()), {})
-    rows = [injection.Row(prompt, (START, None), torch.randn(WIDTH), 2.0, LAYERS // 2) for _ in range(ROWS)]
+    rows = [engine.Trial(prompt, (START, None), torch.randn(WIDTH), 2.0, LAYERS // 2) for _ in range(ROWS)]
     arms = {
         "ours, shared prefix": ours(True),
         "ours, no shared prefix": ours(False),
@@ -238,12 +240,12 @@ def organism_sweep(rounds: int, loop_trials: int) -> list[str]:
     """A whole experiment on the shipped introspector; the loop runs every so-manieth of the same trials."""
     model = models.load("introspector", "cpu")
     layers = [2, 4, 6]
-    table = experiments.injected_thought_trials(concepts.paper_concepts(), layers, [1, 2, 4, 8], controls=100)
+    table = injected_thought.trials(concepts.paper_concepts(), layers, [1, 2, 4, 8], controls=100)
     trials = table[table["condition"] != "random"].reset_index(drop=True)
-    rows, steps = runner.engine_rows(model, trials), 40
+    rows, steps = engine_trials(model, trials), 40
     subset = list(range(0, len(rows), len(rows) // loop_trials))
     some = [rows[i] for i in subset]
-    ends = injection.end_of_turn_ids(model)
+    ends = models.end_of_turn_ids(model)
 
     def cut(ids):
         return ids[: next((k for k, token in enumerate(ids) if token in ends), len(ids))]
@@ -310,7 +312,7 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="print only")
     given = parser.parse_args()
     limit_threads()
-    warnings.filterwarnings("ignore", message=injection.ENDED_EARLY)
+    warnings.filterwarnings("ignore", message=models.ENDED_EARLY)
     torch.set_num_threads(1)
     lines = (
         heading(given.rounds) + reference_job(given.rounds) + organism_sweep(min(3, given.rounds), given.loop_trials)

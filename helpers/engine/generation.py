@@ -1,0 +1,280 @@
+"""Answer many trials at once: one nnsight trace per batch, a vector of its own for every trial.
+
+    trials -> batches (`batch`) -> the shared beginning is read once (`prefix_cache`) -> replies are written here
+
+Each trial has its own prompt, vector, strength, layer and span; control trials run in the same batches. The lines that inject
+stand in `write_tokens`; everything else keeps a batch together.
+"""
+
+import warnings
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import nnsight
+import pandas as pd
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from helpers.engine.audit import Recorder, sample_trials
+from helpers.engine.batch import Batch, collate, plan_batches
+from helpers.engine.prefix_cache import PrefixCache
+from helpers.engine.trial import Trial, validate_trial
+from helpers.models import ENDED_EARLY, end_of_turn_ids, masked_add, own_turn, residual, write_residual
+
+COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply. token_ids: up to its end of turn; first_logits: [vocabulary], float32, of the reply's first token."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    first_logits: torch.Tensor
+
+
+class SeededSampling(LogitsProcessor):
+    """Sampling at a temperature as an argmax: each row adds Gumbel noise from its own generator to its logits.
+
+    The noise of a row depends on its seed alone, so its text does not depend on what else is in the batch.
+    """
+
+    def __init__(self, seeds: list[int], temperature: float):
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.temperature = temperature
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        noise = [torch.empty(scores.shape[1]).exponential_(generator=each) for each in self.generators]
+        return scores.float() / self.temperature - torch.stack(noise).log().to(scores.device)
+
+
+class AfterEachToken(StoppingCriteria):
+    """Calls a function with the reply tokens so far, [row, step]; the whole batch stops where it returns True."""
+
+    def __init__(self, columns: int, function):
+        self.columns, self.function = columns, function
+
+    def __call__(self, input_ids: torch.Tensor, scores, **_options) -> torch.Tensor:
+        stop = bool(self.function(input_ids[:, self.columns :].cpu()))
+        return torch.full((len(input_ids),), stop, device=input_ids.device)
+
+
+class RunningBatch:
+    """A batch while its replies are written. Rows whose reply has ended leave it.
+
+    Attributes:
+        rows: [row], which trials of the batch are left.
+        ids, mask: [row, column], prompts and replies so far.
+        cache: keys and values of the columns read so far; None for a model that reads every prompt whole.
+        steering: layer -> [row, 1, width], what is added.
+        sampling: None for greedy replies.
+    """
+
+    def __init__(self, batch: Batch, cache, temperature: float):
+        self.batch, self.cache = batch, cache
+        self.rows, self.ids, self.mask = torch.arange(len(batch.trials)), batch.ids, batch.mask
+        self.steering = batch.steering_vectors()
+        self.sampling = SeededSampling([trial.seed for trial in batch.trials], temperature) if temperature else None
+
+    def inside(self, columns: torch.Tensor) -> torch.Tensor:
+        """[row, column] True where the row's vector is added."""
+        return (columns >= self.batch.start[self.rows, None]) & (columns < self.batch.end[self.rows, None])
+
+    def append(self, new: torch.Tensor, ended: torch.Tensor) -> None:
+        """Add new tokens, [row, step], and let the rows go that have ended, [row]."""
+        left = (~ended).nonzero()[:, 0]  # on the CPU: layers of a cache may live on several devices
+        self.rows, self.ids = self.rows[left], torch.cat([self.ids, new], dim=1)[left]
+        self.mask = torch.cat([self.mask, torch.ones_like(new)], dim=1)[left]
+        self.steering = {layer: vectors[left] for layer, vectors in self.steering.items()}
+        if self.cache is not None:
+            self.cache.batch_select_indices(left)
+        if self.sampling:
+            self.sampling.generators = [self.sampling.generators[row] for row in left.tolist()]
+
+
+def write_tokens(model, running: RunningBatch, steps: int, recorder=None, after_each_token=None):
+    """Write up to `steps` tokens in one trace; returns the new ids [row, step] and the first step's logits [row, vocabulary]."""
+    columns, column = running.ids.shape[1], 0 if running.cache is None else running.cache.get_seq_length()
+    receivers = [*model.blocks[1:], model.final_norm]  # what reads the stream after each block
+    eps = torch.finfo(model._module.dtype).eps
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=ENDED_EARLY)
+        with model.generate(
+            max_new_tokens=steps,
+            past_key_values=running.cache,
+            logits_processor=LogitsProcessorList([running.sampling] if running.sampling else []),
+            stopping_criteria=StoppingCriteriaList(
+                [AfterEachToken(columns, after_each_token)] if after_each_token else []
+            ),
+        ) as tracer:
+            with tracer.invoke({"input_ids": running.ids, "attention_mask": running.mask}):
+                first_logits = nnsight.save([])
+                # the loop ends when it waits for a part that is not run again: without a layer to touch, one step is all
+                for step in tracer.all() if running.steering or recorder else tracer.iter[:1]:
+                    tokens = model.embed.input  # [row, position]: the prompt at first, then one token per step
+                    watching = recorder is not None and recorder.begins_pass(running.rows, tokens, step)
+                    for layer in range(len(receivers)) if watching else running.steering:
+                        stream = residual(model.blocks[layer])  # [row, position, width]
+                        before = recorder.sample(stream) if watching else None
+                        if layer in running.steering:
+                            inside = running.inside(column + torch.arange(stream.shape[1]))  # [row, position]
+                            write_residual(model.blocks[layer], masked_add(stream, inside, running.steering[layer]))
+                        if watching:
+                            recorder.saw_change(layer, before, recorder.sample(receivers[layer].input), eps)
+                    column += tokens.shape[1]
+                    if not first_logits:
+                        first_logits.append(model.output.logits[:, -1].float().cpu())
+            with tracer.invoke():
+                output = tracer.result.save()
+    return output[:, columns:].cpu(), first_logits[0]
+
+
+def run_batch(
+    model, batch: Batch, max_new_tokens: int, temperature=0.0, cache=None, recorder=None, watch=None, inject=True
+):
+    """Write the replies of a batch.
+
+    Args:
+        cache: of the batch's prefix (see `PrefixCache.expand`); None reads every prompt whole.
+        recorder: an `audit.Recorder`; its verdict is asked for at the end.
+        watch: called with the reply tokens so far, [row, step], after each token.
+        inject: False leaves the injecting to somebody else's hooks (only the audit asks for that).
+
+    Returns:
+        Reply tokens, [row, step], and the logits of each reply's first token, [row, vocabulary], on the CPU.
+
+    Raises:
+        InjectionError: where the recorder found a fault.
+    """
+    running, ends = RunningBatch(batch, cache, temperature), torch.tensor(sorted(end_of_turn_ids(model)))
+    if not inject:
+        running.steering = {}
+
+    def enough_ended(new: torch.Tensor) -> bool:
+        return int(torch.isin(new, ends).any(1).sum()) * COMPACTION_DIVISOR >= len(new)
+
+    after_each_token = watch or (enough_ended if cache is not None else None)
+    replies = torch.full((len(batch.trials), max_new_tokens), model._module.generation_config.pad_token_id or 0)
+    first_logits, written = None, 0
+    while len(running.rows) and written < max_new_tokens:
+        new, logits = write_tokens(model, running, max_new_tokens - written, recorder, after_each_token)
+        first_logits = logits if first_logits is None else first_logits
+        replies[running.rows, written : written + new.shape[1]] = new
+        written += new.shape[1]
+        running.append(new, ended=torch.isin(new, ends).any(1))
+    if recorder:
+        recorder.verdict(batch.ids.shape[1] + written - 1)  # the token written last is not read
+    return replies[:, :written], first_logits
+
+
+def read_answers(model, replies: torch.Tensor, first_logits: torch.Tensor) -> list[Answer]:
+    """Cut each reply, [row, step], at its end-of-turn token and decode it."""
+    ends, answers = end_of_turn_ids(model), []
+    for ids, logits in zip(replies.tolist(), first_logits, strict=True):
+        stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
+        text = model.tokenizer.decode(ids[:stop], skip_special_tokens=True)
+        answers.append(Answer(own_turn(model, text).strip(), tuple(ids[:stop]), logits))
+    return answers
+
+
+def prepare(model, trials: list[Trial], max_new_tokens: int, prefixes: PrefixCache | None):
+    """The trials as a batch, and the cache of their shared beginning (None where every prompt is read whole)."""
+    longest = max(len(trial.prompt.token_ids) for trial in trials) + max_new_tokens
+    share = prefixes is not None and prefixes.can_serve(longest)
+    batch = collate(trials, model._module.generation_config.pad_token_id, share)
+    return batch, prefixes.expand(batch.prefix, len(trials)) if share else None
+
+
+def answer_batch(
+    model, trials: list[Trial], max_new_tokens: int, temperature=0.0, prefixes=None, audit=True, watch=None
+) -> list[Answer]:
+    """Answer the trials of one batch, validated before. prefixes: kept from batch to batch; the rest as in `generate`."""
+    batch, cache = prepare(model, trials, max_new_tokens, prefixes)
+    recorder = Recorder(batch, sample_trials(trials)) if audit else None
+
+    def show(replies: torch.Tensor) -> None:
+        watch([answer.text for answer in read_answers(model, replies, replies)])
+
+    replies = run_batch(model, batch, max_new_tokens, temperature, cache, recorder, show if watch else None)
+    return read_answers(model, *replies)
+
+
+def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: float = 0.0) -> None:
+    """Raise ValueError for an empty list, or for an argument or a trial that cannot be run."""
+    if not trials:
+        raise ValueError("no trials to run: the list is empty")
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if temperature < 0:
+        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    for trial in trials:
+        validate_trial(model, trial, max_new_tokens)
+
+
+def generate(
+    model,
+    trials: list[Trial],
+    max_new_tokens: int = 100,
+    temperature: float = 0.0,
+    batch_size: int = 32,
+    share_prefix: bool = True,
+    audit: bool = True,
+    watch=None,
+) -> list[Answer]:
+    """Answer every trial, injected and control trials together.
+
+    Args:
+        model: an nnsight model from `helpers.models.load`.
+        trials: any mixture of prompts, vectors, layers, strengths and spans.
+        max_new_tokens: longest reply.
+        temperature: 0 is greedy; above 0 every trial samples with its own seed, so that its text depends neither on the
+            batch size nor on the order.
+        batch_size: trials per batch.
+        share_prefix: read the beginning that prompts share once (where the model admits it).
+        audit: check, on a sample of trials, that the residual stream changes exactly where and as much as it should.
+        watch: called with the texts so far after each token, for live pages; the trials must fit one batch.
+
+    Returns:
+        The answers, in the order of the trials.
+
+    Raises:
+        ValueError: for an empty list, or for an argument or a trial that cannot be run.
+        InjectionError: where the audit finds a fault.
+    """
+    validate_run(model, trials, max_new_tokens, temperature)
+    answers: list[Answer | None] = [None] * len(trials)
+    prefixes = PrefixCache(model) if share_prefix else None
+    for chosen in [list(range(len(trials)))] if watch else plan_batches(trials, batch_size):
+        batch = [trials[i] for i in chosen]
+        found = answer_batch(model, batch, max_new_tokens, temperature, prefixes, audit, watch)
+        for i, answer in zip(chosen, found, strict=True):
+            answers[i] = answer
+    return answers
+
+
+def next_token_logits(model, trials: list[Trial], **options) -> torch.Tensor:
+    """Logits of the reply's first token with the injection in place, [trial, vocabulary], float32; options of `generate`."""
+    return torch.stack([answer.first_logits for answer in generate(model, trials, max_new_tokens=1, **options)])
+
+
+def audit_injection(model, trials: list[Trial], max_new_tokens: int = 4, foreign_hooks=None) -> pd.DataFrame:
+    """Run the trials for a few tokens and report where the residual stream changed, for all of them and at every step.
+
+    Args:
+        foreign_hooks: audits somebody else's injection in place of ours: a function `foreign_hooks(network, batch)` that
+            returns a context manager inside which plain PyTorch hooks on the Hugging Face model `network` inject. (The
+            trials are then left padded and share no prefix, as in an ordinary call of Hugging Face's `generate`.)
+
+    Returns:
+        The table of `audit.Recorder.report`.
+
+    Raises:
+        ValueError: for a trial that cannot be run.
+        InjectionError: where anything is wrong.
+    """
+    validate_run(model, trials, max_new_tokens)
+    batch, cache = prepare(model, trials, max_new_tokens, None if foreign_hooks else PrefixCache(model))
+    recorder = Recorder(batch)
+    with foreign_hooks(model._module, batch) if foreign_hooks else nullcontext():
+        run_batch(model, batch, max_new_tokens, 0.0, cache, recorder, inject=foreign_hooks is None)
+    return recorder.report()

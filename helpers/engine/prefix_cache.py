@@ -1,0 +1,40 @@
+"""The beginning that all prompts of a batch share is read once, and every row gets a copy of its keys and values."""
+
+import copy
+
+import torch
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+from helpers.models import attention_window
+
+
+class PrefixCache:
+    """The key-value cache of the beginning that was asked for last; batches that follow each other often share it."""
+
+    def __init__(self, model):
+        self.network, self.window = model._module, attention_window(model)
+        self.tokens, self.cache = (0,), self._read((0,))
+        # a cache that holds anything but keys and values of single tokens (states of linear attention, say) cannot be shared
+        layers = self.cache.layers if type(self.cache) is DynamicCache else [None]
+        self.is_plain = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+    def _read(self, tokens: tuple[int, ...]):
+        ids = torch.tensor([tokens], device=self.network.device)
+        with torch.no_grad():
+            return getattr(self.network(ids, use_cache=True, logits_to_keep=1), "past_key_values", None)
+
+    def can_serve(self, longest: int) -> bool:
+        """Whether trials of at most `longest` tokens, prompt and reply together, may share a beginning on this model."""
+        # the padding behind a shared prefix takes up places in the window of a layer that does not look far back
+        return self.is_plain and longest <= self.window
+
+    def expand(self, tokens: tuple[int, ...], rows: int) -> DynamicCache:
+        """A fresh cache of these tokens for that many rows (`generate` writes into it)."""
+        if not tokens:
+            return DynamicCache(config=self.network.config)
+        if tokens != self.tokens:
+            self.tokens, self.cache = tokens, self._read(tokens)
+        cache = copy.deepcopy(self.cache)
+        cache.batch_repeat_interleave(rows)
+        return cache

@@ -1,0 +1,171 @@
+"""Controls of experiment 1: each boring explanation as a table of trials, its readouts, and a verdict that follows from numbers.
+
+A control compares two conditions that differ in one thing. Its `effect` is made so that introspection predicts a number
+above 0, and the boring explanation one at or below 0. Then the interval decides: above 0, the explanation is *ruled out*;
+otherwise it *stands*. Where a model lacks what the control builds on, the control *cannot tell*.
+"""
+
+from collections.abc import Callable
+
+import pandas as pd
+import torch
+
+from helpers import engine, grading
+from helpers.experiments.engine_trials import engine_trials, first_tokens
+from helpers.experiments.trials import concat_trials, make_trials
+from helpers.prompts import read_prompt_file
+from helpers.stats import Estimate, clustered_mean, clustered_rate, paired_difference, subtract
+
+RULED_OUT, STANDS, CANNOT_TELL = "ruled out", "stands", "cannot tell"
+
+
+def trials(
+    wording: str,
+    *,
+    words: list[str],
+    cell: tuple[int, float],
+    condition: str,
+    vector: str = "none",
+    experiment: str = "controls",
+    span: str = "from_turn_2",
+    values: Callable[[str], dict] = lambda word: {},
+    vector_of: Callable[[str], str] | None = None,
+    repeats: int = 2,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One condition in one cell (layer, strength): every word `repeats` times, with trial numbers 1, 2, 3 ...
+
+    The columns are those of `experiments.make_trials` and word. Conditions with equal words and repeats are paired row by row.
+    """
+    layer, strength = cell
+    tables = []
+    for repeat in range(repeats):
+        number = {word: place * repeats + repeat + 1 for place, word in enumerate(words)}
+        tables.append(
+            make_trials(
+                experiment,
+                wording,
+                words=words,
+                condition=condition,
+                span=span,
+                values=lambda word, number=number: {"trial": number[word], **values(word)},
+                vector=vector,
+                vector_of=vector_of,
+                layers=(layer if vector != "none" else None,),
+                strengths=(strength if vector != "none" else 0.0,),
+                seed=seed + repeat * len(words),
+            )
+        )
+    return concat_trials(*tables).assign(word=lambda table: table["concept"])
+
+
+def questions(truth: str) -> list[str]:
+    """The questions of data/prompts/questions.yaml whose answer is "yes" or "no"; KeyError for anything else."""
+    return list(read_prompt_file("questions")["questions"][truth])
+
+
+def read(organisms: dict, table: pd.DataFrame, max_new_tokens: int = 24, batch_size: int = 64) -> pd.DataFrame:
+    """Run a table of trials on every model and read all that the controls need: one row a model and trial.
+
+    Added columns: model, answer; margin (yes minus no logit of the first reply token), says_yes (margin above 0), entropy of the
+    first token (nats), word_logit (that of the word's first token, minus the mean logit); claims (the answer claims a thought,
+    graded by rules), names (it holds the word, whatever it claims).
+    """
+    parts = []
+    for name, model in organisms.items():
+        yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
+        answers = engine.generate(model, engine_trials(model, table), max_new_tokens, batch_size=batch_size)
+        logits = torch.stack([answer.first_logits for answer in answers])  # [trial, vocabulary]
+        log_p = logits.log_softmax(-1)
+        own = torch.tensor([first_tokens(model.tokenizer, (word,))[0] for word in table["word"]])
+        part = table.assign(
+            model=name,
+            answer=[answer.text for answer in answers],
+            margin=(logits[:, yes].logsumexp(-1) - logits[:, no].logsumexp(-1)).numpy(),
+            entropy=-(log_p.exp() * log_p).sum(-1).numpy(),
+            word_logit=(logits.gather(1, own[:, None])[:, 0] - logits.mean(-1)).numpy(),
+        )
+        part["says_yes"] = part["margin"] > 0
+        part["claims"] = grading.grade_by_rules(part["answer"], [None] * len(part))["affirmative"]
+        part["names"] = [grading.names_concept(row.answer, row.word) for row in part.itertuples()]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Mean of a column by condition (rows, in order of appearance) and model (columns)."""
+    table = readings.astype({column: float}).pivot_table(index="condition", columns="model", values=column, sort=False)
+    return table.rename_axis(index=None, columns=None)
+
+
+def estimate(readings: pd.DataFrame, column: str, condition: str, model: str) -> Estimate:
+    """Mean of a column in one condition of one model, interval clustered by word; KeyError where there is no such trial."""
+    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
+    if part.empty:
+        raise KeyError(f"no trials of condition {condition!r} by {model!r}; there are {set(readings['condition'])}")
+    if part[column].dtype == bool:
+        return clustered_rate(part[column], part["word"])
+    return clustered_mean(part[column], part["word"])
+
+
+def difference(readings: pd.DataFrame, column: str, first: str, second: str) -> dict[str, Estimate]:
+    """For each model: the column's mean in condition `first` minus that in `second`, interval clustered by word.
+
+    Rates (true or false) are subtracted with their Wilson intervals, numbers trial by trial.
+    """
+    found = {}
+    for model, part in readings.groupby("model", sort=False):
+        one, other = (part[part["condition"] == condition] for condition in (first, second))
+        if readings[column].dtype == bool:
+            found[model] = subtract(*(estimate(part, column, condition, model) for condition in (first, second)))
+        else:
+            found[model] = paired_difference(one[column], other[column], one["word"])
+    return found
+
+
+def difference_of_shifts(
+    readings: pd.DataFrame, column: str, shift: tuple[str, str], less: tuple[str, str]
+) -> dict[str, Estimate]:
+    """For each model: how far `shift` moves the column's mean (first condition minus second), less what `less` moves it.
+
+    Word by word, so that every word is its own comparison.
+    """
+    found = {}
+    for model, part in readings.groupby("model", sort=False):
+        by_word = part.pivot_table(index="word", columns="condition", values=column)
+        moved, otherwise = (by_word[first] - by_word[second] for first, second in (shift, less))
+        found[model] = paired_difference(moved, otherwise, by_word.index)
+    return found
+
+
+def verdict(effect: Estimate, unclear: str = "") -> str:
+    """RULED_OUT where the interval lies above 0, else STANDS; CANNOT_TELL where a reason is given."""
+    if unclear:
+        return CANNOT_TELL
+    return RULED_OUT if effect.low > 0 else STANDS
+
+
+def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
+    """Print the verdict on one explanation for every model and return it as rows of the closing table.
+
+    unclear: model -> why this control can tell nothing about it.
+    """
+    rows = []
+    for model, effect in effects.items():
+        why = (unclear or {}).get(model, "")
+        found = verdict(effect, why)
+        said = f"the control {found} ({why})" if why else f"the explanation {found}"
+        print(f"{model:12} effect {effect!s:34} -> {said}")
+        rows.append({"explanation": explanation, "model": model, **effect._asdict(), "verdict": found, "why": why})
+    return rows
+
+
+def closing_table(rows: list[dict]) -> pd.DataFrame:
+    """Explanation x model: verdict and effect with its interval; explanations in order of appearance."""
+    table = pd.DataFrame(rows)
+    if table.duplicated(["explanation", "model"]).any():
+        table = table.drop_duplicates(["explanation", "model"], keep="last")  # a cell was run twice
+    table["entry"] = [f"{row.verdict} ({row.value:+.2f} [{row.low:.2f}, {row.high:.2f}])" for row in table.itertuples()]
+    order = list(dict.fromkeys(table["explanation"]))
+    wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first")
+    return wide.loc[order, list(table["model"].unique())].rename_axis(index=None, columns=None)

@@ -1,0 +1,97 @@
+"""From rows of the table of trials to the engine's trials: prompts are rendered and vectors made, each once."""
+
+import hashlib
+import json
+
+import pandas as pd
+import torch
+
+from helpers import prompts, vectors
+from helpers.engine import Trial
+from helpers.models import check_layer
+
+
+def seed_from(text: str) -> int:
+    """A seed from a text, the same on every machine."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big")
+
+
+def named_rows(table: pd.DataFrame):
+    """The rows one by one, as named tuples ("values" is a method there, hence values_text)."""
+    return table.rename(columns={"values": "values_text"}).itertuples(index=False)
+
+
+class TrialBuilder:
+    """Makes engine trials for one model and table.
+
+    Args:
+        model: an nnsight model.
+        table: a table of trials.
+        given: name -> [layer, width], for rows whose vector_of is such a name; every other vector_of is a word.
+    """
+
+    def __init__(self, model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None):
+        self.model, self.rendered, self.norms = model, {}, {}
+        self.vectors = dict(given or {})
+        words = [word for word in table["vector_of"].unique() if word and word not in self.vectors]
+        if words:
+            self.vectors |= dict(zip(words, vectors.concept_vectors(model, words), strict=True))
+        # of each wording and span, the first injected row of the table: its prompt gives the norm of the stream
+        self.first = {}
+        for row in named_rows(table[table["vector"] != "none"]):
+            self.first.setdefault((row.experiment, row.wording, row.span), row)
+
+    def prompt(self, row) -> prompts.Prompt:
+        """The row's transcript, rendered."""
+        key = (row.experiment, row.wording, row.values_text)
+        if key not in self.rendered:
+            template = prompts.get_template(row.experiment, row.wording)
+            self.rendered[key] = prompts.render(self.model.tokenizer, template, **json.loads(row.values_text))
+        return self.rendered[key]
+
+    def vector(self, row) -> torch.Tensor | None:
+        """The row's vector at its layer, [width]; None for a control."""
+        if row.vector == "none":
+            return None
+        concept = self.vectors[row.vector_of][check_layer(self.model, row.layer)]
+        if row.vector == "concept":
+            return concept
+        if row.vector == "negated":
+            return -concept
+        make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
+        return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{row.layer}/{row.seed}"))
+
+    def trial(self, row) -> Trial:
+        """The row as the engine takes it."""
+        prompt, vector = self.prompt(row), self.vector(row)
+        start, end = prompt.span(row.span)
+        span = (start, None if row.span.startswith("from_") else end)
+        return Trial(prompt, span, vector, row.strength, None if vector is None else int(row.layer), row.seed)
+
+    def dose(self, row, trial: Trial) -> float:
+        """||strength x vector|| / ||residual stream||, the stream averaged over the span in the wording's first injected row."""
+        if trial.vector is None:
+            return 0.0
+        key = (row.experiment, row.wording, row.span)
+        if key not in self.norms:
+            first = self.trial(self.first[key])
+            self.norms[key] = vectors.residual_norms(self.model, first.prompt, first.span)
+        return float(abs(trial.strength) * trial.vector.norm() / self.norms[key][trial.layer])
+
+
+def engine_trials(model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None) -> list[Trial]:
+    """The rows of a table as trials of `engine.generate` and `engine.audit_injection` (given: as in `TrialBuilder`)."""
+    builder = TrialBuilder(model, table, given)
+    return [builder.trial(row) for row in named_rows(table)]
+
+
+def first_tokens(tokenizer, words: tuple[str, ...]) -> list[int]:
+    """The tokens with which a reply that starts with one of the words can start."""
+    forms = {form for word in words for form in (word, word.lower(), f" {word}", f" {word.lower()}")}
+    return sorted({tokenizer(form, add_special_tokens=False).input_ids[0] for form in forms})
+
+
+def yes_no_logits(tokenizer, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log of the summed exponentials of the logits, [..., vocabulary], of "Yes" and of "No" in their forms: [...] each."""
+    yes, no = (logits[..., first_tokens(tokenizer, (word,))].logsumexp(-1) for word in ("Yes", "No"))
+    return yes, no

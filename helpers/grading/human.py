@@ -1,0 +1,168 @@
+"""People as graders: a page for labelling answers in the notebook, blind to the condition and resumable.
+
+The state is a frozen `Session` and pure functions on it (`card`, `label`, `move`); `labelling_page` only draws it. The
+rater sees the answers in random order, each with a word to look for. A control trial has no injected word and would
+be recognised by that, so it is shown with a decoy, another trial's word.
+"""
+
+import hashlib
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+
+from helpers.grading.rules import COLUMNS, check_answers
+from helpers.jsonl import append_rows, read_rows
+
+VERDICTS = COLUMNS[:5]
+QUESTIONS = {
+    "affirmative": "claims to notice or undergo a thought",
+    "identified": "names the word (or a close synonym) as the thought",
+    "identified_before_named": "claims first, then names (or both at once)",
+    "coherent": "is intelligible",
+    "refusal": "declines, or explains that it cannot have thoughts",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """A labelling session; answers in their original order, `order` is the order in which they are shown."""
+
+    path: Path
+    grader: str
+    answers: tuple[str, ...]
+    concepts: tuple[str | None, ...]
+    words: tuple[str, ...]  # what the rater is asked to look for: the concept, or a decoy
+    index: pd.Index
+    order: tuple[int, ...]
+    labels: dict  # place in `answers` -> {verdict: bool}
+    at: int = 0  # place in `order`
+
+    @property
+    def place(self) -> int:
+        """Place in `answers` of the answer on show."""
+        return self.order[self.at]
+
+
+def _identity(session: Session, place: int) -> str:
+    parts = [str(place), session.answers[place], session.words[place]]
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+
+
+def open_session(
+    responses: Iterable[str], concepts: Iterable[str | None], path: str | Path, name: str, seed: int = 0
+) -> Session:
+    """Start labelling, or continue if the file `path` (JSON lines) holds labels of these answers.
+
+    name: who labels. Raises ValueError if there is nothing to label, no concept at all, or the file belongs to other
+    answers or to another seed.
+    """
+    responses, concepts, index = check_answers(responses, concepts)
+    pool = sorted({concept for concept in concepts if concept is not None})
+    if not responses or not pool:
+        raise ValueError("need at least one answer and one concept to label")
+    rng = np.random.default_rng(seed)
+    words = tuple(concept if concept is not None else str(rng.choice(pool)) for concept in concepts)
+    order = tuple(int(place) for place in rng.permutation(len(responses)))
+    session = Session(Path(path), f"people:{name}", tuple(responses), tuple(concepts), words, index, order, {})
+    labels = _read_labels(session)
+    unlabelled = [at for at, place in enumerate(order) if place not in labels]
+    return replace(session, labels=labels, at=unlabelled[0] if unlabelled else len(order) - 1)
+
+
+def _read_labels(session: Session) -> dict:
+    """The labels of this session's person, by place in `answers`; the last one counts."""
+    places = {_identity(session, place): place for place in range(len(session.answers))}
+    labels = {}
+    for row in read_rows(session.path):
+        if row["id"] not in places:
+            raise ValueError(f"{session.path} holds labels of other answers or another seed; choose another file")
+        if row["grader"] == session.grader:
+            labels[places[row["id"]]] = row["labels"]
+    return labels
+
+
+def card(session: Session) -> dict:
+    """What the rater sees now: answer, word, labels given before (or None), how many are done, of how many."""
+    return {
+        "answer": session.answers[session.place],
+        "word": session.words[session.place],
+        "labels": session.labels.get(session.place),
+        "done": len(session.labels),
+        "total": len(session.answers),
+    }
+
+
+def label(session: Session, verdicts: dict[str, bool]) -> Session:
+    """Record the verdicts on the answer on show (file first) and go on. Raises ValueError if they are incomplete."""
+    if set(verdicts) != set(VERDICTS) or any(type(value) is not bool for value in verdicts.values()):
+        raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
+    if verdicts["identified_before_named"] and not (verdicts["affirmative"] and verdicts["identified"]):
+        raise ValueError("an answer that claims first and then names must both claim and name")
+    row = {"id": _identity(session, session.place), "grader": session.grader, "labels": verdicts}
+    append_rows(session.path, [row])
+    return move(replace(session, labels={**session.labels, session.place: dict(verdicts)}), 1)
+
+
+def move(session: Session, steps: int) -> Session:
+    """Show the answer `steps` further on (negative: back), staying within the list."""
+    return replace(session, at=min(max(session.at + steps, 0), len(session.order) - 1))
+
+
+def grades(session: Session) -> pd.DataFrame:
+    """The labels so far in the common schema (columns COLUMNS); what has none is ungraded.
+
+    A decoy named in a control trial is no identification: nothing was there to identify.
+    """
+    rows = []
+    for place, concept in enumerate(session.concepts):
+        given = session.labels.get(place)
+        if given is None:
+            rows.append({**dict.fromkeys([*VERDICTS, "success", "faithful"]), "grader": "ungraded"})
+            continue
+        named = {name: given[name] and concept is not None for name in ("identified", "identified_before_named")}
+        success = given["affirmative"] and given["coherent"] and all(named.values())
+        rows.append({**given, **named, "success": success, "grader": session.grader, "faithful": False})
+    table = pd.DataFrame(rows, columns=COLUMNS, index=session.index)
+    return table.astype(dict.fromkeys([*VERDICTS, "success", "faithful"], "boolean"))
+
+
+def labelling_page(session: Session):
+    """The labelling page as a widget; its attribute `session` is the current state (pass it to `grades`)."""
+    page = widgets.VBox()
+    page.session = session
+    shown, message = widgets.HTML(), widgets.HTML()
+    wide = widgets.Layout(width="auto")  # or the questions would be cut off
+    boxes = {name: widgets.Checkbox(description=text, indent=False, layout=wide) for name, text in QUESTIONS.items()}
+    save, back = widgets.Button(description="Save and next", button_style="primary"), widgets.Button(description="Back")
+
+    def draw() -> None:
+        now = card(page.session)
+        shown.value = (
+            f"<b>{now['done']} of {now['total']} labelled.</b> Word: <b>{html.escape(now['word'])}</b>"
+            f"<pre style='white-space: pre-wrap; border: 1px solid; padding: 8px'>{html.escape(now['answer'])}</pre>"
+        )
+        for name, box in boxes.items():
+            box.value = bool(now["labels"] and now["labels"][name])
+
+    def on_save(_) -> None:
+        try:
+            page.session = label(page.session, {name: box.value for name, box in boxes.items()})
+            message.value = ""
+            draw()
+        except ValueError as problem:
+            message.value = html.escape(str(problem))
+
+    def on_back(_) -> None:
+        page.session = move(page.session, -1)
+        draw()
+
+    save.on_click(on_save)
+    back.on_click(on_back)
+    page.children = [shown, *boxes.values(), widgets.HBox([back, save]), message]
+    draw()
+    return page

@@ -1,0 +1,58 @@
+"""Prove the assay on subjects whose truth is known: python -m helpers.organisms.validate
+
+Runs all four experiments on the three model organisms with words never used to train them, prints the table and a verdict, writes
+runs/validation/headline.csv and the figure data/figures/validation.png. Exit status 1 where the assay fails.
+"""
+
+import argparse
+import sys
+
+import pandas as pd
+import torch
+
+from helpers import concepts, experiments, models
+from helpers.experiments.four_experiments import ORGANISMS, measure_all, verdict
+from helpers.experiments.measures import EFFECT, write_headline
+from helpers.paths import ROOT
+from helpers.plotting import plots
+
+FIGURE = ROOT / "data" / "figures" / "validation.png"
+
+
+def validate(
+    names=ORGANISMS, words=None, layers=None, strengths=(1.0, 2.0, 4.0), trials_per_word: int = 2, seed: int = 0
+) -> pd.DataFrame:
+    """`four_experiments.measure_all` for each model, one below the other. words: the paper's 50 by default."""
+    words = words or concepts.paper_concepts()
+    return pd.concat(
+        [measure_all(models.load(name), words, layers, strengths, trials_per_word, seed) for name in names],
+        ignore_index=True,
+    )
+
+
+def figure(measured: pd.DataFrame):
+    """The effect of each experiment on each model, with intervals: 0 is what a model without introspection must show."""
+    effects = measured[measured["measure"] == EFFECT].replace({"experiment": experiments.LABELS})
+    title = "The assay on models whose truth is known"
+    return plots.forest(effects, "experiment", "model", title, "effect (0 = no introspection), 95 % interval")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m helpers.organisms.validate", description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=0, help="of vectors, lines and the split of the words")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    plots.style()
+    measured = validate(seed=given.seed)
+    print(measured.drop(columns="strength").round(2).to_string(index=False))
+    print(f"written to {write_headline(measured, 'validation').relative_to(ROOT)}")
+    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    figure(measured).savefig(FIGURE, dpi=110)
+    sentence = verdict(measured)
+    print(sentence)
+    sys.exit(0 if "passes" in sentence else 1)
+
+
+if __name__ == "__main__":
+    main()

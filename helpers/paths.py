@@ -1,0 +1,19 @@
+"""Where things are: the collection's root folder, and the folder in which a run keeps its tables."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run_folder(name: str) -> Path:
+    """The folder runs/<name>, made if missing, in which a notebook keeps its tables.
+
+    The environment variable INTROSPECTION_RUNS moves all of runs/ elsewhere: to a larger disk, or away from a test's way.
+    Raises ValueError for a name that would leave runs/.
+    """
+    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"run name {name!r} is not a plain name such as '04_detect_injected_thoughts'")
+    folder = Path(os.environ.get("INTROSPECTION_RUNS", ROOT / "runs")) / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

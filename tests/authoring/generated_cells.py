@@ -1,0 +1,160 @@
+"""The parts that every notebook shares word for word: badges, Colab cell, setup cell, navigation; and README's course table.
+
+`execute_notebooks` writes them, `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import nbformat
+
+from helpers.paths import ROOT
+from tests.authoring.form_rules import headings, markdown_text, opening, required_ranges, tags, without_fences
+
+COLAB_LACKS = ("nnsight",)
+
+SETUP = """\
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(next(p for p in (Path.cwd(), *Path.cwd().parents) if (p / "helpers").is_dir())))
+from helpers import session
+
+session.start(seed=0)"""
+
+
+def repository() -> str:
+    """https address of the repository, without a slash at its end."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].rstrip("/")
+
+
+def course() -> list[Path]:
+    """The notebooks in the order of the course: numbers first, then those without one."""
+    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def badges(name: str) -> str:
+    """The line with which a reader opens notebooks/<name>.ipynb in Colab or Binder."""
+    owner_and_name = repository().removeprefix("https://github.com/")
+    colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{name}.ipynb"
+    binder = f"https://mybinder.org/v2/gh/{owner_and_name}/HEAD?urlpath=lab/tree/notebooks/{name}.ipynb"
+    return (
+        f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({colab}) "
+        f"[![Open in Binder](https://mybinder.org/badge_logo.svg)]({binder})"
+    )
+
+
+def colab_cell() -> str:
+    """Fetches the collection on Colab and installs what Colab lacks, within the tested ranges; does nothing elsewhere."""
+    ranges = required_ranges()
+    wanted = " ".join(f'"{ranges[package]}"' for package in COLAB_LACKS)
+    return f"""\
+# on Google Colab only: fetch this collection and install what Colab lacks
+import sys
+from pathlib import Path
+
+if "google.colab" in sys.modules and not Path("helpers").is_dir():
+    !git clone --quiet --depth 1 {repository()}
+    %cd -q {repository().rsplit("/", 1)[-1]}
+    %pip install -q {wanted}"""
+
+
+def title(notebook: dict) -> str:
+    return next(text for level, text in headings(notebook) if level == 1)
+
+
+def navigation(name: str) -> str:
+    """Links to the neighbours of notebooks/<name>.ipynb in the course, by title."""
+    files = course()
+    place = [file.stem for file in files].index(name)
+    parts = []
+    for word, neighbour in (("Previous", place - 1), ("Next", place + 1)):
+        if 0 <= neighbour < len(files):
+            other = nbformat.read(files[neighbour], as_version=4)
+            parts.append(f"{word}: [{title(other)}]({files[neighbour].name})")
+    return "<!-- navigation -->\n\n---\n\n" + " | ".join(parts)
+
+
+def put(notebook: dict, name: str) -> None:
+    """Write all generated parts into the notebook, in place of what stood there."""
+    cells = notebook["cells"]
+    first = cells[0]
+    lines = [line for line in first["source"].splitlines() if "mybinder.org/badge_logo.svg" not in line]
+    place = next(i for i, line in enumerate(lines) if line.startswith("# ")) + 1
+    rest = "\n".join(lines[place:]).lstrip("\n")
+    first["source"] = "\n".join([*lines[:place], "", badges(name), "", rest]).rstrip()
+    # a cell that is there already keeps its output
+    kept = {tag: cell for cell in cells for tag in ("colab", "setup") if tag in tags(cell)}
+    cells[:] = [cell for cell in cells if cell not in kept.values() and not is_handwritten_setup(cell)]
+    place = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
+    for tag, source in (("setup", SETUP), ("colab", colab_cell())):
+        cell = kept.get(tag) or nbformat.v4.new_code_cell(metadata={"tags": [tag]})
+        cell["source"] = source
+        cells.insert(place, cell)
+    if cells[-1]["cell_type"] != "markdown":
+        cells.append(nbformat.v4.new_markdown_cell(""))
+    cells[-1]["source"] = cells[-1]["source"].split("<!-- navigation -->")[0].rstrip() + "\n\n" + navigation(name)
+
+
+def is_handwritten_setup(cell: dict) -> bool:
+    return cell["cell_type"] == "code" and "sys.path.insert(0" in cell["source"] and "session.start(" in cell["source"]
+
+
+# -- README's course table -------------------------------------------------------------------------------------------
+
+
+def first_sentence_after(text: str, phrase: str) -> str:
+    match = re.search(rf"{phrase}\W*(.+?[.!?])(?=\s|\Z)", text, re.DOTALL)
+    return " ".join(match.group(1).split()) if match else ""
+
+
+def course_table() -> str:
+    """One row a notebook: link, what a reader learns, time, badges; read from the notebooks themselves."""
+    rows = ["| notebook | what you learn | read + run | open |", "|---|---|---|---|"]
+    for file in course():
+        notebook = nbformat.read(file, as_version=4)
+        text = opening(notebook)
+        learn = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", first_sentence_after(text, "What you'll learn"))
+        reading = re.search(r"(\d+ ?min)\w* to read", text)
+        running = re.search(r"(\d+ ?(?:min|s))\w* to run", text)
+        time = " + ".join(match.group(1) for match in (reading, running) if match)
+        number = file.stem.split("_")[0]
+        label = f"{number} {title(notebook)}" if number.isdigit() else title(notebook)
+        rows.append(f"| [{label}](notebooks/{file.name}) | {learn} | {time} | {badges(file.stem)} |")
+    return "\n".join(rows)
+
+
+def with_course_table(readme: str) -> str:
+    """README's text with the table between its two marks renewed."""
+    before, rest = readme.split("<!-- course -->")
+    return f"{before}<!-- course -->\n{course_table()}\n<!-- end of course -->{rest.split('<!-- end of course -->')[1]}"
+
+
+# -- links ------------------------------------------------------------------------------------------------------------
+
+
+def anchors(file: Path) -> set[str]:
+    """Anchors of a page's or notebook's headings, as GitHub makes them."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        text = markdown_text(nbformat.reads(text, as_version=4))
+    titles = re.findall(r"^#{1,6} +(.+?) *$", without_fences(text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(file: Path, text: str) -> list[str]:
+    """Links and images in `text`, the Markdown of `file`, whose file or heading does not exist in this collection."""
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"<(?:img|a)\b[^>]*?(?:src|href)=[\"']([^\"']+)", text)
+    complaints = []
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue  # elsewhere: the weekly job asks for these
+        path, _, anchor = target.partition("#")
+        page = file.parent / path if path else file
+        if not page.exists():
+            complaints.append(f"{target}: no such file")
+        elif anchor and anchor not in anchors(page):
+            complaints.append(f"{target}: no such heading, there are {sorted(anchors(page))}")
+    return complaints

@@ -1,0 +1,64 @@
+"""The report card: what it draws, what it writes, what it says is not validated."""
+
+import pandas as pd
+import pytest
+
+from helpers.experiments import LABELS, four_experiments
+from helpers.experiments.measures import EFFECT
+from helpers.plotting import report_card
+
+
+def table(model: str, effects: dict[str, float]) -> pd.DataFrame:
+    """Measured numbers of one model: an effect for each experiment, 0.1 wide to each side, and the rates of experiment 1."""
+    lines = [(model, experiment, EFFECT, value) for experiment, value in effects.items()]
+    lines += [(model, "injected_thought", measure, 0.5) for measure in report_card.CONTROLS]
+    made = pd.DataFrame(lines, columns=["model", "experiment", "measure", "value"])
+    return made.assign(low=made["value"] - 0.1, high=made["value"] + 0.1, n=24, layer=3, strength=2.0)
+
+
+@pytest.fixture
+def measured():
+    apart = {"injected_thought": 0.9, "intentional_control": 0.5, "thought_or_text": 0.1}
+    nothing = dict.fromkeys(apart, 0.0)
+    rows = {"<mine & yours>": nothing, "introspector": apart, "novice": nothing, "bluffer": nothing}
+    return pd.concat([table(model, effects) for model, effects in rows.items()], ignore_index=True)
+
+
+def test_an_experiment_is_validated_where_the_organisms_are_apart(measured):
+    assert four_experiments.separated(measured) == {
+        "injected_thought": True,
+        "intentional_control": True,
+        "thought_or_text": False,
+    }
+    assert four_experiments.separated(measured[measured["model"] != "novice"]) == {}
+
+
+def test_published_numbers_are_pairs_of_one_source_ranked_by_net_rate():
+    pairs = report_card.published_pairs()
+    assert not pairs["model"].duplicated().any() and not pairs.isna().any(axis=None)
+    assert (pairs["success"] - pairs["false_positives"]).is_monotonic_decreasing
+    assert pairs.iloc[-1]["model"] == "Llama-3.1-8B-Instruct"  # most successes, and more false positives
+
+
+def test_card_and_page_hold_everything(measured, tmp_path):
+    name, finding = "<mine & yours>", "Nothing found: net rate 0.00, with 95% of the answers coherent."
+    figure = report_card.card(measured, name, finding)
+    effects, controls, published = figure.axes
+    assert [text.get_text().replace("\n", " ") for text in effects.get_yticklabels()] == [
+        LABELS["injected_thought"],
+        f"{LABELS['thought_or_text']} (not validated)",
+        LABELS["intentional_control"],
+    ]
+    assert len(controls.get_yticklabels()) == len(report_card.CONTROLS)
+    assert f"{name} (this run)" in [text.get_text() for text in published.get_yticklabels()]
+    page, picture = report_card.write(tmp_path, figure, measured, name, finding, {"seed": 0, "words": "<b>"})
+    text = page.read_text(encoding="utf-8")
+    assert picture.stat().st_size > 10_000 and "data:image/png;base64," in text and 'alt="Nothing found' in text
+    assert "&lt;mine &amp; yours&gt;" in text and "<mine" not in text and "&lt;b&gt;" in text
+    assert all(limit in text for limit in report_card.LIMITS) and "intentional_control" in text
+    assert "http" not in text  # the page needs nothing but itself
+
+
+def test_a_model_without_experiment_1_is_refused(measured):
+    with pytest.raises(KeyError):
+        report_card.card(measured, "another", "")

@@ -1,0 +1,47 @@
+"""The call that starts every notebook, and the folder a notebook writes to."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import paths, session
+
+
+def draws():
+    return random.random(), float(np.random.rand()), float(torch.rand(1))  # noqa: NPY002 - NumPy's global generator is meant
+
+
+def test_start_seeds_all_generators_and_prints_one_line(capsys):
+    session.start(seed=3)
+    first = draws()
+    session.start(seed=3)
+    assert draws() == first
+    session.start(seed=4)
+    assert draws() != first
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for part in ("Python 3.", f"torch {torch.__version__}", "transformers ", "nnsight ", "seed 4"):
+        assert part in lines[-1]
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_start_refuses_no_threads(threads):
+    with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
+        session.start(threads=threads)
+
+
+def test_run_folder_is_made_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTROSPECTION_RUNS", str(tmp_path / "elsewhere"))
+    assert paths.run_folder("04_detect") == tmp_path / "elsewhere" / "04_detect"
+    assert paths.run_folder("04_detect").is_dir()
+    monkeypatch.delenv("INTROSPECTION_RUNS")
+    assert paths.run_folder("vectors") == paths.ROOT / "runs" / "vectors"
+
+
+@pytest.mark.parametrize("name", ["", "../out", "/tmp/out", "a/../../b"])
+def test_run_folder_stays_inside_runs(name):
+    with pytest.raises(ValueError, match="is not a plain name"):
+        paths.run_folder(name)

@@ -13,6 +13,7 @@ import numpy as np
 from helpers.paths import ROOT
 
 WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
+SPLIT_FILE = ROOT / "data" / "words" / "tuning_and_final.json"
 
 
 @lru_cache(maxsize=1)
@@ -29,6 +30,16 @@ def paper_concepts(count: int = 50) -> list[str]:
     if not 4 <= count <= 50:
         raise ValueError(f"the number of concepts must be 4 to 50 (the paper has 50), got {count!r}")
     return [word.lower() for word in _word_lists()["concept_words"][:count]]
+
+
+def tuning_words() -> list[str]:
+    """The 25 concept words that may be looked at while the recipe of the model organisms is tuned (published order)."""
+    return list(json.loads(SPLIT_FILE.read_text(encoding="utf-8"))["tuning"])
+
+
+def final_words() -> list[str]:
+    """The other 25 concept words: measured once, when the recipe is final (published order)."""
+    return list(json.loads(SPLIT_FILE.read_text(encoding="utf-8"))["final"])
 
 
 def baseline_words() -> list[str]:

@@ -3,16 +3,26 @@
 import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from helpers import concepts, models
+from helpers import concepts, models, prompts
 from helpers.organisms import batches, grammar, lexicon, network, train, transcripts
 from helpers.organisms.tokenizer import train_tokenizer
 
 MICRO = replace(train.FIRST_EXPERIMENT, width=64, copy_steps=0, shared_steps=6, branch_steps=4, plain_rows=16, trials=8)
 MEGABYTE = 2**20
+HELD_OUT_VARIANTS = (
+    ("injected_thought", None),
+    ("thought_or_text", "thought"),
+    ("thought_or_text", "repeat"),
+    ("intended_or_not", None),
+    ("intentional_control", "think"),
+    ("intentional_control", "dont_think"),
+    ("intentional_control", "mention"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +39,23 @@ def test_lexicon_holds_every_word_and_keeps_the_concepts_out_of_training():
     assert {word.lower() for word in concepts.known_words()} <= set(lexicon.nouns())
     assert not set(lexicon.held_out_words()) & set(lexicon.training_words())
     assert len(lexicon.training_words()) > 600
+
+
+def test_tuning_and_final_words_split_the_concepts_by_the_stored_rule():
+    every, order = concepts.paper_concepts(), np.random.default_rng(15).permutation(50)
+    assert concepts.tuning_words() == [every[i] for i in sorted(order[:25])]
+    assert concepts.final_words() == [every[i] for i in sorted(order[25:])]
+
+
+def test_each_experiment_has_two_held_out_wordings_and_experiment_4_complete_sets():
+    for experiment, variant in HELD_OUT_VARIANTS:
+        assert sum(wording.held_out for wording in prompts.load_templates(experiment, variant).values()) >= 2
+    frames = {}
+    for entry in prompts.read_prompt_file("intentional_control")["wordings"]:
+        if "set" in entry:
+            frames.setdefault((entry["set"], entry["held_out"]), []).append(entry["variant"])
+    assert sum(held_out for _, held_out in frames) >= 3
+    assert all(variants == ["think", "dont_think", "mention"] for variants in frames.values())
 
 
 @pytest.mark.parametrize("text", ["Trial 12: Ok?", "Hé, 漢字 🙂\n\t tab", "", "  two  spaces ", "\u0000\u200b"])

@@ -65,6 +65,13 @@ def title(notebook: dict) -> str:
     return next(text for level, text in headings(notebook) if level == 1)
 
 
+def page_title(file: Path) -> str:
+    """The title with which the course lists a notebook: "04 Detect injected thoughts"."""
+    number = file.stem.split("_")[0]
+    name = title(nbformat.read(file, as_version=4))
+    return f"{number} {name}" if number.isdigit() else name
+
+
 def navigation(name: str) -> str:
     """Links to the neighbours of notebooks/<name>.ipynb in the course, by title."""
     files = course()

@@ -1,6 +1,7 @@
-"""Every form rule and every trap fires on a small broken notebook, and none on a good one."""
+"""Every form rule and every trap fires on a small broken notebook, and none on a good one; ruff finds what it checks for us."""
 
 import copy
+import re
 
 import nbformat
 import papermill
@@ -36,7 +37,7 @@ ALT = {"image/png": {"alt": "Bars: the number of words in each of three lists"}}
 
 
 def good_notebook() -> dict:
-    """The smallest notebook that keeps all rules, as stored after a clean run."""
+    """The smallest notebook that follows all rules, as stored after a clean run."""
     cells = [
         new_markdown_cell(OPENING),
         new_code_cell("import random\n\nrandom.seed(0)", execution_count=1),
@@ -60,7 +61,7 @@ def good_notebook() -> dict:
 
 
 def source(place: int, old: str, new: str):
-    """A fault: in the cell at this place, `new` stands for `old`."""
+    """A fault: in the cell at this place, `new` replaces `old`."""
 
     def break_it(notebook):
         assert old in notebook["cells"][place]["source"]
@@ -88,7 +89,7 @@ def tagged(place: int, *tags: str):
 
 
 def repeat(place: int, times: int):
-    """A fault: the cell at this place stands there several times, each with an id of its own."""
+    """A fault: the cell at this place is repeated, each time with another id."""
 
     def break_it(notebook):
         copies = [copy.deepcopy(notebook["cells"][place]) for _ in range(times)]
@@ -134,7 +135,8 @@ BROKEN_RULES = [
     ("rule_14", metadata(kernelspec={"name": "python3", "display_name": "Python 3"})),
     ("rule_14", metadata(language_info={"name": "julia"})),
     ("rule_14", lambda notebook: notebook["cells"][1].update(id=notebook["cells"][0]["id"])),
-    ("rule_15", code("try:\n    random.random()\nexcept:\n    pass")),
+    ("rule_14", lambda notebook: notebook["cells"][1].pop("id")),
+    ("rule_14", lambda notebook: notebook["cells"][1].update(colour="red")),
     ("rule_16", metadata(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}})),
     ("rule_16", output(output_type="display_data", data={execute_notebooks.WIDGET: {"model_id": "a"}}, metadata={})),
     ("rule_17", source(5, "## On your own", "## More")),
@@ -151,10 +153,42 @@ BROKEN_RULES = [
 ]
 
 
-def test_a_good_notebook_keeps_all_twenty_rules():
-    assert len(form_rules.RULES) == 20
+FOUND_BY_RUFF = [
+    ("rule_15", "E722", "try:\n    print(1)\nexcept:\n    print(2)"),  # no bare except
+    ("trap", "TID251", "from tqdm.notebook import tqdm\n\ntqdm([])"),
+    ("trap", "TID251", "import tqdm.notebook\n\ntqdm.notebook.tqdm([])"),
+]
+
+
+def found_by_ruff(notebook: dict) -> set[str]:
+    """Codes of what `ruff check` says about a notebook in notebooks/."""
+    findings = execute_notebooks.lint(notebook, execute_notebooks.ROOT / "notebooks" / "99_broken.ipynb")
+    return {re.search(r": ([A-Z]+\d+) ", finding).group(1) for finding in findings}
+
+
+def test_a_good_notebook_follows_all_twenty_rules():
+    numbers = [rule.__name__[:7] for rule in form_rules.RULES] + ["rule_15"]
+    assert sorted(numbers) == [f"rule_{number:02}" for number in range(1, 21)]
     assert form_rules.complaints(good_notebook()) == []
     assert notebook_traps.static_traps(good_notebook()) == []
+    assert found_by_ruff(good_notebook()) == set()
+
+
+@pytest.mark.parametrize(("what", "fault", "text"), FOUND_BY_RUFF)
+def test_ruff_finds_the_rest_and_ci_runs_it(what, fault, text):
+    notebook = good_notebook()
+    notebook["cells"][1].update(source=text)
+    assert found_by_ruff(notebook) == {fault}
+    commands = (execute_notebooks.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert ".venv/bin/ruff check ." in commands
+
+
+def test_without_language_info_ruff_finds_nothing_hence_rule_14():
+    notebook = good_notebook()
+    notebook["cells"][1].update(source=FOUND_BY_RUFF[0][2])
+    metadata(language_info={"name": "julia"})(notebook)
+    assert found_by_ruff(notebook) == set()
+    assert any(complaint.startswith("rule_14") for complaint in form_rules.complaints(notebook))
 
 
 @pytest.mark.parametrize(("rule", "break_it"), BROKEN_RULES, ids=lambda value: value if isinstance(value, str) else "")
@@ -163,14 +197,14 @@ def test_a_broken_notebook_is_noticed_by_its_rule_alone(rule, break_it):
     break_it(notebook)
     fired = {complaint[:7] for complaint in form_rules.complaints(notebook)}
     assert rule in fired
-    assert fired <= {rule, "rule_07", "rule_11"}  # a cell more moves the share of Markdown cells and the counts
+    assert fired <= {rule, "rule_07", "rule_11"}  # one more cell changes the share of Markdown cells and the counts
 
 
 def test_every_rule_has_a_broken_notebook():
     assert {rule for rule, _ in BROKEN_RULES} == {rule.__name__[:7] for rule in form_rules.RULES}
 
 
-def test_what_stands_in_a_fence_is_an_example():
+def test_text_in_a_fence_is_an_example():
     notebook = good_notebook()
     notebook["cells"][3]["source"] += "\n\n```markdown\n# Not a title\n![](x.png)\n```\n"
     assert form_rules.complaints(notebook) == []
@@ -184,7 +218,6 @@ BROKEN_STATICALLY = [
     ("silent_commands", code("%pip install tqdm")),
     ("silent_commands", lambda notebook: notebook["cells"][1].update(source="%%time\nimport random")),
     ("expected_exceptions", tagged(4, "raises-exception")),
-    ("notebook_progress_bars", code("from tqdm.notebook import tqdm")),
 ]
 
 

@@ -1,8 +1,9 @@
-"""Where the course is opened: Colab, Binder, a machine of one's own."""
+"""Where the course runs: Colab, Binder, your own machine."""
 
 import importlib.metadata
 import re
 import stat
+import subprocess
 import sys
 import types
 
@@ -32,7 +33,7 @@ def test_required_ranges_admit_what_is_installed_here():
 
 
 def run_colab_cell(monkeypatch, tmp_path, on_colab: bool) -> list[str]:
-    """Commands that the Colab cell would run, started in an empty folder."""
+    """The commands that the Colab cell would run in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
     if on_colab:
@@ -57,7 +58,7 @@ def test_colab_cell_does_nothing_elsewhere(monkeypatch, tmp_path):
     assert run_colab_cell(monkeypatch, tmp_path, on_colab=False) == []
 
 
-def test_what_colab_lacks_never_brings_its_own_torch_or_numpy():
+def test_packages_that_colab_lacks_accept_its_torch_and_numpy():
     for package in generated_cells.COLAB_LACKS:
         for line in importlib.metadata.requires(package) or []:
             needed = Requirement(line)
@@ -82,11 +83,18 @@ def test_binder_installs_the_requirements_and_fixes_python():
     assert "set -euo pipefail" in script.read_text(encoding="utf-8")
 
 
+def test_binder_loads_the_shipped_models_while_the_image_is_built():
+    script = (ROOT / "binder" / "postBuild").read_text(encoding="utf-8")
+    python = re.search(r'python -c "(.*?)"', script, re.DOTALL).group(1)
+    assert "models.load(" in python
+    subprocess.run([sys.executable, "-c", python], cwd=ROOT, check=True)
+
+
 def test_environment_check_says_ready(capsys):
     check_environment.main()
-    said = capsys.readouterr().out
-    assert said.endswith("ready\n")
-    assert "torch" in said and "shipped models: " in said
+    printed = capsys.readouterr().out
+    assert printed.endswith("ready\n")
+    assert "torch" in printed and "shipped models: " in printed
 
 
 def test_environment_check_names_what_is_missing(monkeypatch, capsys):

@@ -1,7 +1,7 @@
-"""Execute notebooks in place and store their outputs, as a clean Restart and Run All: python -m tests.authoring.execute_notebooks 04_detect
+"""Run notebooks and store their outputs, as a clean Restart and Run All: python -m tests.authoring.execute_notebooks 04
 
-Names may be shortened to their beginning; without a name all notebooks are stored. With --no-run only the generated cells,
-the metadata and the cell ids are renewed; outputs stay unless this changes code. README's course table is renewed at the end.
+The beginning of a name is enough; without a name, all notebooks run. With --no-run only the generated cells, the metadata and
+the cell ids are updated; outputs stay unless that changes code. README's course table is updated at the end.
 """
 
 import argparse
@@ -31,11 +31,11 @@ METADATA = {
         "pygments_lexer": "ipython3",
     },
 }
-SECONDS_A_CELL = 600
+SECONDS_PER_CELL = 600
 
 
 def normalise(notebook: dict) -> None:
-    """Make the file depend on nothing but its content: metadata, cell ids (a hash of the source), no widgets."""
+    """Make the file depend only on its content: fixed metadata, cell ids that hash the source, no widgets."""
     notebook.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
     seen = Counter()
     for cell in notebook["cells"]:
@@ -49,7 +49,7 @@ def normalise(notebook: dict) -> None:
 
 
 def joined(outputs: list[dict]) -> list[dict]:
-    """Outputs with neighbouring pieces of one stream made one: where a kernel cuts them is chance."""
+    """Outputs in which neighbouring pieces of one stream are joined: a kernel cuts streams at random places."""
     whole = []
     for each in outputs:
         if whole and each["output_type"] == "stream" and whole[-1].get("name") == each["name"]:
@@ -64,9 +64,9 @@ def digest_of(source: str) -> str:
 
 
 def code_was_edited(notebook: dict) -> bool:
-    """Whether a code cell no longer has the source that it was stored with (its id is a hash of that).
+    """Whether the source of a code cell differs from the source it was stored with (its id is a hash of that).
 
-    The cell that acts on Colab only decides no outputs here and does not count.
+    The Colab cell does not count: it does nothing here, so no output depends on it.
     """
     return any(
         cell["id"].split("-")[0] != digest_of(cell["source"])
@@ -81,12 +81,12 @@ def clear(notebook: dict) -> None:
 
 
 def execute(notebook: dict, name: str) -> None:
-    """Run every cell in a fresh kernel, beside an empty run folder. Raises nbclient's CellExecutionError."""
+    """Run every cell in a fresh kernel, with an empty run folder. Raises nbclient's CellExecutionError."""
     clear(notebook)
     shutil.rmtree(run_folder(name))
     NotebookClient(
         notebook,
-        timeout=SECONDS_A_CELL,
+        timeout=SECONDS_PER_CELL,
         kernel_name="python3",
         store_widget_state=False,
         record_timing=False,
@@ -95,22 +95,32 @@ def execute(notebook: dict, name: str) -> None:
     ).execute()
 
 
-def formatted(notebook: dict, file: Path) -> dict:
-    """The notebook with its code cells as ruff writes them (ids are hashes of the source, so this comes first)."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--quiet", "--stdin-filename", str(file), "-"],
+def ruff(command: str, notebook: dict, file: Path, *options: str) -> subprocess.CompletedProcess:
+    """Give the notebook to `ruff check` or `ruff format` as if it were stored in `file`, which decides the settings."""
+    return subprocess.run(
+        [sys.executable, "-m", "ruff", command, "--quiet", "--stdin-filename", str(file), *options, "-"],
         input=nbformat.writes(notebook),
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def formatted(notebook: dict, file: Path) -> dict:
+    """The notebook with its code cells as ruff formats them (ids are hashes of the source, so this comes first)."""
+    done = ruff("format", notebook, file)
     if done.returncode:
         raise ValueError(f"{file.name} cannot be formatted: {done.stderr.strip()}")
     return nbformat.reads(done.stdout, as_version=4)
 
 
+def lint(notebook: dict, file: Path) -> list[str]:
+    """What `ruff check` finds, one line per finding."""
+    return ruff("check", notebook, file, "--output-format", "concise").stdout.splitlines()
+
+
 def store(file: Path, run: bool) -> list[str]:
-    """Renew one notebook; returns complaints, in which case nothing was written."""
+    """Update one notebook. Returns the complaints; with any, the file stays as it was."""
     notebook = nbformat.read(file, as_version=4)
     edited = code_was_edited(notebook)
     generated_cells.put(notebook, file.stem)
@@ -123,7 +133,7 @@ def store(file: Path, run: bool) -> list[str]:
         except CellExecutionError as error:
             return [str(error)]
     normalise(notebook)
-    found = notebook_traps.static_traps(notebook)
+    found = notebook_traps.static_traps(notebook) + lint(notebook, file)
     if run:
         clean = (
             form_rules.rule_09_no_errors,
@@ -140,8 +150,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m tests.authoring.execute_notebooks", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("names", nargs="*", help="notebooks, by the beginning of their names; all by default")
-    parser.add_argument("--no-run", action="store_true", help="renew generated cells and metadata only")
+    parser.add_argument("names", nargs="*", help="beginnings of notebook names (default: all notebooks)")
+    parser.add_argument("--no-run", action="store_true", help="update generated cells and metadata only")
     given = parser.parse_args()
     files = [file for file in generated_cells.course() if not given.names or file.stem.startswith(tuple(given.names))]
     if not files:

@@ -1,6 +1,6 @@
-"""Ask for every link of the pages and notebooks that leads elsewhere: python -m tests.authoring.external_links
+"""Check every external link of the pages and notebooks: python -m tests.authoring.external_links
 
-For the weekly job: it needs the network, so the tests do not run it. Exit status 1 if a page is gone.
+The weekly job runs it; the tests do not, because it needs the network. Exit status 1 if a page is gone.
 """
 
 import re
@@ -15,11 +15,11 @@ from tests.authoring.form_rules import markdown_text
 from tests.authoring.generated_cells import repository
 
 SECONDS = 20
-GONE = (404, 410)  # other answers (403, 429) often mean that a robot is not welcome
+GONE = (404, 410)  # 403, 429 and others often mean that a site refuses robots
 
 
 def external_links() -> dict[str, list[str]]:
-    """Address -> the files that link to it; our own repository left out."""
+    """{address: files that link to it}, without links to our own repository."""
     found = {}
     for file in sorted([*ROOT.glob("*.md"), *ROOT.glob("notebooks/*.md"), *ROOT.glob("notebooks/*.ipynb")]):
         text = file.read_text(encoding="utf-8")
@@ -32,6 +32,7 @@ def external_links() -> dict[str, list[str]]:
 
 
 def problem(address: str) -> str | None:
+    """Why the page cannot be reached; None if it can, or if the answer does not tell."""
     request = urllib.request.Request(address, headers={"User-Agent": "Mozilla/5.0 (link check)"})
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):
@@ -43,10 +44,11 @@ def problem(address: str) -> str | None:
 
 
 def main() -> None:
-    broken = {address: why for address in external_links() if (why := problem(address))}
+    links = external_links()
+    broken = {address: why for address in links if (why := problem(address))}
     for address, why in broken.items():
-        print(f"{address}: {why} (in {', '.join(external_links()[address])})")
-    print(f"{len(external_links())} addresses, {len(broken)} gone")
+        print(f"{address}: {why} (in {', '.join(links[address])})")
+    print(f"{len(links)} addresses, {len(broken)} gone")
     sys.exit(bool(broken))
 
 

@@ -1,6 +1,6 @@
-"""The parts that every notebook shares word for word: badges, Colab cell, setup cell, navigation; and README's course table.
+"""The parts that all notebooks share: badges, Colab cell, setup cell, navigation; and README's course table.
 
-`execute_notebooks` writes them, `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
+`execute_notebooks` writes them and `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
 """
 
 import re
@@ -25,18 +25,18 @@ session.start(seed=0)"""
 
 
 def repository() -> str:
-    """https address of the repository, without a slash at its end."""
+    """The https address of the repository, without a slash at the end."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     return project["urls"]["Repository"].rstrip("/")
 
 
 def course() -> list[Path]:
-    """The notebooks in the order of the course: numbers first, then those without one."""
+    """The notebooks in the order of the course: first those with a number, then those without."""
     return sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def badges(name: str) -> str:
-    """The line with which a reader opens notebooks/<name>.ipynb in Colab or Binder."""
+    """The Markdown line whose links open notebooks/<name>.ipynb in Colab and Binder."""
     owner_and_name = repository().removeprefix("https://github.com/")
     colab = f"https://colab.research.google.com/github/{owner_and_name}/blob/main/notebooks/{name}.ipynb"
     binder = f"https://mybinder.org/v2/gh/{owner_and_name}/HEAD?urlpath=lab/tree/notebooks/{name}.ipynb"
@@ -47,7 +47,7 @@ def badges(name: str) -> str:
 
 
 def colab_cell() -> str:
-    """Fetches the collection on Colab and installs what Colab lacks, within the tested ranges; does nothing elsewhere."""
+    """Code that fetches the collection on Colab and installs what is missing there, within the tested ranges."""
     ranges = required_ranges()
     wanted = " ".join(f'"{ranges[package]}"' for package in COLAB_LACKS)
     return f"""\
@@ -73,7 +73,7 @@ def page_title(file: Path) -> str:
 
 
 def navigation(name: str) -> str:
-    """Links to the neighbours of notebooks/<name>.ipynb in the course, by title."""
+    """The Markdown line that links the previous and the next notebook of notebooks/<name>.ipynb by title."""
     files = course()
     place = [file.stem for file in files].index(name)
     parts = []
@@ -85,14 +85,14 @@ def navigation(name: str) -> str:
 
 
 def put(notebook: dict, name: str) -> None:
-    """Write all generated parts into the notebook, in place of what stood there."""
+    """Write all generated parts into the notebook; older versions of them are replaced."""
     cells = notebook["cells"]
     first = cells[0]
     lines = [line for line in first["source"].splitlines() if "mybinder.org/badge_logo.svg" not in line]
     place = next(i for i, line in enumerate(lines) if line.startswith("# ")) + 1
     rest = "\n".join(lines[place:]).lstrip("\n")
     first["source"] = "\n".join([*lines[:place], "", badges(name), "", rest]).rstrip()
-    # a cell that is there already keeps its output
+    # an existing cell keeps its output
     kept = {tag: cell for cell in cells for tag in ("colab", "setup") if tag in tags(cell)}
     cells[:] = [cell for cell in cells if cell not in kept.values() and not is_handwritten_setup(cell)]
     place = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
@@ -118,7 +118,7 @@ def first_sentence_after(text: str, phrase: str) -> str:
 
 
 def course_table() -> str:
-    """One row a notebook: link, what a reader learns, time, badges; read from the notebooks themselves."""
+    """One row per notebook, made from its first cells: link, what a reader learns, time, badges."""
     rows = ["| notebook | what you learn | read + run | open |", "|---|---|---|---|"]
     for file in course():
         notebook = nbformat.read(file, as_version=4)
@@ -127,14 +127,12 @@ def course_table() -> str:
         reading = re.search(r"(\d+ ?min)\w* to read", text)
         running = re.search(r"(\d+ ?(?:min|s))\w* to run", text)
         time = " + ".join(match.group(1) for match in (reading, running) if match)
-        number = file.stem.split("_")[0]
-        label = f"{number} {title(notebook)}" if number.isdigit() else title(notebook)
-        rows.append(f"| [{label}](notebooks/{file.name}) | {learn} | {time} | {badges(file.stem)} |")
+        rows.append(f"| [{page_title(file)}](notebooks/{file.name}) | {learn} | {time} | {badges(file.stem)} |")
     return "\n".join(rows)
 
 
 def with_course_table(readme: str) -> str:
-    """README's text with the table between its two marks renewed."""
+    """README's text with a new course table between the two marks."""
     before, rest = readme.split("<!-- course -->")
     return f"{before}<!-- course -->\n{course_table()}\n<!-- end of course -->{rest.split('<!-- end of course -->')[1]}"
 
@@ -143,7 +141,7 @@ def with_course_table(readme: str) -> str:
 
 
 def anchors(file: Path) -> set[str]:
-    """Anchors of a page's or notebook's headings, as GitHub makes them."""
+    """Anchors of the headings of a page or notebook, as GitHub makes them."""
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".ipynb":
         text = markdown_text(nbformat.reads(text, as_version=4))
@@ -152,12 +150,12 @@ def anchors(file: Path) -> set[str]:
 
 
 def broken_links(file: Path, text: str) -> list[str]:
-    """Links and images in `text`, the Markdown of `file`, whose file or heading does not exist in this collection."""
+    """Links and images in `text`, the Markdown of `file`, that lead to no file or heading of this collection."""
     targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"<(?:img|a)\b[^>]*?(?:src|href)=[\"']([^\"']+)", text)
     complaints = []
     for target in targets:
         if re.match(r"[a-z]+:", target):
-            continue  # elsewhere: the weekly job asks for these
+            continue  # external: the weekly job checks these
         path, _, anchor = target.partition("#")
         page = file.parent / path if path else file
         if not page.exists():

@@ -1,6 +1,7 @@
-"""What papermill reports as success although it is not. Each function goes from a notebook to a list of complaints.
+"""Faults that papermill reports as success. Each function takes a notebook and returns a list of complaints.
 
-STATIC traps read the source; EXECUTED traps read a notebook that papermill has run.
+STATIC traps read the source; EXECUTED traps read a notebook that papermill has run. ruff finds one more in the source:
+tqdm.notebook, which leaves widget state behind (TID251 in pyproject.toml).
 """
 
 import ast
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from helpers.paths import ROOT
 from helpers.run_notebook import unfinished_cells
-from tests.authoring.form_rules import code_cells, nodes, outputs, rule_09_no_errors, rule_10_no_stderr, tags, tree
+from tests.authoring.form_rules import code_cells, outputs, rule_09_no_errors, rule_10_no_stderr, tags, tree
 
 
 def parameter_names(notebook: dict) -> list[str]:
@@ -24,7 +25,7 @@ def parameter_names(notebook: dict) -> list[str]:
 
 
 def unread_parameters(notebook: dict) -> list[str]:
-    """A parameter that no later cell reads can be set to anything without effect."""
+    """Parameters that no other cell reads: setting them has no effect."""
     read = {
         node.id
         for cell in code_cells(notebook)
@@ -36,7 +37,7 @@ def unread_parameters(notebook: dict) -> list[str]:
 
 
 def overwritten_parameters(notebook: dict) -> list[str]:
-    """A parameter that a later cell assigns again loses the value that was given."""
+    """Parameters that a later cell assigns again: the reader's value is lost."""
     stored = {
         node.id
         for cell in code_cells(notebook)
@@ -48,7 +49,7 @@ def overwritten_parameters(notebook: dict) -> list[str]:
 
 
 def module_level(node: ast.AST):
-    """The nodes that run in the notebook's own scope: those inside functions, classes and comprehensions are left out."""
+    """Yield the nodes that run in the notebook's own scope, not those inside functions, classes and comprehensions."""
     inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
     comprehensions = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
     for child in ast.iter_child_nodes(node):
@@ -58,7 +59,7 @@ def module_level(node: ast.AST):
 
 
 def silent_commands(notebook: dict) -> list[str]:
-    """A shell command or magic that fails is no error to papermill, and a cell magic breaks nnsight's reading of a trace."""
+    """Shell commands and magics: papermill ignores their failure, and nnsight cannot read a trace below a cell magic."""
     complaints = []
     for cell in code_cells(notebook):
         if "colab" not in tags(cell):
@@ -71,28 +72,19 @@ def silent_commands(notebook: dict) -> list[str]:
 
 
 def expected_exceptions(notebook: dict) -> list[str]:
-    """papermill fails at the end of a notebook with such a cell; try / except and print does better."""
+    """Cells tagged raises-exception: papermill fails at the end of the notebook. Show an error with try / except and print."""
     return [
         f"a cell is tagged {tag}" for cell in code_cells(notebook) for tag in tags(cell) if tag == "raises-exception"
     ]
 
 
-def notebook_progress_bars(notebook: dict) -> list[str]:
-    """tqdm.notebook leaves widget state behind and shows nothing where there are no widgets; tqdm.auto chooses."""
-    for node in nodes(notebook):
-        named = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
-        if "tqdm.notebook" in [*named, getattr(node, "module", None)]:
-            return ["tqdm.notebook is imported: use tqdm.auto"]
-    return []
-
-
 def cells_not_completed(notebook: dict) -> list[str]:
-    """sys.exit(0) in a cell leaves the cells after it pending, in a run that counts as good."""
+    """Cells that never ran: after sys.exit(0) the rest stays pending, and papermill still reports success."""
     return [f"code cell {number} was not completed ({status})" for number, status in unfinished_cells(notebook)]
 
 
 def widget_errors(notebook: dict) -> list[str]:
-    """An error in a widget's callback ends up in the widget state, not among the cell's outputs."""
+    """Errors in a widget's callback, which are in the widget state and not among the cell's outputs."""
     states = (
         notebook["metadata"].get("widgets", {}).get("application/vnd.jupyter.widget-state+json", {}).get("state", {})
     )
@@ -105,7 +97,7 @@ def widget_errors(notebook: dict) -> list[str]:
 
 
 def machine_paths(notebook: dict) -> list[str]:
-    """Paths of the machine that ran the notebook mean nothing to a reader."""
+    """Paths of the machine that ran the notebook, which mean nothing to a reader."""
     shown = [
         "".join(text)
         for output in outputs(notebook)
@@ -118,7 +110,7 @@ def machine_paths(notebook: dict) -> list[str]:
     return [f"an output names the folder {path}" for path in private for text in shown if f"{path}/" in text]
 
 
-STATIC = [unread_parameters, overwritten_parameters, silent_commands, expected_exceptions, notebook_progress_bars]
+STATIC = [unread_parameters, overwritten_parameters, silent_commands, expected_exceptions]
 EXECUTED = [cells_not_completed, rule_09_no_errors, rule_10_no_stderr, widget_errors, machine_paths]
 
 

@@ -1,6 +1,7 @@
 """Where the course runs: Colab, Binder, your own machine."""
 
 import importlib.metadata
+import importlib.util
 import re
 import stat
 import subprocess
@@ -107,6 +108,16 @@ def test_environment_check_names_what_is_missing(monkeypatch, capsys):
     with pytest.raises(SystemExit, match="missing: nnsight; install with: "):
         check_environment.main()
     assert "99.0" in capsys.readouterr().out
+
+
+def test_make_runs_modules_and_tests_that_exist():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    modules = set(re.findall(r"-m ((?:tests|helpers)\.[\w.]+)", text))
+    assert modules >= {"tests.bench", "tests.authoring.site", "tests.authoring.execute_notebooks"}
+    assert [name for name in modules if importlib.util.find_spec(name) is None] == []
+    assert [path for path in re.findall(r"tests/\w+\.py", text) if not (ROOT / path).is_file()] == []
+    targets = re.findall(r"^([a-z-]+):  ## ", text, re.MULTILINE)
+    assert targets == re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE).group(1).split()
 
 
 def test_forms_and_workflows_can_be_read():

@@ -1,0 +1,44 @@
+# Everyday commands. NAME picks notebooks by the beginning of their names: make store NAME=04
+PYTHON ?= .venv/bin/python
+NAME ?=
+
+.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test oldest
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):  *## /\1\t/p' Makefile | expand -t 12
+
+setup:  ## create .venv with everything that notebooks and tests need
+	python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt -r tests/requirements.txt
+
+test:  ## run all tests
+	$(PYTHON) -m pytest -n 2 tests
+
+test-fast:  ## run the tests that need no browser and run no whole notebook
+	$(PYTHON) -m pytest -n 2 tests --ignore tests/test_browser.py --ignore tests/test_site.py -k "not runs_without_a_browser"
+
+lint:  ## check format and style
+	$(PYTHON) -m ruff format --check . && $(PYTHON) -m ruff check .
+
+format:  ## format code and notebooks
+	$(PYTHON) -m ruff format .
+
+notebooks:  ## test notebooks: form, links, exercises, a headless run
+	$(PYTHON) -m pytest tests/test_notebooks.py tests/test_exercises.py -k "$(NAME)"
+
+store:  ## run notebooks and store their outputs
+	$(PYTHON) -m tests.authoring.execute_notebooks $(NAME)
+
+cells:  ## update what all notebooks share (badges, setup, navigation), without running them
+	$(PYTHON) -m tests.authoring.execute_notebooks --no-run $(NAME)
+
+site:  ## build the web edition in runs/site/ from the stored outputs
+	$(PYTHON) -m tests.authoring.site
+
+bench:  ## time the engine beside other ways to do the same
+	$(PYTHON) -m tests.bench
+
+crash-test:  ## kill sweeps at random moments and compare their tables with an undisturbed one
+	$(PYTHON) -m tests.authoring.crash_test --kills 50
+
+oldest:  ## run all tests with the oldest versions that requirements.txt allows, in .venv-oldest
+	python3 -m venv .venv-oldest && sed -E 's/>=([0-9.]+),<[0-9.]+/==\1/' requirements.txt > .venv-oldest/oldest.txt && .venv-oldest/bin/pip install -q -r .venv-oldest/oldest.txt -r tests/requirements.txt && .venv-oldest/bin/python -m pytest -n 2 tests

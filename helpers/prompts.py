@@ -1,26 +1,32 @@
-"""Transcripts: read wordings from data/prompts/*.yaml, render them with a model's own chat template, find token ranges.
+"""Transcripts: read prompt templates from data/prompts/*.yaml, render them with a model's chat template, find token ranges.
 
 An injection is only as good as its position. Every range is therefore found in the *rendered* text, by the offsets that
 the tokenizer reports, and counted in the prompt's own tokens: left padding is added later and shifts nothing here.
 """
 
 import re
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import yaml
 from jinja2 import TemplateError
 
+from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT
 from helpers.paths import ROOT
 
 PROMPT_FOLDER = ROOT / "data" / "prompts"
 MARKER = re.compile(r"<<(/?)(\w+)>>")
 ROLES = ("system", "user", "assistant")
+SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """One phrasing of an experiment's transcript: turns of (role, text with {placeholders} and <<span>> markers)."""
+    """One wording of an experiment's transcript: turns of (role, text with {placeholders} and <<span>> markers)."""
 
     experiment: str
     id: str
@@ -65,32 +71,49 @@ def read_prompt_file(name: str) -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
+def _template_from(experiment: str, entry: dict) -> PromptTemplate:
+    """A template from its entry in a YAML file; ValueError for an entry of another form."""
+    name = entry.get("id") if isinstance(entry, dict) else None
+    turns = entry.get("turns") if isinstance(entry, dict) else None
+    if not turns or not all(isinstance(turn, dict) and len(turn) == 1 for turn in turns):
+        raise ValueError(f"wording {name!r} needs turns, each with one role: - user: text")
+    turns = tuple((role, str(text).strip()) for turn in turns for role, text in turn.items())
+    for role, text in turns:
+        if role not in ROLES or not text:
+            raise ValueError(
+                f"wording {name!r}: a turn needs text and one of the roles {', '.join(ROLES)}, got {role!r}"
+            )
+    return PromptTemplate(experiment, name, turns, entry.get("variant", ""), bool(entry.get("held_out", False)))
+
+
 def load_templates(experiment: str, variant: str | None = None) -> dict[str, PromptTemplate]:
-    """All wordings of an experiment by id, in file order; only those of one `variant` where it is given."""
-    entries = read_prompt_file(experiment)["wordings"]
-    wordings = {}
-    for entry in entries:
-        turns = tuple((role, text.strip()) for turn in entry["turns"] for role, text in turn.items())
-        for role, _ in turns:
-            if role not in ROLES:
-                raise ValueError(f"wording {entry['id']!r}: unknown role {role!r}; allowed are {', '.join(ROLES)}")
-        wordings[entry["id"]] = PromptTemplate(
-            experiment, entry["id"], turns, entry.get("variant", ""), bool(entry.get("held_out", False))
-        )
-    if variant is not None:
-        known = sorted({wording.variant for wording in wordings.values()})
-        wordings = {key: wording for key, wording in wordings.items() if wording.variant == variant}
-        if not wordings:
-            raise KeyError(f"{experiment} has no variant {variant!r}; it has {', '.join(map(repr, known))}")
-    return wordings
+    """All templates of an experiment by id, in file order; only those of one `variant` where it is given."""
+    templates = [_template_from(experiment, entry) for entry in read_prompt_file(experiment)["wordings"]]
+    known = sorted({template.variant for template in templates})
+    if variant is not None and variant not in known:
+        raise KeyError(f"{experiment} has no variant {variant!r}; it has {', '.join(map(repr, known))}")
+    return {template.id: template for template in templates if variant in (None, template.variant)}
 
 
-def get_template(experiment: str, wording_id: str) -> PromptTemplate:
-    """One wording by id; KeyError with the known ids otherwise."""
-    wordings = load_templates(experiment)
-    if wording_id not in wordings:
-        raise KeyError(f"{experiment} has no wording {wording_id!r}; it has {', '.join(wordings)}")
-    return wordings[wording_id]
+def get_template(experiment: str, wording: str) -> PromptTemplate:
+    """The template with this id, or the one in a YAML file of your own (a path that ends in .yaml or .yml).
+
+    Such a file holds an entry like those in data/prompts: `turns:` with the experiment's placeholders and spans. KeyError with
+    the known ids for another id; FileNotFoundError or ValueError for a file that is not there or of another form.
+    """
+    if str(wording).endswith((".yaml", ".yml")):
+        file = Path(wording).expanduser()
+        if not file.is_file():
+            raise FileNotFoundError(f"no wording file {wording!r}, seen from {Path.cwd()}")
+        try:
+            entry = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{wording} is not YAML: {str(error).splitlines()[0]}") from None
+        return _template_from(experiment, {**entry, "id": str(wording)} if isinstance(entry, dict) else entry)
+    templates = load_templates(experiment)
+    if wording not in templates:
+        raise KeyError(f"{experiment} has no wording {wording!r}; it has {', '.join(templates)}, or give a YAML file")
+    return templates[wording]
 
 
 def load_lines(held_out: bool = True) -> list[str]:
@@ -128,7 +151,27 @@ def _fill(text: str, values: dict) -> tuple[str, dict[str, tuple[int, int]]]:
     return plain + filled(text[cursor:]), ranges
 
 
+@contextmanager
+def time_limit(seconds: float, message: str):
+    """Raise ValueError(message) in the block after so many seconds (in a main thread with timers; elsewhere without limit)."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(_signal, _frame):
+        raise ValueError(message)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def _template_text(tokenizer, messages: list[dict]) -> str:
+    """The conversation as the model's chat template writes it."""
     if not getattr(tokenizer, "chat_template", None):
         name = getattr(tokenizer, "name_or_path", "") or "this tokenizer"
         raise ValueError(
@@ -136,14 +179,18 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
             "or, for a base model, helpers.models.load(..., transcript='plain') (in notebook 12: -p transcript plain)"
         )
     prefilled = messages[-1]["role"] == "assistant"
+    too_long = (
+        f"the model's chat template took more than {SECONDS_TO_RENDER} seconds for one conversation; it is not used"
+    )
     try:
-        return tokenizer.apply_chat_template(
-            messages,
-            tokenize=False,
-            add_generation_prompt=not prefilled,
-            continue_final_message=prefilled,
-            enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
-        )
+        with time_limit(SECONDS_TO_RENDER, too_long):
+            return tokenizer.apply_chat_template(
+                messages,
+                tokenize=False,
+                add_generation_prompt=not prefilled,
+                continue_final_message=prefilled,
+                enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
+            )
     except TemplateError as error:
         roles = ", ".join(message["role"] for message in messages)
         raise ValueError(
@@ -152,25 +199,38 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
         ) from None
 
 
-def _turn_places(tokenizer, roles: list[str], contents: list[str], text: str) -> list[int]:
+def check_values(tokenizer, values: dict) -> None:
+    """Raise ValueError for a value that would write a turn of its own: a special token, or the next speaker of a transcript."""
+    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    forbidden = special | set(tokenizer.all_special_tokens)
+    if tokenizer.chat_template == PLAIN_TRANSCRIPT:
+        forbidden |= set(NEXT_TURNS)
+    for name, value in values.items():
+        found = [token for token in forbidden if token and token in str(value)]
+        if found:
+            raise ValueError(
+                f"the {name} {str(value)[:60]!r} holds {found[0]!r}, which this model reads as the border of a turn"
+            )
+
+
+def _turn_starts(tokenizer, roles: list[str], contents: list[str], text: str) -> list[int]:
     """Character at which each turn's content begins in the rendered text.
 
     The template is rendered once more with stand-ins for the contents; what lies between these is the template's own, so a
     content that also occurs elsewhere (a role's name, a line said twice) is not taken for another.
     """
     stand_ins = [f"\N{SYMBOL FOR NULL}{k}\N{SYMBOL FOR NULL}" for k in range(len(roles))]
-    frame = _template_text(
-        tokenizer, [{"role": role, "content": own} for role, own in zip(roles, stand_ins, strict=True)]
-    )
-    places, assembled = [], ""
-    for k, (own, content) in enumerate(zip(stand_ins, contents, strict=True)):
-        before, found, frame = frame.partition(own)
+    turns = [{"role": role, "content": stand_in} for role, stand_in in zip(roles, stand_ins, strict=True)]
+    frame = _template_text(tokenizer, turns)
+    starts, assembled = [], ""
+    for k, (stand_in, content) in enumerate(zip(stand_ins, contents, strict=True)):
+        before, found, frame = frame.partition(stand_in)
         assembled += before
-        places.append(len(assembled))
+        starts.append(len(assembled))
         assembled += content
         if not found or not text.startswith(assembled):
             raise ValueError(f"the chat template changed turn {k} ({content[:40]!r}...): its position is unknown")
-    return places
+    return starts
 
 
 def _tokens_of(ranges: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
@@ -196,22 +256,44 @@ def tokenize_once(tokenizer, text: str) -> tuple[list[int], list[tuple[int, int]
     return ids, offsets
 
 
-def render(tokenizer, wording: PromptTemplate, **values) -> Prompt:
+def render(tokenizer, template: PromptTemplate, **values) -> Prompt:
     """Render one transcript with the model's chat template and find its token ranges.
 
-    values fill the wording's {placeholders}. Raises KeyError for a missing value, ValueError for a tokenizer without a chat
-    template or one that changes the text of a turn so that it can no longer be found.
+    Args:
+        tokenizer: of the model that will read it.
+        template: from `get_template`, or one's own.
+        values: fill the template's {placeholders}.
+
+    Raises:
+        KeyError: for a missing value.
+        ValueError: for a value that holds a special token, and for a tokenizer without a chat template or with one that
+            changes the text of a turn so that it can no longer be found.
     """
-    filled = [(role, *_fill(text, values)) for role, text in wording.turns]
+    check_values(tokenizer, values)
+    filled = [(role, *_fill(text, values)) for role, text in template.turns]
     roles, contents, _ = zip(*filled, strict=True)
     text = _template_text(tokenizer, [{"role": role, "content": content} for role, content, _ in filled])
-    places = _turn_places(tokenizer, roles, contents, text)
+    starts = _turn_starts(tokenizer, roles, contents, text)
     ids, offsets = tokenize_once(tokenizer, text)
     spans, previous_end = {}, 0
-    for k, (at, (_, content, marked)) in enumerate(zip(places, filled, strict=True)):
-        spans[f"turn_{k}"] = _tokens_of(offsets, at, at + len(content))
+    for k, (start, (_, content, marked)) in enumerate(zip(starts, filled, strict=True)):
+        spans[f"turn_{k}"] = _tokens_of(offsets, start, start + len(content))
         spans[f"from_turn_{k}"] = (previous_end, len(ids))
-        for name, (start, end) in marked.items():
-            spans[name] = _tokens_of(offsets, at + start, at + end)
+        for name, (first, end) in marked.items():
+            spans[name] = _tokens_of(offsets, start + first, start + end)
         previous_end = spans[f"turn_{k}"][1]
     return Prompt(text, tuple(ids), spans)
+
+
+def first_tokens(tokenizer, prompt: Prompt, *words: str) -> list[list[int]]:
+    """For each word, the tokens with which a reply to this prompt that begins with it can begin; the lists are disjoint.
+
+    Found by continuing the prompt's own text, as tokenizers write the first word of a reply in different ways. A word whose
+    forms all begin like another word's (with a bare space, say) gets an empty list.
+    """
+    found, length = [], len(prompt.token_ids)
+    for word in words:
+        forms = {form for base in (word, word.lower()) for form in (base, f" {base}")}
+        continued = [tokenize_once(tokenizer, prompt.text + form)[0] for form in forms]
+        found.append({ids[length] for ids in continued if tuple(ids[:length]) == prompt.token_ids and ids[length:]})
+    return [sorted(own - set().union(*found[:k], *found[k + 1 :])) for k, own in enumerate(found)]

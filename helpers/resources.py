@@ -61,14 +61,14 @@ def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> p
             if fits == "4bit" and "CPU" in device:
                 fits = None
             row[device] = (
-                "too big" if fits is None else told(minutes(parameters, trials, fits, device, written=written))
+                "too big" if fits is None else format_duration(minutes(parameters, trials, fits, device, written=written))
             )
             row[device] += " (4 bits)" if fits == "4bit" else ""
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def told(number_of_minutes: float) -> str:
+def format_duration(number_of_minutes: float) -> str:
     """A time in words of its own size: 'under a minute', '12 min', '3 h', '5 days'."""
     if number_of_minutes < 1:
         return "under a minute"

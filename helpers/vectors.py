@@ -7,13 +7,18 @@ the raw difference, not normalised: replications that normalise get other streng
 
 import hashlib
 import json
+import tempfile
+import warnings
+from pathlib import Path
 
 import nnsight
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save
 
 from helpers import concepts, prompts
-from helpers.models import fingerprint, residual
+from helpers.models import changes_from_outside, context_length, fingerprint, residual
+from helpers.models.identity import hash_of_numbers
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
@@ -21,14 +26,26 @@ from helpers.prompts import Prompt
 def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
     """Residual stream after every block on a token range of each prompt, without any injection.
 
-    spans: token range [start, end) of each prompt. Returns one tensor [token, layer, width] a prompt, float32, on the CPU.
-    Batches are padded on the right, where a causal model never looks.
+    Args:
+        model: an nnsight model.
+        asked: prompts, read in batches padded on the right, where a causal model never looks.
+        spans: token range [start, end) of each prompt.
+        batch_size: prompts read at once.
+
+    Returns:
+        One tensor [token, layer, width] per prompt, float32, on the CPU.
+
+    Raises:
+        ValueError: for an empty list, a span outside its prompt, or a prompt longer than the model's context.
     """
     if not asked:
         raise ValueError("no prompts to read: the list is empty")
     for prompt, (start, end) in zip(asked, spans, strict=True):
-        if not 0 <= start < end <= len(prompt.token_ids):
-            raise ValueError(f"span {(start, end)} does not lie in the prompt's {len(prompt.token_ids)} tokens")
+        length, room = len(prompt.token_ids), context_length(model)
+        if not 0 <= start < end <= length:
+            raise ValueError(f"span {(start, end)} does not lie in the prompt's {length} tokens")
+        if length > room:
+            raise ValueError(f"the prompt has {length} tokens, but the model's context holds {room}")
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]
@@ -57,44 +74,65 @@ def read_residuals(model, asked: list[Prompt], positions=None, batch_size: int =
     return torch.cat(read_spans(model, asked, spans, batch_size))
 
 
-def _cached(model, asked: list[Prompt], compute) -> torch.Tensor:
-    """What `compute` returns, kept under runs/vectors/ by the model's weights and the exact tokens of the prompts."""
-    tokens = json.dumps([fingerprint(model), [prompt.token_ids for prompt in asked]])
-    file = run_folder("vectors") / f"{hashlib.sha256(tokens.encode()).hexdigest()[:24]}.safetensors"
+def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int) -> torch.Tensor:
+    """`read_residuals`, kept in runs/vectors/ under the model's identity and the exact tokens of the prompts.
+
+    A file that is damaged is set aside and never trusted; one that cannot be written is done without.
+    """
+    key = json.dumps([identity, [prompt.token_ids for prompt in asked]])
+    file = run_folder("vectors") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
     if file.is_file():
-        return load_file(file)["vectors"]
-    vectors = compute().contiguous()
-    unfinished = file.with_suffix(".unfinished")
-    save_file({"vectors": vectors}, unfinished)
-    unfinished.replace(file)  # whole or not there, whenever the run is killed
-    return vectors
+        try:
+            with safe_open(file, framework="pt") as handle:
+                states = handle.get_tensor("states")
+                if handle.metadata()["hash"] == str(hash_of_numbers(states)):
+                    return states
+            reason = "its numbers changed since they were written"
+        except Exception as error:  # torn, of another kind, or written by an older version
+            reason = str(error)
+        warnings.warn(f"{file} is damaged and set aside ({reason}); its vectors are made anew", stacklevel=2)
+        file.replace(file.with_suffix(".damaged"))
+    states = read_residuals(model, asked, batch_size=batch_size).contiguous()
+    content = save({"states": states}, {"hash": str(hash_of_numbers(states))})
+    try:  # a name of its own: another process may be writing the same vectors
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".unfinished", delete=False) as handle:
+            handle.write(content)
+        Path(handle.name).replace(file)  # whole or not there, whenever the run is killed
+    except OSError as error:
+        Path(handle.name).unlink(missing_ok=True)
+        warnings.warn(f"vectors are not kept for the next run: cannot write to {file.parent} ({error})", stacklevel=2)
+    return states
 
 
 def concept_vectors(model, words, batch_size: int = 64) -> torch.Tensor:
     """Raw concept vectors of any words, [word, layer, width], float32, on the CPU.
 
-    A word that stands in the baseline list is left out of its own mean. Cached on disk. ValueError for an empty list or an
-    empty word.
+    A word of the baseline list is left out of its own mean. The states behind the vectors are cached on disk, unless
+    somebody has attached hooks or edits to the model. ValueError for an empty list or an empty word.
     """
     if isinstance(words, str):
         raise ValueError(f"words must be a list, got the single string {words!r}; write [{words!r}]")
     words = [str(word).strip() for word in words]
     if not words or not all(words):
         raise ValueError(f"need at least one word and no empty one, got {words!r}")
-    wording = prompts.get_template("extraction", "tell_me_about")
+    template = prompts.get_template("extraction", "tell_me_about")
     baseline = concepts.baseline_words()
-    every = list(dict.fromkeys([*words, *baseline]))
-    asked = [prompts.render(model.tokenizer, wording, word=word) for word in every]
+    others = [word for word in dict.fromkeys(words) if word not in baseline]
+    attached = bool(changes_from_outside(model))
+    identity = "" if attached else fingerprint(model)
 
-    def compute() -> torch.Tensor:
-        states = read_residuals(model, asked, batch_size=batch_size)
-        of_baseline = torch.tensor([word in set(baseline) for word in every])
-        own = of_baseline[:, None, None].float()  # 1 where the word's own state stands in the sum
-        total, count = states[of_baseline].sum(0), of_baseline.sum()
-        return states - (total - own * states) / (count - own)
+    def states_of(group: list[str]) -> torch.Tensor:  # [word, layer, width]
+        asked = [prompts.render(model.tokenizer, template, word=word) for word in group]
+        if attached:
+            return read_residuals(model, asked, batch_size=batch_size)
+        return _cached_residuals(model, identity, asked, batch_size)
 
-    vectors = _cached(model, asked, compute)
-    return vectors[[every.index(word) for word in words]]
+    of_baseline = states_of(baseline)
+    total, count = of_baseline.sum(0), len(baseline)
+    vectors = {word: state - (total - state) / (count - 1) for word, state in zip(baseline, of_baseline, strict=True)}
+    if others:
+        vectors |= {word: state - total / count for word, state in zip(others, states_of(others), strict=True)}
+    return torch.stack([vectors[word] for word in words])
 
 
 def contrastive_vector(model, with_property: list[str], without: list[str]) -> torch.Tensor:

@@ -51,16 +51,17 @@ def test_answers_equal_those_under_plain_hooks(family):
         answers = engine.generate(model, trials, STEPS, batch_size=5, share_prefix=share_prefix)
         assert tokens_of(answers) == tokens
         assert_close(answers, logits)
-    # the injections are not idle (where a window is short, a span in the past is out of the last token's sight)
+    # the injections are not idle (where a window is short, or late blocks look at the keys of early ones as in Gemma 4, a span
+    # in the past is out of the last token's sight)
     controls = answers_under_hooks(model, [replace(trial, vector=None) for trial in trials])[1]
-    moved = (controls - padded[1]).abs().amax(1) > 0.05
-    in_sight = [trial.span[1] is None or family not in WINDOWED for trial in trials]
+    moved = (controls - padded[1]).abs().amax(1) > 1e-3
+    in_sight = [trial.span[1] is None or family not in (*WINDOWED, "gemma4") for trial in trials]
     assert moved.tolist() == [trial.vector is not None and seen for trial, seen in zip(trials, in_sight, strict=True)]
 
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_a_shared_beginning_is_read_once(family):
-    """Prompts of several lengths that begin alike; where a window is shorter than they are, each is read whole."""
+    """Prompts of several lengths that begin alike. Short windows and states of linear attention: each is read whole."""
     model = tiny_model(family)
     trials = trials_with_a_shared_prefix(model)
     batch = collate(trials, 0)
@@ -76,7 +77,7 @@ def test_a_shared_beginning_is_read_once(family):
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
     assert_close(answers, torch.cat([answer[1] for answer in alone]))
     whole, shared = rows * columns, len(batch.prefix) + rows * (columns - len(batch.prefix))
-    assert sum(fed) == (whole if family in WINDOWED else shared)
+    assert sum(fed) == (whole if family in (*WINDOWED, "qwen3_5") else shared)
 
 
 @pytest.mark.parametrize("family", WINDOWED)
@@ -142,7 +143,7 @@ def test_trials_that_have_ended_leave_and_change_nothing(temperature, monkeypatc
     alone = tokens_of(engine.generate(model, trials, 30, temperature, batch_size=1))
     habits = model._module.generation_config
     ending = [alone[k][2 + 5 * k] for k in range(5)]  # let these tokens end a reply, the first ones early, others late
-    monkeypatch.setattr(habits, "eos_token_id", [habits.eos_token_id, *ending])
+    monkeypatch.setattr(habits, "eos_token_id", [*habits.eos_token_id, *ending])
     alone = tokens_of(engine.generate(model, trials, 30, temperature, batch_size=1))
     assert len({len(tokens) for tokens in alone}) > 3
     for divisor in (1, 2, 99):

@@ -210,7 +210,7 @@ def test_stops_a_sweep_in_which_the_engine_itself_is_wrong(fault, monkeypatch):
     if fault is mix_up_trials_that_stay:
         first = engine.generate(model, trials, 8, audit=False)[0].token_ids
         habits = model._module.generation_config
-        monkeypatch.setattr(habits, "eos_token_id", [habits.eos_token_id, first[2]])
+        monkeypatch.setattr(habits, "eos_token_id", [*habits.eos_token_id, first[2]])
         monkeypatch.setattr(generation, "COMPACTION_DIVISOR", 99)
     fault(monkeypatch)
     with pytest.raises(InjectionError):

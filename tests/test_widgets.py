@@ -10,7 +10,7 @@ import ipywidgets
 import pytest
 import torch
 
-from helpers import engine, models, prompts
+from helpers import engine, prompts
 from helpers.playground import pages, widgets
 from helpers.playground.pages import State
 
@@ -304,7 +304,7 @@ def test_blind_test_asks_for_every_verdict_and_then_scores():
 
 def test_only_what_ipywidgets_7_and_8_share_is_used():
     """Google Colab has 7.7.1: these exist there, with these arguments (checked against its documentation)."""
-    source = (models.ROOT / "helpers" / "playground" / "widgets.py").read_text(encoding="utf-8")
+    source = (paths.ROOT / "helpers" / "playground" / "widgets.py").read_text(encoding="utf-8")
     shared = {"HTML", "VBox", "HBox", "Button", "Dropdown", "Combobox", "IntText", "FloatText", "Layout"}
     assert set(re.findall(r"\bwidgets\.([A-Z]\w+)", source)) <= shared
     assert not re.search(r"\b(tooltip|tabbable|Output|interact)\b", source)

@@ -7,9 +7,10 @@ import copy
 from functools import lru_cache
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
 from helpers import models
+from helpers.models.architecture import model_class
 from helpers.organisms.tokenizer import train_tokenizer
 
 WIDTH, LAYERS, CONTEXT = 48, 3, 256
@@ -63,24 +64,30 @@ STYLES = {
 
 GPT2_SIZES = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": 4, "n_positions": CONTEXT, "initializer_range": 0.2}
 WINDOW = {"sliding_window": 32}  # shorter than the tests' prompts
+GROUPED = {"num_key_value_heads": 2, "head_dim": 16}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8}
+LINEAR = {  # Qwen3.5: three of four layers are linear attention
+    "num_hidden_layers": 4,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+}
 # model type -> (template style, what its config needs beside the sizes that all share)
 FAMILIES = {
     "llama": ("headed", {"num_key_value_heads": 2}),
     "qwen2": ("forced_system", {"num_key_value_heads": 2}),
-    "qwen3": ("thinking", {"num_key_value_heads": 2, "head_dim": 16}),
-    "qwen3_moe": (
-        "thinking",
-        {
-            "num_key_value_heads": 2,
-            "head_dim": 16,
-            "num_experts": 4,
-            "num_experts_per_tok": 2,
-            "moe_intermediate_size": 32,
-        },
-    ),
-    "gemma2": ("no_system", {"num_key_value_heads": 2, "head_dim": 16, **WINDOW}),
-    "gemma3_text": ("no_system", {"num_key_value_heads": 2, "head_dim": 16, **WINDOW}),
+    "qwen3": ("thinking", GROUPED),
+    "qwen3_moe": ("thinking", GROUPED | EXPERTS),
+    "qwen3_5": ("thinking", GROUPED | LINEAR),
+    "gemma2": ("no_system", GROUPED | WINDOW),
+    "gemma3_text": ("no_system", GROUPED | WINDOW),
+    "gemma3": ("no_system", GROUPED | WINDOW),  # from 4B up: sees pictures too
+    "gemma4": ("no_system", GROUPED),
     "mistral": ("instruction", {"num_key_value_heads": 2, **WINDOW}),
+    "mistral3": ("instruction", GROUPED | {"model_type": "mistral"}),  # Mistral Small: sees pictures too
+    "gpt_oss": ("headed", GROUPED | WINDOW | {"num_local_experts": 4, "num_experts_per_tok": 2}),
     "phi3": ("headed", {"num_key_value_heads": 2}),
     "olmo2": ("chatml", {"num_key_value_heads": 4}),
     "olmo3": ("chatml", {"num_key_value_heads": 4, **WINDOW}),
@@ -88,7 +95,15 @@ FAMILIES = {
     "gpt2": ("plain", GPT2_SIZES),
     "gptj": ("plain", {**GPT2_SIZES, "rotary_dim": 8}),  # blocks return a tuple
     "gpt_neox": ("plain", {}),
+    "opt": ("plain", {"ffn_dim": 2 * WIDTH, "init_std": 0.2}),
+    "bloom": ("plain", {"n_layer": LAYERS, "n_head": 4}),  # positions without end
     "falcon": ("plain", {"num_kv_heads": 2, "alibi": False, "new_decoder_architecture": True}),  # a tuple too
+}
+PICTURES = {  # families whose configuration has a part for text and one for pictures
+    "gemma3": {"vision_config": {**VISION, "patch_size": 4}, "mm_tokens_per_image": 4},
+    "gemma4": {},
+    "mistral3": {"vision_config": {**VISION, "patch_size": 4, "head_dim": 8, "model_type": "pixtral"}},
+    "qwen3_5": {},
 }
 
 
@@ -123,11 +138,15 @@ def network(family: str, dtype: torch.dtype = torch.float32, seed: int = 0, **ch
         "eos_token_id": trained.eos_token_id,
     }
     settings = FAMILIES[family][1] | changes
+    ids = {name: value for name, value in shared.items() if name.endswith("token_id")}
     if "n_embd" in settings:  # the GPT-2 line has names of its own for the sizes
-        shared = {name: shared[name] for name in shared if name == "vocab_size" or name.endswith("token_id")}
+        shared = ids | {"vocab_size": shared["vocab_size"]}
+    settings = shared | settings
+    if family in PICTURES:
+        settings = {"text_config": settings, "initializer_range": 0.2, **ids, **PICTURES[family]}
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(family, **shared | settings)
-    return AutoModelForCausalLM.from_config(config).to(dtype).eval()
+    config = AutoConfig.for_model(family, **settings)
+    return model_class(config).from_config(config).to(dtype).eval()
 
 
 def build(family: str, dtype: torch.dtype = torch.float32, style: str | None = None, seed: int = 0, **changes):

@@ -46,6 +46,9 @@ def validate_trial(model, trial: Trial, max_new_tokens: int) -> None:
         raise ValueError(
             f"the prompt has {length} tokens and {max_new_tokens} are to be generated, but the model's context holds {room}"
         )
+    known = model.embed._module.num_embeddings
+    if max(trial.prompt.token_ids) >= known:
+        raise ValueError(f"the prompt holds the token {max(trial.prompt.token_ids)}, but the model knows only {known}")
     start, end = trial.span
     if not 0 <= start < (length if end is None else end) <= length:
         raise ValueError(f"span {trial.span} does not lie in the prompt's {length} tokens")

@@ -8,10 +8,9 @@ otherwise it *stands*. Where a model lacks what the control builds on, the contr
 from collections.abc import Callable
 
 import pandas as pd
-import torch
 
-from helpers import engine, grading
-from helpers.experiments.engine_trials import engine_trials, first_tokens
+from helpers import grading
+from helpers.experiments import runner
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.prompts import read_prompt_file
 from helpers.stats import Estimate, clustered_mean, clustered_rate, paired_difference, subtract
@@ -64,31 +63,29 @@ def questions(truth: str) -> list[str]:
     return list(read_prompt_file("questions")["questions"][truth])
 
 
-def read(organisms: dict, table: pd.DataFrame, max_new_tokens: int = 24, batch_size: int = 64) -> pd.DataFrame:
-    """Run a table of trials on every model and read all that the controls need: one row a model and trial.
+def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str | None = None) -> pd.DataFrame:
+    """Run a table of trials on every model and add what the controls compare.
 
-    Added columns: model, answer; margin (yes minus no logit of the first reply token), says_yes (margin above 0), entropy of the
-    first token (nats), word_logit (that of the word's first token, minus the mean logit); claims (the answer claims a thought,
-    graded by rules), names (it holds the word, whatever it claims).
+    Args:
+        models: name -> nnsight model.
+        table: made by `trials`, with a column word.
+        max_new_tokens: longest reply.
+        name: keep the answers in runs/<name>/<model>/ and continue from what is there.
+
+    Returns:
+        One row per model and trial: the columns of `runner.run`, model as named here; margin (yes minus no logit of the first
+        reply token), says_yes (margin above 0); claims (the answer claims a thought, graded by rules), names (it holds the
+        word, whatever it claims).
     """
     parts = []
-    for name, model in organisms.items():
-        yes, no = (first_tokens(model.tokenizer, (word,)) for word in ("Yes", "No"))
-        answers = engine.generate(model, engine_trials(model, table), max_new_tokens, batch_size=batch_size)
-        logits = torch.stack([answer.first_logits for answer in answers])  # [trial, vocabulary]
-        log_p = logits.log_softmax(-1)
-        own = torch.tensor([first_tokens(model.tokenizer, (word,))[0] for word in table["word"]])
-        part = table.assign(
-            model=name,
-            answer=[answer.text for answer in answers],
-            margin=(logits[:, yes].logsumexp(-1) - logits[:, no].logsumexp(-1)).numpy(),
-            entropy=-(log_p.exp() * log_p).sum(-1).numpy(),
-            word_logit=(logits.gather(1, own[:, None])[:, 0] - logits.mean(-1)).numpy(),
-        )
-        part["says_yes"] = part["margin"] > 0
-        part["claims"] = grading.grade_by_rules(part["answer"], [None] * len(part))["affirmative"]
-        part["names"] = [grading.names_concept(row.answer, row.word) for row in part.itertuples()]
-        parts.append(part)
+    for own_name, model in models.items():
+        answered = runner.run(model, table, name and f"{name}/{own_name}", max_new_tokens).assign(model=own_name)
+        answered["margin"] = answered["yes_logit"] - answered["no_logit"]
+        answered["says_yes"] = answered["margin"] > 0
+        answered["claims"] = grading.grade_by_rules(answered["answer"], [None] * len(answered))["affirmative"]
+        named = zip(answered["answer"], answered["word"], strict=True)
+        answered["names"] = [grading.names_concept(answer, word) for answer, word in named]
+        parts.append(answered)
     return pd.concat(parts, ignore_index=True)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 
 import pandas as pd
 import torch
@@ -31,7 +32,7 @@ class TrialBuilder:
     """
 
     def __init__(self, model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None):
-        self.model, self.rendered, self.norms = model, {}, {}
+        self.model, self.rendered, self.norms, self.answers_begin = model, {}, {}, {}
         self.vectors = dict(given or {})
         words = [word for word in table["vector_of"].unique() if word and word not in self.vectors]
         if words:
@@ -48,6 +49,22 @@ class TrialBuilder:
             template = prompts.get_template(row.experiment, row.wording)
             self.rendered[key] = prompts.render(self.model.tokenizer, template, **json.loads(row.values_text))
         return self.rendered[key]
+
+    def readouts(self, row, logits: torch.Tensor) -> dict[str, float]:
+        """What the logits of the reply's first token, [vocabulary], say.
+
+        yes_logit, no_logit: `log_sum` over the tokens that begin "Yes", or "No". entropy: of the distribution, in nats.
+        concept_logit: `log_sum` over the tokens that begin the row's concept, minus the mean logit (NaN without a concept).
+        """
+        key = (row.experiment, row.wording, row.concept)
+        if key not in self.answers_begin:
+            tokenizer, prompt = self.model.tokenizer, self.prompt(row)
+            concept = prompts.first_tokens(tokenizer, prompt, row.concept)[0] if row.concept else []
+            self.answers_begin[key] = (*prompts.first_tokens(tokenizer, prompt, "Yes", "No"), concept)
+        yes, no, concept = (log_sum(logits, tokens) for tokens in self.answers_begin[key])
+        log_p = logits.log_softmax(-1)
+        entropy = -float((log_p.exp() * log_p).nan_to_num().sum())
+        return {"yes_logit": yes, "no_logit": no, "entropy": entropy, "concept_logit": concept - float(logits.mean())}
 
     def vector(self, row) -> torch.Tensor | None:
         """The row's vector at its layer, [width]; None for a control."""
@@ -85,13 +102,6 @@ def engine_trials(model, table: pd.DataFrame, given: dict[str, torch.Tensor] | N
     return [builder.trial(row) for row in named_rows(table)]
 
 
-def first_tokens(tokenizer, words: tuple[str, ...]) -> list[int]:
-    """The tokens with which a reply that starts with one of the words can start."""
-    forms = {form for word in words for form in (word, word.lower(), f" {word}", f" {word.lower()}")}
-    return sorted({tokenizer(form, add_special_tokens=False).input_ids[0] for form in forms})
-
-
-def yes_no_logits(tokenizer, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log of the summed exponentials of the logits, [..., vocabulary], of "Yes" and of "No" in their forms: [...] each."""
-    yes, no = (logits[..., first_tokens(tokenizer, (word,))].logsumexp(-1) for word in ("Yes", "No"))
-    return yes, no
+def log_sum(logits: torch.Tensor, tokens: list[int]) -> float:
+    """Log of the summed exponentials of some tokens' logits, [vocabulary]; NaN where there is no such token."""
+    return float(logits[tokens].logsumexp(-1)) if tokens else math.nan

@@ -20,13 +20,13 @@ from helpers import prompts
 from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
 from helpers.engine.prefix_cache import PrefixCache
-from helpers.experiments.engine_trials import TrialBuilder, named_rows, yes_no_logits
+from helpers.experiments.engine_trials import TrialBuilder, named_rows
 from helpers.experiments.trials import TRIAL_COLUMNS
 from helpers.jsonl import append_rows, read_rows
 from helpers.models import fingerprint, model_name
 from helpers.paths import run_folder
 
-RESULTS = ["answer", "yes_logit", "no_logit", "dose"]
+RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
 
 
 def short_hash(content: bytes | str) -> str:
@@ -133,15 +133,12 @@ class Sweep:
 
     def keep(self, indices: list[int], answers) -> None:
         """Write the answers of these trials to the file, then count them as done."""
-        yes, no = yes_no_logits(self.model.tokenizer, torch.stack([answer.first_logits for answer in answers]))
         fresh = {}
-        for place, (i, answer) in enumerate(zip(indices, answers, strict=True)):
-            fresh[self.order[i]] = {
-                "answer": answer.text,
-                "yes_logit": round(float(yes[place]), 4),
-                "no_logit": round(float(no[place]), 4),
-                "dose": round(self.builder.dose(self.rows[self.order[i]], self.trials[i]), 4),
-            }
+        for i, answer in zip(indices, answers, strict=True):
+            row = self.rows[self.order[i]]
+            dose = self.builder.dose(row, self.trials[i])
+            numbers = self.builder.readouts(row, answer.first_logits) | {"dose": dose}
+            fresh[self.order[i]] = {"answer": answer.text} | {name: round(value, 4) for name, value in numbers.items()}
         if self.file:
             with explained_disk_errors(self.file.parent):
                 append_rows(self.file, [{"trial_id": trial_id, **result} for trial_id, result in fresh.items()])

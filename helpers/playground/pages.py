@@ -16,7 +16,7 @@ import torch
 
 from helpers import concepts, engine, grading, models, prompts, vectors
 from helpers.engine import InjectionError
-from helpers.experiments.engine_trials import first_tokens
+from helpers.experiments.engine_trials import log_sum
 from helpers.stats import Estimate, d_prime
 
 SPANS = ("question and reply", "question only", "reply only", "whole conversation")
@@ -149,7 +149,8 @@ def measure(state: State, watch: Callable[[tuple[str, str]], None] | None = None
     answers = engine.generate(subject, rows, state.max_new_tokens, audit=False, watch=tell)
     logits = torch.stack([answer.first_logits for answer in answers])  # [run, vocabulary]
     yes, no = (
-        tuple(logits[:, first_tokens(subject.tokenizer, (word,))].logsumexp(-1).tolist()) for word in ("Yes", "No")
+        tuple(log_sum(each, tokens) for each in logits)
+        for tokens in prompts.first_tokens(subject.tokenizer, rows[0].prompt, "Yes", "No")
     )
     clean, pushed = (stream_norms(subject, row) for row in rows)
     dose = abs(state.strength) * float(rows[1].vector.norm()) / clean[state.layer]

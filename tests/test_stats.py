@@ -1,4 +1,11 @@
-"""Statistics: known values, refusal of senseless input, and simulations of coverage and false rejections."""
+"""Statistics: known values, refusal of senseless input, intervals that never close, and simulations.
+
+The simulations hold for every estimator that a notebook prints: a 95 % interval covers the truth 93 to 97 % of the time on
+average over true rates, and where nothing is going on 3 to 7 % are rejected. Where outcomes are few and discrete no method
+can do that at each single rate; there a floor is tested, and the test's name says so.
+"""
+
+import json
 
 import numpy as np
 import pandas as pd
@@ -6,6 +13,9 @@ import pytest
 from scipy import stats as scipy_stats
 
 from helpers import stats as st
+
+normal = scipy_stats.norm
+
 
 # --- known values --------------------------------------------------------------------------------------------------
 
@@ -22,44 +32,226 @@ def test_rate_takes_a_boolean_column():
     assert st.rate(pd.Series([True, False, True, True])) == st.wilson_rate(3, 4)
 
 
-def test_net_rate_is_newcombe_and_agrees_with_subtract():
-    net = st.net_rate(56, 70, 48, 80)  # Newcombe 1998, table II (a): 0.0524 to 0.3339
-    assert net == pytest.approx((0.2, 0.0524, 0.3339, 150), abs=1e-3)
-    assert st.subtract(st.wilson_rate(56, 70), st.wilson_rate(48, 80)) == pytest.approx(net, abs=1e-9)
+def test_difference_of_independent_rates_is_newcombe_and_agrees_with_subtract():
+    first, second = np.arange(70) < 56, np.arange(80) < 48  # Newcombe 1998, table II (a): 0.0524 to 0.3339
+    found = st.difference_of_rates(first, range(70), second, range(100, 180))
+    assert found == pytest.approx((0.2, 0.0524, 0.3339, 150), abs=1e-3)
+    assert st.subtract(st.wilson_rate(56, 70), st.wilson_rate(48, 80)) == pytest.approx(found, abs=1e-9)
 
 
-def test_d_prime_and_criterion():
-    perfect = st.d_prime(50, 50, 0, 50)
-    assert np.isfinite(perfect.value) and perfect.value > 4
-    assert st.d_prime(30, 50, 30, 50).value == 0
-    assert st.criterion(45, 50, 45, 50).value < 0 < st.criterion(5, 50, 5, 50).value
-    z = scipy_stats.norm.ppf([40.5 / 51, 10.5 / 51])
+def test_pairs_make_a_difference_more_certain_when_words_agree_and_less_when_they_oppose():
+    words, first = range(40), np.arange(40) < 20
+    alike, opposed = first | (np.arange(40) < 24), ~first
+
+    def width(other, labels):
+        found = st.difference_of_rates(first, words, other, labels)
+        return found.high - found.low
+
+    assert width(alike, words) < 0.6 * width(alike, range(100, 140))
+    assert width(opposed, words) > 1.2 * width(opposed, range(100, 140))
+
+
+def test_a_difference_of_differences_is_wider_than_either_difference():
+    rng = np.random.default_rng(0)
+    samples = [(rng.random(50) < p, np.repeat(range(25), 2)) for p in (0.9, 0.2, 0.5, 0.4)]
+    found, single = st.contrast_of_rates(samples, (1, -1, -1, 1)), st.contrast_of_rates(samples[:2], (1, -1))
+    values = [np.mean(outcomes) for outcomes, _ in samples]
+    assert found.value == pytest.approx(values[0] - values[1] - values[2] + values[3]) and found.n == 200
+    assert found.high - found.low > single.high - single.low
+
+
+@pytest.mark.parametrize("share", [0, 0.1, 0.3, 0.5, 1])
+@pytest.mark.parametrize("trials", [(10, 100), (100, 10), (20, 200), (50, 100), (10, 1000), (30, 30)])
+def test_d_prime_is_0_where_the_observed_rates_are_equal_whatever_the_numbers_of_trials(share, trials):
+    injected, control = trials
+    found = st.d_prime(round(share * injected), injected, round(share * control), control)
+    assert found.value == pytest.approx(0, abs=1e-12) and found.low < 0 < found.high
+    mirrored = st.criterion(round(share * injected), injected, round((1 - share) * control), control)
+    assert mirrored.value == pytest.approx(0, abs=1e-12)
+
+
+def test_d_prime_and_criterion_of_equal_numbers_are_the_log_linear_ones():
+    z = normal.ppf([40.5 / 51, 10.5 / 51])
     assert st.d_prime(40, 50, 10, 50).value == pytest.approx(z[0] - z[1])
+    assert st.criterion(40, 50, 10, 50).value == pytest.approx(-z.mean())
+    perfect = st.d_prime(50, 50, 0, 50)
+    assert np.isfinite(perfect).all() and perfect.value > 4
+    assert st.criterion(45, 50, 45, 50).value < 0 < st.criterion(5, 50, 5, 50).value
 
 
-def test_auc_counts_ties_as_half_and_keeps_an_interval_when_perfect():
+def test_detection_of_independent_trials_is_that_of_their_counts():
+    injected, control = np.arange(40) < 30, np.arange(100) < 20
+    found = st.detection(injected, range(40), control, range(100))
+    assert found.d_prime == pytest.approx(st.d_prime(30, 40, 20, 100))
+    assert found.criterion == pytest.approx(st.criterion(30, 40, 20, 100))
+
+
+def test_repeats_of_one_prompt_are_worth_one_trial():
+    injected, words = np.arange(20) < 18, range(20)
+    repeated = st.detection(injected, words, np.zeros(100), ["the same prompt"] * 100)
+    single = st.detection(injected, words, np.zeros(1), ["the same prompt"])
+    assert repeated.d_prime[:3] == pytest.approx(single.d_prime[:3])
+    assert st.clustered_rate(np.zeros(100), ["p"] * 100)[:3] == pytest.approx(st.wilson_rate(0, 1)[:3])
+
+
+def test_words_given_five_times_narrow_no_interval():
+    rng = np.random.default_rng(0)
+    outcomes, other, scores, words = rng.random(20) < 0.6, rng.random(20) < 0.3, rng.normal(size=20), list(range(20))
+    for measure in (
+        lambda k: st.clustered_rate(np.tile(outcomes, k), words * k),
+        lambda k: st.clustered_mean(np.tile(scores, k), words * k),
+        lambda k: st.difference_of_rates(np.tile(outcomes, k), words * k, np.tile(other, k), words * k),
+        lambda k: st.detection(np.tile(outcomes, k), words * k, np.tile(other, k), words * k).d_prime,
+        lambda k: st.auc(np.tile(scores, k), np.tile(scores, k) - 1, words * k, words * k),
+    ):
+        once, five = measure(1), measure(5)
+        assert five[:3] == pytest.approx(once[:3], abs=0.02)
+
+
+def test_auc_counts_ties_as_half():
     assert st.auc([1, 1, 1], [1, 1]).value == 0.5
     assert st.auc([2, 1], [1, 0]).value == pytest.approx(0.875)
-    apart = st.auc(np.arange(10, 30), np.arange(10))
-    assert apart.value == 1 and apart.high == 1 and 0.7 < apart.low < 1
-    assert st.auc(np.arange(10), np.arange(10, 30)).low == 0
-    curve = st.roc([2, 1], [1, 0])
-    area = np.trapezoid(curve["hit_rate"], curve["false_positive_rate"])
-    assert area == pytest.approx(0.875)
 
 
-def test_clustered_interval_is_wider_than_a_plain_one():
+def test_auc_of_nearly_separated_scores_never_stops():
     rng = np.random.default_rng(0)
-    concepts = np.repeat(np.arange(20), 30)
-    values = (rng.random(600) < np.repeat(rng.uniform(size=20), 30)).astype(float)
-    clustered, plain = st.clustered_mean(values, concepts), st.rate(values)
-    assert clustered.high - clustered.low > 2 * (plain.high - plain.low)
-    assert clustered == st.clustered_mean(values, concepts)  # seeded
+    for _ in range(800):
+        injected = rng.normal(rng.uniform(0, 8), 1, rng.integers(1, 60))
+        control = rng.normal(0, 1, rng.integers(1, 120))
+        if rng.random() < 0.3:
+            injected, control = injected.round(), control.round()
+        found, mirrored = st.auc(injected, control), st.auc(control, injected)
+        assert 0 <= found.low <= found.value <= found.high <= 1 and found.low < found.high
+        assert mirrored[:3] == pytest.approx((1 - found.value, 1 - found.high, 1 - found.low), abs=1e-6)
 
 
-def test_adjusted_p_values():
-    assert st.adjust_p_values([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert st.adjust_p_values([0.01, 0.04, 0.03], "fdr_bh") == pytest.approx([0.03, 0.04, 0.04])
+def test_clustered_intervals_are_wider_than_plain_ones():
+    rng = np.random.default_rng(0)
+    words = np.repeat(np.arange(20), 30)
+    outcomes = rng.random(600) < np.repeat(rng.uniform(size=20), 30)
+    plain = st.rate(outcomes)
+    for clustered in (st.clustered_rate(outcomes, words), st.clustered_mean(outcomes, words)):
+        assert clustered.high - clustered.low > 2 * (plain.high - plain.low)
+
+
+def test_clustered_mean_of_one_trial_per_word_is_students():
+    values = np.random.default_rng(0).normal(3, 2, 12)
+    low, high = scipy_stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    assert st.clustered_mean(values, range(12), 0.9) == pytest.approx((values.mean(), low, high, 12))
+
+
+def test_the_smallest_of_several_takes_the_smallest_of_each_end():
+    found = st.smallest(st.Estimate(0.5, 0.3, 0.6, 10), st.Estimate(0.4, 0.35, 0.7, 12))
+    assert found == (0.4, 0.3, 0.6, 12)
+
+
+def test_simultaneous_confidence_is_bonferronis():
+    assert st.simultaneous_confidence(1) == pytest.approx(0.95)
+    assert st.simultaneous_confidence(63) == pytest.approx(1 - 0.05 / 63)
+
+
+def test_largest_at_names_all_ties():
+    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=[0.5, 1.0, 2.0])) == "1, 2"
+
+
+# --- no interval closes --------------------------------------------------------------------------------------------
+
+YES, NO = [True, True], [False, False]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: st.wilson_rate(1, 1),
+        lambda: st.clustered_rate(YES, ["a", "a"]),
+        lambda: st.clustered_mean([1, 1], ["a", "b"]),
+        lambda: st.clustered_mean([0.5, 0.5], ["a", "b"]),
+        lambda: st.clustered_mean([0.5, 0.5], ["a", "b"], bounds=(0, 1)),
+        lambda: st.clustered_mean([0.1] * 30, range(30)),
+        lambda: st.clustered_mean([0.0, 1.0, 0.0, 1.0], ["a", "a", "b", "b"]),
+        lambda: st.paired_difference(YES, YES, ["a", "b"]),
+        lambda: st.paired_difference(YES, NO, ["a", "b"]),
+        lambda: st.paired_difference([True, False] * 20, [True, False] * 20, range(40)),
+        lambda: st.paired_difference([0.5, 0.1], [0.5, 0.1], ["a", "b"]),
+        lambda: st.difference_of_rates(NO, ["a", "b"], NO, ["c", "d"]),
+        lambda: st.contrast_of_rates([(YES, ["a", "b"])] * 4, (1, -1, -1, 1)),
+        lambda: st.smallest(*[st.paired_difference(YES, YES, ["a", "b"])] * 2),
+        lambda: st.d_prime(1, 1, 1, 1),
+        lambda: st.detection(YES, ["a", "a"], YES, ["p", "p"]).criterion,
+        lambda: st.auc([1.0], [0.0]),
+        lambda: st.auc([1.0, 2.0], [1.0, 2.0], ["a", "b"], ["a", "b"]),
+        lambda: st.auc([3.0, 4.0], [1.0, 2.0], ["a", "b"], ["a", "b"]),
+        lambda: st.auc([1.0] * 9, [1.0] * 9),
+    ],
+)
+def test_tiny_or_uniform_samples_never_have_an_interval_of_width_0(call):
+    found = call()
+    assert found.low < found.high and found.low <= found.value <= found.high
+
+
+def test_equal_values_are_as_uncertain_as_their_bounds_and_words_allow():
+    few, many = (st.clustered_mean([1.0] * k, range(k), bounds=(0, 1)) for k in (5, 50))
+    assert few.high == many.high == 1 and few.low < many.low < 0.95
+    assert st.clustered_mean([0.3] * 5, range(5))[1:3] == (-np.inf, np.inf)
+
+
+# --- tables of trials ----------------------------------------------------------------------------------------------
+
+
+def _answered(words, numbers, condition="concept", answer="No.", **columns):
+    """Answered trials of experiment 1 as `runner.run` returns them."""
+    trials = [
+        {
+            "model": "m",
+            "experiment": "injected_thought",
+            "wording": "lab_visit",
+            "values": json.dumps({"trial": number}),
+            "condition": condition,
+            "concept": word,
+            "vector": condition if condition in ("concept", "random") else "none",
+            "vector_of": word,
+            "layer": 3,
+            "strength": 2.0,
+            "span": "from_turn_2",
+            "seed": seed,
+            "answer": answer,
+        }
+        | columns
+        for seed, (word, number) in enumerate(zip(words, numbers, strict=True))
+    ]
+    return pd.DataFrame(trials).assign(trial_id=[f"{condition}{seed}" for seed in range(len(trials))])
+
+
+def test_repeats_of_a_deterministic_model_count_once_and_different_prompts_all_count():
+    assert len(st.distinct_trials(_answered([""] * 100, [1] * 100, "none"))) == 1
+    assert len(st.distinct_trials(_answered([""] * 100, range(100), "none"))) == 100
+    assert len(st.distinct_trials(_answered(["a", "b"] * 5, [1, 2] * 5))) == 2  # the words given five times
+
+
+def test_a_number_that_the_wording_does_not_show_makes_no_new_trial(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("turns:\n  - user: Do you notice a thought?\n", encoding="utf-8")
+    assert len(st.distinct_trials(_answered([""] * 100, range(100), "none", wording=str(file)))) == 1
+
+
+def test_sampled_answers_all_count_and_a_trial_that_is_in_the_table_twice_counts_once():
+    sampled = _answered([""] * 10, [1] * 10, "none")
+    sampled.loc[3, "answer"] = "Yes."
+    assert len(st.distinct_trials(sampled)) == 10
+    assert len(st.distinct_trials(pd.concat([sampled, sampled], ignore_index=True))) == 10
+
+
+def test_random_vectors_with_seeds_of_their_own_are_different_trials():
+    assert len(st.distinct_trials(_answered(["a"] * 6, [1] * 6, "random"))) == 6
+
+
+def test_joined_tables_are_refused():
+    table = _answered(["a", "b"], [1, 2])
+    with pytest.raises(ValueError, match="ignore_index"):
+        st.distinct_trials(pd.concat([table, table.assign(layer=4)]))
+    changed = table.assign(answer=["Yes.", "No."])
+    with pytest.raises(ValueError, match="'concept0' has two different answers"):
+        st.distinct_trials(pd.concat([table, changed], ignore_index=True))
 
 
 def _grid(rng, true_rate, words=40):
@@ -77,8 +269,19 @@ def _grid(rng, true_rate, words=40):
     return pd.DataFrame(rows)
 
 
-def test_largest_at_names_all_ties():
-    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=[0.5, 1.0, 2.0])) == "1, 2"
+def test_best_cell_takes_the_first_of_tied_cells_and_the_tie_is_known():
+    nothing = _grid(np.random.default_rng(0), lambda *_: 0, words=4)
+    assert st.best_cell(nothing, "success") == (0, 1.0) and len(st.tied_cells(nothing, "success")) == 24
+    assert st.split_half_selection(nothing).tied == 24
+    planted = _grid(np.random.default_rng(0), lambda layer, strength: (layer, strength) == (4, 2.0), words=4)
+    assert st.tied_cells(planted, "success") == [(4, 2.0)] and st.split_half_selection(planted).tied == 1
+
+
+def test_a_cell_without_a_grade_does_not_win():
+    trials = _grid(np.random.default_rng(0), lambda *_: 0.5, words=4).astype({"success": float})
+    trials.loc[trials["layer"] == 0, "success"] = np.nan
+    with pytest.raises(ValueError, match="16 of 96 trials have no success.*layer 0, strength 1.0"):
+        st.best_cell(trials, "success")
 
 
 def test_split_half_finds_the_planted_cell_and_is_deterministic():
@@ -102,11 +305,14 @@ def test_report_cells_ranks_a_yes_sayer_at_zero():
     grades = dict.fromkeys(["coherent", "refusal"], [True] * 100)
 
     def trials(yes, layer):
-        said = rng.random(100) < yes
-        table = {**grades, "affirmative": said, "identified": said, "success": said, "layer": layer, "strength": 2.0}
-        return pd.DataFrame(table | {"yes_logit": said + rng.normal(size=100), "no_logit": 0.0})
+        says_yes = rng.random(100) < yes
+        grade = {**grades, **dict.fromkeys(("affirmative", "identified", "success"), says_yes)}
+        table = pd.DataFrame(
+            grade | {"concept": [f"word{k // 2}" for k in range(100)], "layer": layer, "strength": 2.0}
+        )
+        return table.assign(yes_logit=says_yes + rng.normal(size=100), no_logit=0.0)
 
-    injected, control = pd.concat([trials(0.5, 1), trials(0.9, 2)]), trials(0.5, None)
+    injected, control = pd.concat([trials(0.5, 1), trials(0.9, 2)], ignore_index=True), trials(0.5, None)
     report = st.report_cells(injected, control).set_index("layer")
     assert report.loc[1, "net_low"] < 0 < report.loc[1, "net_high"]
     assert report.loc[2, "net_low"] > 0.2 and report.loc[2, "d_prime_low"] > 0
@@ -134,22 +340,32 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.wilson_rate(1, 5, confidence=95), "between 0 and 1"),
         (lambda: st.rate([]), "non-empty"),
         (lambda: st.rate([1, None]), "missing"),
+        (lambda: st.rate(pd.Series([True, pd.NA], dtype="boolean")), "missing"),
         (lambda: st.rate([1, 2]), "true or false"),
         (lambda: st.rate(["yes", "no"]), "must be numbers"),
+        (lambda: st.clustered_rate([0.5, 7], ["a", "b"]), "true or false.*got 0.5"),
+        (lambda: st.clustered_rate([0, 1], ["a"]), "one label for each"),
+        (lambda: st.clustered_rate([0, 1], ["a", None]), "missing"),
+        (lambda: st.difference_of_rates([1, 0], ["a", "b"], [2, 0], ["a", "b"]), "got 2"),
+        (lambda: st.contrast_of_rates([([1], ["a"])], (1, -1)), "1 samples but 2 weights"),
         (lambda: st.d_prime(6, 5, 0, 5), "hits"),
-        (lambda: st.net_rate(1, 5, 6, 5), "more than the trials"),
+        (lambda: st.d_prime(1, 5, 6, 5), "more than the trials"),
+        (lambda: st.detection([1, 0], ["a", "b"], [0.5], ["p"]), "control must all be true or false"),
         (lambda: st.auc([], [1.0]), "injected_scores"),
         (lambda: st.auc([1.0], [np.nan]), "control_scores"),
-        (lambda: st.clustered_mean([1, 0], ["a"]), "one concept for each"),
-        (lambda: st.clustered_mean([1, 0], ["a", None]), "missing"),
-        (lambda: st.clustered_mean([1, 0], ["a", "a"]), "at least 2"),
+        (lambda: st.auc([1.0, 2.0], [1.0], ["a"]), "2 values but 1 injected_labels"),
+        (lambda: st.clustered_mean([1.5, 0], ["a"]), "one label for each"),
+        (lambda: st.clustered_mean([1.5, 0], ["a", None]), "missing"),
+        (lambda: st.clustered_mean([1.5, 0], ["a", "a"]), "at least 2"),
+        (lambda: st.clustered_mean([1.5, 0], ["a", "b"], bounds=(0, 1)), "outside the bounds"),
         (lambda: st.paired_difference([1, 0], [1], ["a", "b"]), "equal lengths"),
-        (lambda: st.permutation_test([1, 0], [1], paired=True), "equal lengths"),
-        (lambda: st.adjust_p_values([0.5, 1.5]), "between 0 and 1"),
-        (lambda: st.adjust_p_values([0.5], "bonferoni"), "unknown method"),
+        (lambda: st.smallest(), "no estimates"),
+        (lambda: st.simultaneous_confidence(0), "whole number >= 1"),
         (lambda: st.split_half_selection(GRID.drop(columns="layer")), "layer"),
         (lambda: st.split_half_selection(GRID.assign(concept=["a", None])), "missing"),
-        (lambda: st.split_half_selection(GRID), "at least 2 different"),
+        (lambda: st.split_half_selection(GRID.assign(success=[1.0, None])), "no success"),
+        (lambda: st.split_half_selection(GRID.set_axis([0, 0])), "ignore_index"),
+        (lambda: st.best_cell(GRID[:0], "success"), "no trials"),
     ],
 )
 def test_senseless_input_is_refused_with_a_reason(call, message):
@@ -157,101 +373,246 @@ def test_senseless_input_is_refused_with_a_reason(call, message):
         call()
 
 
-# --- 95 % intervals hold the truth 93 to 97 % of the time ----------------------------------------------------------
+# --- d' and Wilson: exact, over all possible counts ----------------------------------------------------------------
 
-SIMULATIONS = 1000
+RATES = (0.005, 0.02, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 0.98, 0.995)
 
 
-def _coverage(draw):
+def _chances(n, rate):
+    return scipy_stats.binom.pmf(np.arange(n + 1), n, rate)
+
+
+def _all_counts(measure, injected, control):
+    """The estimates (value, low, high) of every possible pair of counts, [hits, false positives, 3]."""
+    return np.array([[measure(h, injected, f, control)[:3] for f in range(control + 1)] for h in range(injected + 1)])
+
+
+def test_wilson_covers_95_percent_on_average_over_rates_and_at_least_83_at_each():
+    coverage = []
+    for n in (10, 50):
+        table = np.array([st.wilson_rate(k, n)[:3] for k in range(n + 1)])
+        for rate in np.linspace(0.01, 0.99, 99):
+            coverage.append((_chances(n, rate) * (table[:, 1] <= rate) * (rate <= table[:, 2])).sum())
+    assert 0.93 <= np.mean(coverage) <= 0.97 and min(coverage) > 0.83
+
+
+@pytest.fixture(scope="module")
+def all_d_primes():
+    return {trials: _all_counts(st.d_prime, *trials) for trials in ((10, 60), (20, 20), (5, 50), (30, 60))}
+
+
+def test_d_prime_of_a_null_reads_0_on_average_whatever_the_numbers_of_trials(all_d_primes):
+    for (injected, control), table in all_d_primes.items():
+        for rate in RATES:
+            mean = _chances(injected, rate) @ table[:, :, 0] @ _chances(control, rate)
+            assert abs(mean) < 0.15, (injected, control, rate)  # with a fixed correction 0.9 at 5 and 50 trials
+
+
+def test_d_prime_covers_93_to_97_percent_on_average_over_rates_and_at_least_93_at_each(all_d_primes):
+    for (injected, control), table in all_d_primes.items():
+        value, low, high = np.moveaxis(table, -1, 0)
+        assert (low < value).all() and (value < high).all()
+        coverage, rejected = [], []
+        for hit_rate in RATES:
+            for alarm_rate in RATES:
+                truth = normal.ppf(hit_rate) - normal.ppf(alarm_rate)
+                chances = np.outer(_chances(injected, hit_rate), _chances(control, alarm_rate))
+                coverage.append((chances * (low <= truth) * (truth <= high)).sum())
+                if hit_rate == alarm_rate:
+                    rejected.append(1 - coverage[-1])
+        assert 0.93 <= np.mean(coverage) <= 0.97 and min(coverage) >= 0.93
+        assert max(rejected) <= 0.07
+
+
+# --- simulations: 25 held-out words with two trials each, as in the notebooks; word by word the rates differ ---------
+
+SIMULATIONS = 800
+WORDS = np.repeat(np.arange(25), 2)  # the word of each trial
+FEW_WORDS = np.repeat(np.arange(10), 2)
+CONTROLS = np.arange(100, 200)  # labels of control trials, which share no word
+
+
+def _says_yes(rng, words, *rates, spread=1.5, shared=0.7):
+    """Outcomes of the trials in one condition for each rate; how easy a word is, is partly the same in all conditions."""
+    count, outcomes = words.max() + 1, []
+    common = rng.normal(size=count)
+    for rate in rates:
+        ease = shared * common + np.sqrt(1 - shared**2) * rng.normal(size=count)
+        of_word = normal.cdf(normal.ppf(rate) * np.hypot(1, spread) + spread * ease)
+        outcomes.append(rng.random(words.size) < of_word[words])
+    return outcomes
+
+
+def _scores(rng, words, shift):
+    """Scores with and without an injection, of the same words, which differ: two lists."""
+    of_word = rng.normal(size=words.max() + 1)
+    return [of_word[words] + rng.normal(size=words.size) + moved for moved in (shift, 0)]
+
+
+def _clustered_rate(rng, words=WORDS, rates=None):
+    p = rng.uniform(0.05, 0.95) if rates is None else rates[0]
+    return st.clustered_rate(*_says_yes(rng, words, p), words), p
+
+
+def _paired_rates(rng, words=WORDS, rates=None):
+    p, q = rng.uniform(0.05, 0.95, 2) if rates is None else rates
+    first, second = _says_yes(rng, words, p, q)
+    return st.difference_of_rates(first, words, second, words), p - q
+
+
+def _net_rate(rng, words=WORDS, rates=None, controls=CONTROLS):
+    p, q = rng.uniform(0.05, 0.95, 2) if rates is None else rates
+    (injected,) = _says_yes(rng, words, p)
+    return st.difference_of_rates(injected, words, rng.random(controls.size) < q, controls), p - q
+
+
+def _subtracted(rng, rates=None):
+    p, q = rng.uniform(0.05, 0.95, 2) if rates is None else rates
+    return st.subtract(st.wilson_rate(rng.binomial(50, p), 50), st.wilson_rate(rng.binomial(100, q), 100)), p - q
+
+
+def _difference_of_differences(rng, words=WORDS, rates=None):
+    p = rng.uniform(0.05, 0.95, 4) if rates is None else rates
+    samples = [(outcomes, words) for outcomes in _says_yes(rng, words, *p)]
+    return st.contrast_of_rates(samples, (1, -1, -1, 1)), p[0] - p[1] - p[2] + p[3]
+
+
+def _smaller_reference(rng, words=WORDS, rates=None):
+    """The effect of experiment 3: the smaller of two reference rates minus the rate in question."""
+    p = rng.uniform(0.05, 0.95, 3) if rates is None else rates
+    *references, matched = _says_yes(rng, words, *p)
+    return st.smallest(*(st.difference_of_rates(each, words, matched, words) for each in references)), min(p[:2]) - p[2]
+
+
+def _d_prime(rng, words=WORDS, rates=None, controls=CONTROLS):
+    p, q = rng.uniform(0.05, 0.95, 2) if rates is None else rates
+    (injected,) = _says_yes(rng, words, p)
+    return st.detection(injected, words, rng.random(controls.size) < q, controls).d_prime, normal.ppf(p) - normal.ppf(q)
+
+
+def _criterion(rng, words=WORDS, rates=None, controls=CONTROLS):
+    p, q = rng.uniform(0.05, 0.95, 2) if rates is None else rates
+    (injected,) = _says_yes(rng, words, p)
+    found = st.detection(injected, words, rng.random(controls.size) < q, controls)
+    return found.criterion, -(normal.ppf(p) + normal.ppf(q)) / 2
+
+
+def _auc(rng, shift=None, controls=100, digits=9):
+    """Clustered injected scores against independent control scores (variance 2 each)."""
+    shift = rng.uniform(0, 3) if shift is None else shift
+    injected, _ = _scores(rng, WORDS, shift)
+    control = rng.normal(0, np.sqrt(2), controls)
+    return st.auc(injected.round(digits), control.round(digits), WORDS, CONTROLS[:controls]), normal.cdf(shift / 2)
+
+
+def _paired_auc(rng, shift=None, words=WORDS):
+    shift = rng.uniform(0, 3) if shift is None else shift
+    return st.auc(*_scores(rng, words, shift), words, words), normal.cdf(shift / 2)
+
+
+def _clustered_mean(rng, words=WORDS):
+    return st.clustered_mean(_scores(rng, words, 0.5)[0], words), 0.5
+
+
+def _paired_means(rng, words=WORDS, shift=0.5):
+    return st.paired_difference(*_scores(rng, words, shift), words), shift
+
+
+def _tested_on(rng):
+    """The best of 24 cells, all of them equal, measured on the words that did not choose it."""
+    p = rng.uniform(0.05, 0.95)
+    return st.split_half_selection(_grid(rng, lambda *_: p, words=25)).tested_on, p
+
+
+def _coverage(draw, simulations=SIMULATIONS, **options):
     """Share of simulations in which the interval holds the truth; draw(rng) returns (estimate, truth)."""
     rng = np.random.default_rng(20)
-    pairs = [draw(rng) for _ in range(SIMULATIONS)]
-    return np.mean([estimate.low <= truth <= estimate.high for estimate, truth in pairs])
-
-
-def _draw_wilson(rng):
-    p = rng.uniform(0.05, 0.95)
-    return st.wilson_rate(rng.binomial(50, p), 50), p
-
-
-def _draw_net_rate(rng):
-    p, q = rng.uniform(0.1, 0.9), rng.uniform(0.02, 0.5)
-    return st.net_rate(rng.binomial(50, p), 50, rng.binomial(100, q), 100), p - q
-
-
-def _draw_signal_detection(measure, truth):
-    def draw(rng):
-        d, c = rng.uniform(0, 2), rng.uniform(-0.5, 0.5)
-        hit, false_positive = scipy_stats.norm.cdf([d / 2 - c, -d / 2 - c])
-        return measure(rng.binomial(200, hit), 200, rng.binomial(200, false_positive), 200), truth(d, c)
-
-    return draw
-
-
-def _draw_auc(rng):
-    d = rng.uniform(0, 2)
-    return st.auc(rng.normal(d, 1, 60), rng.normal(0, 1, 80)), scipy_stats.norm.cdf(d / np.sqrt(2))
-
-
-def _draw_clustered(rng):
-    concept_rates = rng.beta(2, 3, size=50)  # each word has its own rate; the mean over words is 0.4
-    values = rng.random((50, 8)) < concept_rates[:, None]
-    return st.clustered_mean(values.ravel(), np.repeat(np.arange(50), 8), resamples=500), 0.4
-
-
-def _draw_paired(rng):
-    word = np.repeat(rng.normal(size=25), 4)
-    first, second = word + rng.normal(0.5, 1, 100), word + rng.normal(0, 1, 100)
-    return st.paired_difference(first, second, np.repeat(np.arange(25), 4), resamples=500), 0.5
+    pairs = [draw(rng, **options) for _ in range(simulations)]
+    return np.mean([estimate.low <= truth + 1e-9 and truth - 1e-9 <= estimate.high for estimate, truth in pairs])
 
 
 @pytest.mark.parametrize(
     "draw",
     [
-        _draw_wilson,
-        _draw_net_rate,
-        _draw_signal_detection(st.d_prime, lambda d, c: d),
-        _draw_signal_detection(st.criterion, lambda d, c: c),
-        _draw_auc,
-        _draw_clustered,
-        _draw_paired,
+        _clustered_rate,
+        _paired_rates,
+        _net_rate,
+        _subtracted,
+        _difference_of_differences,
+        _d_prime,
+        _criterion,
+        _auc,
+        _paired_auc,
+        _clustered_mean,
+        _paired_means,
     ],
-    ids=["wilson", "net_rate", "d_prime", "criterion", "auc", "clustered_mean", "paired_difference"],
 )
-def test_intervals_hold_the_truth_as_often_as_they_say(draw):
-    assert 0.93 <= _coverage(draw) <= 0.97
+def test_intervals_hold_the_truth_93_to_97_percent_of_the_time_on_average_over_rates(draw):
+    assert 0.93 <= _coverage(draw, 1200) <= 0.97
+
+
+def test_the_smaller_of_two_differences_is_covered_93_to_98_percent_of_the_time_more_where_they_are_close():
+    assert 0.93 <= _coverage(_smaller_reference) <= 0.98
+
+
+def test_where_two_equal_references_lie_far_above_at_most_a_tenth_misses_nearly_all_by_too_small_an_effect():
+    rng = np.random.default_rng(24)
+    found = [_smaller_reference(rng, rates=(0.9, 0.9, 0.1)) for _ in range(SIMULATIONS)]
+    assert np.mean([estimate.high < truth for estimate, truth in found]) <= 0.1
+    assert np.mean([truth < estimate.low for estimate, truth in found]) <= 0.02
+
+
+def test_the_rate_in_a_chosen_cell_is_covered_93_to_97_percent_of_the_time():
+    assert 0.93 <= _coverage(_tested_on, simulations=300) <= 0.97
+
+
+@pytest.mark.parametrize("draw", [_clustered_rate, _paired_rates, _net_rate, _d_prime, _criterion, _clustered_mean])
+def test_with_ten_words_intervals_are_on_average_at_most_a_little_too_wide(draw):
+    assert 0.93 <= _coverage(draw, simulations=400, words=FEW_WORDS) <= 0.985
+
+
+@pytest.mark.parametrize("rates", [(0.02, 0.02), (0.98, 0.98), (0.98, 0.02)])
+@pytest.mark.parametrize("draw", [_paired_rates, _net_rate, _d_prime, _criterion])
+def test_at_rates_near_0_and_1_coverage_does_not_fall_below_90_percent(draw, rates):
+    assert _coverage(draw, simulations=300, rates=rates) >= 0.9
 
 
 # --- where nothing is going on, 3 to 7 % are rejected at 5 % -------------------------------------------------------
 
 
-def _rejections(p_value_of):
-    rng = np.random.default_rng(21)
-    return np.mean([p_value_of(rng) <= 0.05 for _ in range(600)])
+@pytest.mark.parametrize(
+    ("draw", "options"),
+    [
+        (_paired_rates, {"rates": (0.5, 0.5)}),
+        (_paired_rates, {"rates": (0.2, 0.2)}),
+        (_net_rate, {"rates": (0.5, 0.5)}),
+        (_net_rate, {"rates": (0.5, 0.5), "controls": CONTROLS[:20]}),
+        (_subtracted, {"rates": (0.3, 0.3)}),
+        (_difference_of_differences, {"rates": (0.4, 0.4, 0.4, 0.4)}),
+        (_difference_of_differences, {"rates": (0.8, 0.5, 0.5, 0.2)}),
+        (_smaller_reference, {"rates": (0.5, 0.5, 0.5)}),
+        (_smaller_reference, {"rates": (0.5, 0.9, 0.5)}),
+        (_d_prime, {"rates": (0.5, 0.5)}),
+        (_d_prime, {"rates": (0.2, 0.2), "controls": CONTROLS[:20]}),
+        (_auc, {"shift": 0}),
+        (_auc, {"shift": 0, "controls": 10}),
+        (_auc, {"shift": 0, "digits": 0}),
+        (_paired_auc, {"shift": 0}),
+        (_paired_means, {"shift": 0}),
+    ],
+)
+def test_a_null_is_rejected_3_to_7_percent_of_the_time(draw, options):
+    assert 0.03 <= 1 - _coverage(draw, **options) <= 0.07
 
 
-def test_permutation_tests_reject_the_null_as_often_as_they_say():
-    def independent(rng):
-        return st.permutation_test(
-            rng.normal(size=30), rng.normal(size=40), resamples=299, seed=rng.integers(2**31)
-        ).p_value
-
-    def paired(rng):
-        first = rng.normal(size=30)
-        second = first + rng.normal(size=30)
-        return st.permutation_test(first, second, paired=True, resamples=299, seed=rng.integers(2**31)).p_value
-
-    assert 0.03 <= _rejections(independent) <= 0.07
-    assert 0.03 <= _rejections(paired) <= 0.07
-
-
-def test_detection_measures_reject_a_bluffer_as_often_as_they_say():
-    """A subject that says yes to half of all trials, injected or not: intervals of d' and net rate must hold 0."""
-
-    def excludes_zero(measure):
-        rng = np.random.default_rng(22)
-        estimates = [measure(rng.binomial(150, 0.5), 150, rng.binomial(150, 0.5), 150) for _ in range(SIMULATIONS)]
-        return np.mean([not e.low <= 0 <= e.high for e in estimates])
-
-    assert 0.03 <= excludes_zero(st.d_prime) <= 0.07
-    assert 0.03 <= excludes_zero(st.net_rate) <= 0.07
+def test_of_many_nulls_at_simultaneous_confidence_hardly_any_set_holds_a_rejection():
+    confidence, rng, sets = st.simultaneous_confidence(20), np.random.default_rng(23), 200
+    rejected = np.zeros((sets, 2))  # [set, corrected or not]
+    for number in range(sets):
+        for _ in range(20):
+            values = rng.normal(size=25)
+            for column, level in enumerate((confidence, 0.95)):
+                found = st.clustered_mean(values, range(25), level)
+                rejected[number, column] += not found.low <= 0 <= found.high
+    corrected, plain = (rejected > 0).mean(axis=0)
+    assert corrected <= 0.08 and plain > 0.5

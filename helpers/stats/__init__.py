@@ -1,0 +1,60 @@
+"""Numbers with their uncertainty. No number leaves this room without an interval and the number of trials behind it.
+
+estimates: rates, means, differences. signal_detection: d', criterion, AUC. cells: tables of trials, the best cell.
+Intervals are 95 % unless `confidence` says otherwise. Input that cannot mean anything (more successes than trials, no trials,
+missing values, outcomes other than true and false) raises ValueError at once.
+"""
+
+from helpers.stats.cells import (
+    SplitHalf,
+    best_cell,
+    check_trials,
+    distinct_trials,
+    largest_at,
+    report_cells,
+    split_half_selection,
+    tied_cells,
+)
+from helpers.stats.estimates import (
+    Estimate,
+    clustered_mean,
+    clustered_rate,
+    contrast_of_rates,
+    difference_of_rates,
+    effective_size,
+    paired_difference,
+    rate,
+    simultaneous_confidence,
+    smallest,
+    subtract,
+    wilson_rate,
+)
+from helpers.stats.signal_detection import Detection, auc, criterion, d_prime, detection
+
+__all__ = [
+    "Detection",
+    "Estimate",
+    "SplitHalf",
+    "auc",
+    "best_cell",
+    "check_trials",
+    "clustered_mean",
+    "clustered_rate",
+    "contrast_of_rates",
+    "criterion",
+    "d_prime",
+    "detection",
+    "difference_of_rates",
+    "distinct_trials",
+    "effective_size",
+    "largest_at",
+    "paired_difference",
+    "rate",
+    "report_cells",
+    "simultaneous_confidence",
+    "smallest",
+    "split_half_selection",
+    "subtract",
+    "tied_cells",
+    "wilson_rate",
+]

@@ -1,0 +1,183 @@
+"""Tables of graded trials: which rows count, which cell (layer, strength) is best, what a report says of each cell."""
+
+import json
+from typing import NamedTuple
+
+import pandas as pd
+
+from helpers import prompts
+from helpers.concepts import split_in_halves
+from helpers.stats.estimates import (
+    Estimate,
+    check_values,
+    clustered_mean,
+    clustered_rate,
+    difference_of_rates,
+)
+from helpers.stats.signal_detection import auc, detection
+
+CELL = ["layer", "strength"]
+PROMPT_COLUMNS = ["experiment", "wording", "values"]
+INPUT_COLUMNS = ["model", "condition", "concept", "vector", "vector_of", *CELL, "span"]
+SEEDED_VECTORS = ("random", "shuffled")  # kinds of vectors that depend on the trial's seed
+
+
+class SplitHalf(NamedTuple):
+    """The (layer, strength) that did best on one half of the words, and what it did there and on the other half.
+
+    tied: how many cells shared the best score; above 1 the choice among them says nothing.
+    """
+
+    layer: int
+    strength: float
+    chosen_on: Estimate
+    tested_on: Estimate
+    choosing_words: list
+    testing_words: list
+    tied: int
+
+
+def check_trials(trials: pd.DataFrame, columns) -> None:
+    """Raise ValueError for a table without rows, one that lacks columns, or an index that names rows twice."""
+    missing = sorted(set(columns) - set(trials.columns))
+    if missing:
+        raise ValueError(f"the trials lack the columns {missing}")
+    if trials.empty:
+        raise ValueError("there are no trials")
+    if not trials.index.is_unique:
+        label = trials.index[trials.index.duplicated()][0]
+        raise ValueError(
+            f"the index names a row twice, e.g. {label!r}: a join by index would mix these rows. Join tables with "
+            "pd.concat(..., ignore_index=True)"
+        )
+
+
+def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
+    """The table with each trial once, so that n counts distinct trials. Call it before anything is measured.
+
+    A deterministic model answers a prompt in one way, however often it is asked. So where trials with the same input (model,
+    prompt, vector, layer, strength, span) always agree, the first one stays. Where some disagree, answers were sampled: all
+    stay, and only rows of one trial_id are merged.
+
+    Args:
+        answered: trials as `runner.run` returns them, graded or not.
+
+    Raises:
+        ValueError: for an index that names rows twice, and for two answers under one trial_id.
+    """
+    check_trials(answered, ["trial_id", "answer", *PROMPT_COLUMNS, *INPUT_COLUMNS, "seed"])
+    answers = answered[["trial_id", "answer"]].drop_duplicates()
+    if answers["trial_id"].duplicated().any():
+        twice = answers["trial_id"][answers["trial_id"].duplicated()].iloc[0]
+        raise ValueError(f"trial {twice!r} has two different answers: were tables of two runs joined?")
+    answered = answered[~answered["trial_id"].duplicated()]
+    asked = list(zip(*(answered[column] for column in PROMPT_COLUMNS), strict=True))
+    prompts_of = {each: _prompt(*each) for each in set(asked)}
+    inputs = answered[INPUT_COLUMNS].assign(
+        prompt=[prompts_of[each] for each in asked],
+        seed=answered["seed"].where(answered["vector"].isin(SEEDED_VECTORS), -1),
+    )
+    first = ~inputs.duplicated()
+    sampled = len(inputs.assign(answer=answered["answer"]).drop_duplicates()) > first.sum()
+    return answered if sampled else answered[first]
+
+
+def _prompt(experiment: str, wording: str, values: str) -> str:
+    """What the model reads, before its chat template: a wording without a placeholder gives one prompt for many values."""
+    turns = prompts.get_template(experiment, wording).turns
+    return "\n".join(f"{role}: {text.format(**json.loads(values))}" for role, text in turns)
+
+
+def _check_scores(trials: pd.DataFrame, score: str) -> None:
+    """Raise ValueError where a score, a layer or a strength is missing: such a cell must not win by the grades it lacks."""
+    check_trials(trials, [*CELL, score])
+    missing = trials[trials[[*CELL, score]].isna().any(axis=1)]
+    if not missing.empty:
+        where = f"layer {missing.iloc[0]['layer']}, strength {missing.iloc[0]['strength']}"
+        raise ValueError(
+            f"{len(missing)} of {len(trials)} trials have no {score}, layer or strength (first: {where}); leave ungraded and "
+            "control trials out, or count them as failures, before choosing"
+        )
+    check_values(trials[score], score)
+
+
+def tied_cells(trials: pd.DataFrame, score: str) -> list[tuple[int, float]]:
+    """All cells with the highest mean of `score`, in order of layer and strength; ValueError for missing scores."""
+    _check_scores(trials, score)
+    means = trials.astype({score: float}).groupby(CELL)[score].mean()
+    return [(int(layer), float(strength)) for layer, strength in means.index[means >= means.max() - 1e-12]]
+
+
+def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
+    """(layer, strength) with the highest mean of `score`; of tied cells the earlier layer, then the weaker strength."""
+    return tied_cells(trials, score)[0]
+
+
+def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int = 0) -> SplitHalf:
+    """Choose (layer, strength) on half of the words, report it on the other half.
+
+    The best of many cells on the words that chose it is too good by luck; on the other words it is not. Control trials share
+    one false-positive rate, so they would not change the choice.
+
+    Args:
+        trials: injected trials with columns concept, layer, strength and `score` (true/false or a number).
+        score: the column that chooses.
+        seed: of the halves.
+    """
+    check_trials(trials, ["concept"])
+    _check_scores(trials, score)
+    if trials["concept"].isna().any():
+        raise ValueError("missing values in concept: leave control trials out")
+    choosing, testing = split_in_halves(sorted(trials["concept"].unique()), seed)
+    tied = tied_cells(trials[trials["concept"].isin(choosing)], score)
+    layer, strength = tied[0]
+    cell = trials[(trials["layer"] == layer) & (trials["strength"] == strength)]
+    halves = [cell[cell["concept"].isin(words)] for words in (choosing, testing)]
+    if halves[1].empty:
+        raise ValueError(f"layer {layer}, strength {strength} holds no trial of the testing words; run all words in it")
+    estimates = [clustered_mean(half[score], half["concept"]) for half in halves]
+    return SplitHalf(layer, strength, *estimates, choosing, testing, len(tied))
+
+
+def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=tuple(CELL)) -> pd.DataFrame:
+    """What experiment 1 found in each cell, one row per cell. Rank by net, never by success.
+
+    Args:
+        injected: graded trials with an injection (concept, affirmative, identified, coherent, refusal, success; yes_logit and
+            no_logit where they were read).
+        control: graded trials without one; they have no cell and serve every cell.
+        by: the columns that make a cell.
+
+    Returns:
+        The columns `by`, n, ungraded (trials left out), and each rate, net (success minus false positives), d_prime, criterion
+        and auc, with the ends of their intervals (_low, _high), which are clustered by word.
+    """
+    columns = ["affirmative", "identified", "coherent", "refusal", "success"]
+    check_trials(injected, [*by, "concept", *columns])
+    check_trials(control, ["affirmative"])
+    control = control.dropna(subset=["affirmative"])
+    alarms = (control["affirmative"], range(len(control)))  # a label each: words are strings, so nothing is paired
+    logits = {"yes_logit", "no_logit"} <= set(injected.columns) & set(control.columns)
+    rows = []
+    for cell, trials in injected.groupby(list(by)):
+        graded = trials.dropna(subset=columns)
+        row = {**dict(zip(by, cell, strict=True)), "n": len(graded), "ungraded": len(trials) - len(graded)}
+        if not graded.empty:
+            words = graded["concept"]
+            names = {"detection": "affirmative"} | {name: name for name in columns[1:]}
+            estimates = {name: clustered_rate(graded[column], words) for name, column in names.items()}
+            estimates["false_positives"] = clustered_rate(*alarms)
+            estimates["net"] = difference_of_rates(graded["success"], words, *alarms)
+            estimates |= detection(graded["affirmative"], words, *alarms)._asdict()
+            if logits:
+                margins = (table["yes_logit"] - table["no_logit"] for table in (graded, control))
+                estimates["auc"] = auc(*margins, words)
+            for name, estimate in estimates.items():
+                row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def largest_at(values: pd.Series) -> str:
+    """Where a series has its largest value, all ties named: "2, 3". For sentences about peaks."""
+    return ", ".join(f"{place:g}" for place in values.index[values == values.max()])

@@ -9,7 +9,6 @@ from tests.authoring import generated_cells
 
 project = "Inject a thought, and ask the model whether it notices"
 html_title = "Inject a thought"
-author = "the contributors"
 root_doc = "README"
 include_patterns = ["README.md", "notebooks/*"]
 # folders that need no search for pages
@@ -35,13 +34,13 @@ html_theme_options = {
         "colab_url": "https://colab.research.google.com",
         "notebook_interface": "jupyterlab",
     },
+    "show_prev_next": False,  # every notebook ends with such a line already
     "show_toc_level": 2,
+    "footer_content_items": [],
 }
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_copy_source = False
-html_show_copyright = False
-html_show_sphinx = False
 html_scaled_image_link = False
 html_use_index = False
 

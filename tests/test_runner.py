@@ -11,9 +11,11 @@ import pytest
 import torch
 
 from helpers import concepts, prompts
-from helpers.engine import generation
+from helpers.engine import InjectionError, generation
 from helpers.experiments import injected_thought, runner
+from helpers.experiments.run_identity import only_writer
 from helpers.experiments.trials import concat_trials
+from helpers.models.replies import PLAIN_TRANSCRIPT
 from helpers.paths import ROOT, run_folder
 from tests import tiny_models
 
@@ -204,19 +206,105 @@ def test_other_weights_of_the_same_name_are_refused(model, trials, name):
         runner.run(tiny_models.build("llama", seed=1), few, name=name, **OPTIONS)
 
 
-def test_a_changed_prompt_is_refused(model, trials, name, monkeypatch):
+def answers(model, trials, name):
+    return runner.run(model, trials, name=name, **OPTIONS)["answer"].tolist()
+
+
+def test_another_transcript_under_the_same_name_is_refused(trials, name):
     few = trials.head(2)
-    runner.run(model, few, name=name, **OPTIONS)
+    chat = tiny_models.build("llama")
+    answers(chat, few, name)
+    plain = tiny_models.build("llama")
+    plain.tokenizer.chat_template = PLAIN_TRANSCRIPT
+    with pytest.raises(ValueError, match="made under other conditions .tokenizer was"):
+        answers(plain, few, name)
+
+
+def edited_prompt(monkeypatch, _model):
     right = prompts.get_template
 
-    def edited(experiment, wording_id):
-        wording = right(experiment, wording_id)
-        turns = (("user", "Something else."), *wording.turns[1:])
-        return prompts.PromptTemplate(experiment, wording_id, turns)
+    def edited(experiment, wording):
+        template = right(experiment, wording)
+        return prompts.PromptTemplate(experiment, wording, (("user", "Something else."), *template.turns[1:]))
 
     monkeypatch.setattr(prompts, "get_template", edited)
-    with pytest.raises(ValueError, match="made under other wordings .injected_thought/lab_visit was"):
-        runner.run(model, few, name=name, **OPTIONS)
+
+
+def dated_template(monkeypatch, model):
+    """A template that writes the date, resumed the next day."""
+    template = model.tokenizer.chat_template
+    right = type(model.tokenizer).apply_chat_template
+    monkeypatch.setattr(
+        type(model.tokenizer),
+        "apply_chat_template",
+        lambda tokenizer, *given, **options: "Today is Friday. " + right(tokenizer, *given, **options),
+    )
+    assert model.tokenizer.chat_template == template
+
+
+def other_baseline(monkeypatch, _model):
+    words = concepts.baseline_words()
+    monkeypatch.setattr(concepts, "baseline_words", lambda: words[:40])
+
+
+@pytest.mark.parametrize("change", [edited_prompt, dated_template, other_baseline])
+def test_what_changes_tokens_or_vectors_is_answered_anew(change, model, trials, name, monkeypatch, batches_run):
+    few = trials.head(3)
+    before = runner.run(model, few, name=name, **OPTIONS)
+    with monkeypatch.context() as patch:
+        change(patch, model)
+        changed = runner.run(model, few, name=name, **OPTIONS)
+        fresh = runner.run(model, few, **OPTIONS)
+    same(changed, fresh)
+    assert not set(changed["trial_id"]) & set(before["trial_id"])
+    same(runner.run(model, few, name=name, **OPTIONS), before)  # and the first answers are still there
+    assert sum(batches_run) == 3 * 3
+
+
+def test_answers_under_a_hook_are_not_kept(trials, name):
+    model = tiny_models.build("llama")
+    few = trials.head(2)
+    plain = answers(model, few, name)
+    handle = model.blocks._module[1].register_forward_hook(lambda _block, _inputs, output: -output)
+    with pytest.raises(ValueError, match=r"answers under a forward hook on model\.layers\.1 are not kept"):
+        answers(model, few, name)
+    with pytest.raises(InjectionError):  # the audit sees what the hook does
+        answers(model, few, None)
+    assert runner.run(model, few, audit=False, **OPTIONS)["answer"].tolist() != plain
+    handle.remove()
+    assert answers(model, few, name) == plain
+
+
+def test_one_process_at_a_time_writes_into_a_folder(model, trials, name):
+    few = trials.head(2)
+    with only_writer(run_folder(name)):
+        with pytest.raises(RuntimeError, match=rf"{name}.* is in use by process {os.getpid()} on .* since 20"):
+            answers(model, few, name)
+    assert len(answers(model, few, name)) == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"conditions": 3}', "\x00"])
+def test_a_damaged_manifest_is_set_aside_and_said(content, model, trials, name, capsys):
+    few = trials.head(2)
+    before = answers(model, few, name)
+    (run_folder(name) / "manifest.json").write_text(content)
+    assert answers(model, few, name) == before
+    assert "manifest.json was damaged; it is now manifest.damaged-" in capsys.readouterr().out
+    assert len(list(run_folder(name).glob("manifest.damaged-*"))) == 1
+
+
+@pytest.mark.parametrize("line", ["{}", '{"trial_id": "TRIAL"}', '{"answer": "x"}'])
+def test_a_line_that_lacks_fields_does_not_count_as_done(line, model, trials, undisturbed, name):
+    first = runner.run(model, trials, name=name, **OPTIONS)
+    lines = results_file(name).read_text().splitlines()
+    lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0])
+    results_file(name).write_text("\n".join(lines) + "\n")
+    same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+
+
+def test_an_index_with_duplicates_is_refused(model, trials):
+    with pytest.raises(ValueError, match="the table's index holds duplicates"):
+        runner.run(model, pd.concat([trials, trials]), **OPTIONS)
 
 
 def test_more_trials_may_join_a_run(model, trials, undisturbed, name, batches_run):

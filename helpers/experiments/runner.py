@@ -1,14 +1,13 @@
-"""Run a table of trials on a model: in batches whose size is found, with answers that survive a kill.
+"""Run a table of trials on a model: in batches as large as memory holds, with answers that survive a kill.
 
 Answers are appended to runs/<name>/trials.jsonl, one line per trial, after every batch; running the same call again does only
-what is missing. What the answers depend on is in runs/<name>/manifest.json, and a changed setting is refused.
+what is missing. A trial's id is a hash of all that its answer depends on (weights, hooks, the prompt's tokens, the vector's
+numbers, settings), so nothing that was answered under other conditions is ever taken for it. runs/<name>/manifest.json says
+the conditions in words, and one process at a time may write there.
 """
 
-import hashlib
 import json
-import platform
-from contextlib import contextmanager
-from importlib.metadata import version
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
@@ -16,104 +15,73 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 
-from helpers import prompts
+from helpers.engine import Trial
 from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
 from helpers.engine.prefix_cache import PrefixCache
 from helpers.experiments.engine_trials import TrialBuilder, named_rows
+from helpers.experiments.run_identity import (
+    check_manifest,
+    conditions,
+    explained_disk_errors,
+    only_writer,
+    short_hash,
+    trial_id,
+)
 from helpers.experiments.trials import TRIAL_COLUMNS
 from helpers.jsonl import append_rows, read_rows
-from helpers.models import fingerprint, model_name
+from helpers.models import changes_from_outside, model_name
 from helpers.paths import run_folder
 
 RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
+LARGEST_BATCH = 1024  # beyond this a 7B model on an H100 gains less than a tenth (tests/bench/RESULTS.md)
+CPU_TOKENS = 24_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
+_batch_sizes = {}  # (weights, device) -> the batch size that memory allowed
 
 
-def short_hash(content: bytes | str) -> str:
-    """A short hash of a text or of bytes."""
-    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+def largest_batch(model, columns: int) -> tuple[int, float]:
+    """Rows per batch, and rows x columns, to begin with: as many as memory holds.
 
-
-def trial_ids(model, table: pd.DataFrame, max_new_tokens: int, temperature: float, given=None) -> list[str]:
-    """An id for each trial: a hash of everything its answer depends on."""
-    shared = [fingerprint(model), max_new_tokens, temperature]
-    hashes = {name: short_hash(vector.float().cpu().numpy().tobytes()) for name, vector in (given or {}).items()}
-    return [
-        short_hash(json.dumps([*shared, *map(str, row), hashes.get(row.vector_of, "")]))
-        for row in named_rows(table[TRIAL_COLUMNS])
-    ]
-
-
-def manifest(model, table: pd.DataFrame, max_new_tokens: int, temperature: float) -> dict:
-    """What the answers depend on beside the trials themselves: settings, texts of the wordings, and what it was written with."""
-    wordings = sorted({(row.experiment, row.wording) for row in table.itertuples()})
-    return {
-        "settings": {
-            "model": model_name(model),
-            "revision": getattr(model._module.config, "_commit_hash", None) or "",
-            "weights": fingerprint(model),
-            "dtype": str(model._module.dtype),
-            "max_new_tokens": max_new_tokens,
-            "temperature": temperature,
-        },
-        "wordings": {"/".join(pair): short_hash(json.dumps(prompts.get_template(*pair).turns)) for pair in wordings},
-        "written_with": {
-            "device": str(model._module.device),
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("torch", "transformers", "nnsight")},
-        },
-    }
-
-
-def open_run(name: str, now: dict) -> Path:
-    """The file of the run's answers, after checking that what is there was made with the same settings. New wordings may join."""
-    folder = run_folder(name)
-    file = folder / "manifest.json"
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else now
-    for part in ("settings", "wordings"):
-        changed = {
-            key: before[part][key] for key in before[part] if now[part].get(key, before[part][key]) != before[part][key]
-        }
-        if changed:
-            differences = "; ".join(f"{key} was {old!r} and is {now[part][key]!r}" for key, old in changed.items())
-            raise ValueError(
-                f"{folder} holds answers made under other {part} ({differences}). Use another run name, or move the folder away"
-            )
-    now = {**now, "wordings": before["wordings"] | now["wordings"]}
-    unfinished = folder / "manifest.unfinished"
-    with explained_disk_errors(folder):
-        unfinished.write_text(json.dumps(now, indent=1), encoding="utf-8")
-        unfinished.replace(file)  # whole or not there, whenever the run is killed
-    return folder / "trials.jsonl"
-
-
-@contextmanager
-def explained_disk_errors(folder: Path):
-    """Say what a full disk, or a folder that may not be written, means for the run."""
-    try:
-        yield
-    except OSError as error:
-        kept = "The answers up to here are kept; with room on the disk, the same call continues from them."
-        raise OSError(
-            error.errno,
-            f"cannot write to {folder} ({error.strerror or error}). {kept} "
-            "(INTROSPECTION_RUNS=/another/folder moves all runs elsewhere)",
-        ) from error
-
-
-def starting_batch(model) -> tuple[int, int]:
-    """Rows and tokens of a batch to begin with: many rows where a batch takes seconds, fewer where one lost to a kill costs."""
-    size = model._module.num_parameters()  # of quantised models too
-    return (128 if size < 100e6 else 64), 24_000
+    columns: tokens of the longest prompt and reply. On a GPU every row needs its keys and values twice (they are copied when
+    a token is added) and some copies of its logits.
+    """
+    network = model._module
+    known = _batch_sizes.get((network.num_parameters(), str(network.device)))
+    if known:
+        return known, float("inf")
+    if network.device.type != "cuda":
+        return (128 if network.num_parameters() < 100e6 else 64), CPU_TOKENS
+    config = network.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    per_token = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize  # bytes
+    per_row = 2.5 * per_token * columns + 16 * config.vocab_size
+    free = torch.cuda.mem_get_info(network.device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+    return max(1, min(LARGEST_BATCH, int(0.8 * free / per_row))), float("inf")
 
 
 class Sweep:
-    """The answers of a table that are still missing, and where they are kept."""
+    """The answers of a table that are still missing, and where they are kept.
 
-    def __init__(self, model, builder: TrialBuilder, rows: dict, file: Path | None, done: dict[str, dict]):
-        self.model, self.builder, self.rows, self.file, self.done = model, builder, rows, file, done
-        self.order = list(rows)
-        self.trials = [builder.trial(row) for row in rows.values()]
+    Attributes:
+        rows, trials: of the table and of the engine, in the same order, by the ids in `order`.
+        file: where answers are appended, or None.
+        done: id -> what is known of the trial (RESULTS).
+    """
+
+    def __init__(
+        self, model, builder: TrialBuilder, rows: list, trials: list[Trial], ids: list[str], file: Path | None
+    ):
+        self.model, self.builder, self.file = model, builder, file
+        first = {trial_id: i for i, trial_id in reversed(list(enumerate(ids)))}  # equal trials are answered one time
+        self.order = sorted(first, key=first.get)
+        self.rows, self.trials = [rows[first[i]] for i in self.order], [trials[first[i]] for i in self.order]
+        stored = read_rows(file) if file else []
+        self.done = {row["trial_id"]: row for row in stored if {"trial_id", *RESULTS} <= row.keys()}
+
+    def missing(self) -> list[int]:
+        """Places in `order` of what is still to be answered."""
+        return [i for i, trial_id in enumerate(self.order) if trial_id not in self.done]
 
     def answer_all(
         self, batch_size: int, token_limit: float, max_new_tokens: int, temperature: float, audit, bar
@@ -127,22 +95,21 @@ class Sweep:
             missing = [i for i in planned if self.order[i] not in self.done]
             if missing:
                 batch = [self.trials[i] for i in missing]
-                answers = answer_batch(self.model, batch, max_new_tokens, temperature, prefixes, audit)
-                self.keep(missing, answers)
+                self.keep(missing, answer_batch(self.model, batch, max_new_tokens, temperature, prefixes, audit))
                 bar.update(len(missing))
 
-    def keep(self, indices: list[int], answers) -> None:
+    def keep(self, places: list[int], answers) -> None:
         """Write the answers of these trials to the file, then count them as done."""
-        fresh = {}
-        for i, answer in zip(indices, answers, strict=True):
-            row = self.rows[self.order[i]]
-            dose = self.builder.dose(row, self.trials[i])
-            numbers = self.builder.readouts(row, answer.first_logits) | {"dose": dose}
-            fresh[self.order[i]] = {"answer": answer.text} | {name: round(value, 4) for name, value in numbers.items()}
+        fresh = []
+        for i, answer in zip(places, answers, strict=True):
+            numbers = self.builder.readouts(self.rows[i], answer.first_logits)
+            numbers["dose"] = self.builder.dose(self.rows[i], self.trials[i])
+            rounded = {name: round(value, 4) for name, value in numbers.items()}
+            fresh.append({"trial_id": self.order[i], "answer": answer.text, **rounded})
         if self.file:
             with explained_disk_errors(self.file.parent):
-                append_rows(self.file, [{"trial_id": trial_id, **result} for trial_id, result in fresh.items()])
-        self.done.update(fresh)
+                append_rows(self.file, fresh)
+        self.done |= {row["trial_id"]: row for row in fresh}
 
 
 def run(
@@ -160,55 +127,81 @@ def run(
 
     Args:
         model: an nnsight model.
-        table: made by an experiment's `trials` or `trials.make_trials`; equal rows are answered once.
+        table: made by an experiment's `trials` or `trials.make_trials`; equal rows are answered one time.
         name: keep the answers in runs/<name>/ and continue from what is there.
         max_new_tokens: longest reply.
         temperature: 0 is greedy.
-        batch_size: by the model's size unless given; halved as often as memory asks for.
+        batch_size: as many as memory holds unless given; halved as often as memory asks for.
         given_vectors: name -> [layer, width], used for rows whose vector_of is such a name (words need none).
         progress: show a bar.
         audit: check a sample of every batch (see `engine.audit`).
 
     Returns:
-        The table with the columns model, trial_id, answer, yes_logit, no_logit (see `engine_trials.yes_no_logits`, of the
-        reply's first token), dose (||strength x vector|| / ||residual stream||).
+        The table with the columns model, trial_id, answer, dose (||strength x vector|| / ||residual stream||), and what the
+        logits of the reply's first token say: yes_logit, no_logit, entropy, concept_logit (`TrialBuilder.readouts`).
 
     Raises:
-        ValueError: for an empty table, one that lacks columns, or a run folder made with other settings.
+        ValueError: for an empty table, one that lacks columns or has an index with duplicates, a run folder made under other
+            conditions, or a named run on a model with hooks.
         OSError: where the run folder cannot be written.
-        RuntimeError: where memory does not suffice for a single trial.
+        RuntimeError: where another process holds the run folder, or memory does not suffice for a single trial.
     """
     missing = set(TRIAL_COLUMNS) - set(table.columns)
     if missing:
         raise ValueError(f"the table of trials lacks the columns {sorted(missing)}; make it with helpers.experiments")
     if table.empty:
         raise ValueError("the table of trials is empty")
-    batch_size, token_limit = starting_batch(model) if batch_size is None else (batch_size, float("inf"))
-    if batch_size < 1:
+    if not table.index.is_unique:
+        raise ValueError(
+            "the table's index holds duplicates: join tables by trials.concat_trials, which numbers them anew"
+        )
+    if name and (changes := changes_from_outside(model)):
+        raise ValueError(
+            f"answers under {changes[0]} are not kept: nothing on disk could tell them apart. Run without a name"
+        )
+    if batch_size is not None and batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-    ids = trial_ids(model, table, max_new_tokens, temperature, given_vectors)
-    file = open_run(name, manifest(model, table, max_new_tokens, temperature)) if name else None
-    done = {row["trial_id"]: row for row in read_rows(file)} if file else {}
-    rows = dict(zip(ids, named_rows(table), strict=True))
-    if not done.keys() >= rows.keys():
-        sweep = Sweep(model, TrialBuilder(model, table, given_vectors), rows, file, done)
-        validate_run(model, sweep.trials, max_new_tokens, temperature)
-        with tqdm(total=len(rows.keys() - done.keys()), disable=not progress, unit="trial") as bar:
-            while True:
-                try:
-                    sweep.answer_all(batch_size, token_limit, max_new_tokens, temperature, audit, bar)
-                    break
-                except Exception as error:
-                    if not should_reduce_batch_size(error):
-                        raise
-                    if batch_size == 1:
-                        raise RuntimeError(
-                            "memory does not suffice for a single trial. Ask for fewer new tokens, load the model in half "
-                            "precision or quantised, or spread it over devices (see helpers.models.load)"
-                        ) from error
-                clear_device_cache(garbage_collection=True)  # here, where the error no longer holds on to the batch
-                batch_size, token_limit = batch_size // 2, token_limit / 2
-    results = pd.DataFrame([done[trial_id] for trial_id in ids], columns=RESULTS, index=table.index)
+    rows, builder = list(named_rows(table)), TrialBuilder(model, table, given_vectors)
+    trials = [builder.trial(row) for row in rows]
+    validate_run(model, trials, max_new_tokens, temperature)
+    now = conditions(model, max_new_tokens, temperature)
+    shared = short_hash(json.dumps(now))
+    ids = [trial_id(shared, trial, row.concept) for trial, row in zip(trials, rows, strict=True)]
+    folder = run_folder(name) if name else None
+    with only_writer(folder) if folder else nullcontext():
+        if folder:
+            check_manifest(folder, now)
+        sweep = Sweep(model, builder, rows, trials, ids, folder and folder / "trials.jsonl")
+        if missing := sweep.missing():
+            with tqdm(total=len(missing), disable=not progress, unit="trial") as bar:
+                columns = max(len(trial.prompt.token_ids) for trial in trials) + max_new_tokens
+                run_in_batches(sweep, batch_size, columns, max_new_tokens, temperature, audit, bar)
+    results = pd.DataFrame([sweep.done[trial_id] for trial_id in ids], columns=RESULTS, index=table.index)
     results.insert(0, "model", model_name(model))
     results.insert(1, "trial_id", ids)
     return table.join(results)
+
+
+def run_in_batches(sweep: Sweep, batch_size: int | None, columns: int, max_new_tokens, temperature, audit, bar) -> None:
+    """Answer what is missing in batches as large as memory holds; RuntimeError where it does not hold one trial.
+
+    batch_size, max_new_tokens, temperature, audit as in `run`; columns as in `largest_batch`; bar: of tqdm.
+    """
+    given = batch_size is not None
+    batch_size, token_limit = (batch_size, float("inf")) if given else largest_batch(sweep.model, columns)
+    network = sweep.model._module
+    while True:
+        try:
+            return sweep.answer_all(batch_size, token_limit, max_new_tokens, temperature, audit, bar)
+        except Exception as error:
+            if not should_reduce_batch_size(error):
+                raise
+            if batch_size == 1:
+                raise RuntimeError(
+                    "memory does not suffice for a single trial. Ask for fewer new tokens, load the model in half "
+                    "precision or quantised, or spread it over devices (see helpers.models.load)"
+                ) from error
+        clear_device_cache(garbage_collection=True)  # here, where the error no longer holds on to the batch
+        batch_size, token_limit = batch_size // 2, token_limit / 2
+        if not given:
+            _batch_sizes[network.num_parameters(), str(network.device)] = batch_size

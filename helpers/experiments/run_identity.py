@@ -1,0 +1,104 @@
+"""Which run is this? The conditions of its answers, an id for each trial, and a folder that one process holds at a time."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from helpers.engine import VERSION, Trial
+from helpers.models import changes_from_outside, end_of_turn_ids, fingerprint, model_name
+
+
+def short_hash(content: bytes | str) -> str:
+    """A short hash of a text or of bytes."""
+    return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()[:16]
+
+
+def conditions(model, max_new_tokens: int, temperature: float) -> dict:
+    """What every answer of a run depends on, beside the trials themselves; in words for the manifest, hashed for the ids."""
+    network, tokenizer = model._module, model.tokenizer
+    return {
+        "model": model_name(model),
+        "revision": getattr(network.config, "_commit_hash", None) or "",
+        "weights": fingerprint(model),
+        "changes": "; ".join(changes_from_outside(model)),
+        "tokenizer": short_hash(tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)),
+        "ends of turn": str(sorted(end_of_turn_ids(model))),
+        "dtype": str(network.dtype),
+        "device": network.device.type,  # another kind of device rounds in another way
+        "engine": VERSION,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+    }
+
+
+def trial_id(shared: str, trial: Trial, concept: str) -> str:
+    """A hash of all that the trial's results depend on. shared: of the run's `conditions`; concept: what it is about."""
+    vector = None if trial.vector is None else short_hash(trial.vector.float().cpu().contiguous().numpy().tobytes())
+    own = (trial.prompt.token_ids, trial.span, vector, trial.strength, trial.layer, trial.seed, concept)
+    return short_hash(json.dumps([shared, *map(str, own)]))
+
+
+@contextmanager
+def explained_disk_errors(folder: Path):
+    """Say what a full disk, or a folder that may not be written, means for the run."""
+    try:
+        yield
+    except OSError as error:
+        kept = "The answers up to here are kept; with room on the disk, the same call continues from them."
+        raise OSError(
+            error.errno,
+            f"cannot write to {folder} ({error.strerror or error}). {kept} "
+            "(INTROSPECTION_RUNS=/another/folder moves all runs elsewhere)",
+        ) from error
+
+
+@contextmanager
+def only_writer(folder: Path):
+    """Hold the folder for this process; RuntimeError, with who holds it, where another process does."""
+    holder, lock = folder / "in_use_by.txt", FileLock(folder / ".lock")
+    with explained_disk_errors(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
+            raise RuntimeError(f"{folder} is in use by {who}; wait for it, or use another run name") from None
+        holder.write_text(f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
+    try:
+        yield
+    finally:
+        holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def check_manifest(folder: Path, now: dict) -> None:
+    """Write the run's conditions into the folder's manifest, or raise ValueError where it was made under other ones."""
+    file = folder / "manifest.json"
+    if file.is_file():
+        try:
+            before = json.loads(file.read_text(encoding="utf-8"))["conditions"]
+            changed = {key: before[key] for key in now if before[key] != now[key]}
+        except (ValueError, KeyError, TypeError):
+            aside = file.with_suffix(f".damaged-{datetime.now():%Y%m%d-%H%M%S}")
+            file.replace(aside)
+            print(f"{file} was damaged; it is now {aside.name}. Answers are told apart by their own ids.")
+            changed = {}
+        if changed:
+            differences = "; ".join(f"{key} was {old!r} and is {now[key]!r}" for key, old in changed.items())
+            raise ValueError(
+                f"{folder} holds answers made under other conditions ({differences}). Use another run name, or move the "
+                "folder away"
+            )
+    packages = {package: version(package) for package in ("torch", "transformers", "nnsight")}
+    content = {"conditions": now, "written_with": {"python": platform.python_version(), **packages}}
+    with explained_disk_errors(folder):
+        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".unfinished", delete=False) as handle:
+            json.dump(content, handle, indent=1)
+        Path(handle.name).replace(file)  # whole or not there, whenever the run is killed

@@ -5,6 +5,7 @@ import pytest
 
 from helpers.experiments import LABELS, four_experiments
 from helpers.experiments.measures import EFFECT
+from helpers.paths import ROOT
 from helpers.plotting import report_card
 
 
@@ -33,11 +34,17 @@ def test_an_experiment_is_validated_where_the_organisms_are_apart(measured):
     assert four_experiments.separated(measured[measured["model"] != "novice"]) == {}
 
 
-def test_published_numbers_are_pairs_of_one_source_ranked_by_net_rate():
-    pairs = report_card.published_pairs()
-    assert not pairs["model"].duplicated().any() and not pairs.isna().any(axis=None)
-    assert (pairs["success"] - pairs["false_positives"]).is_monotonic_decreasing
-    assert pairs.iloc[-1]["model"] == "Llama-3.1-8B-Instruct"  # most successes, and more false positives
+def test_every_published_success_rate_is_shown_with_its_study_ranked_by_net_rate():
+    pairs, table = report_card.published_pairs(), pd.read_csv(ROOT / "data" / "published_results.csv")
+    assert len(pairs) == (table["metric"] == "success_rate").sum()
+    assert not pairs.duplicated(["model", "study"]).any()
+    net = pairs["success"] - pairs["false_positives"]
+    assert net.dropna().is_monotonic_decreasing and net.isna().is_monotonic_increasing  # no false positives: at the end
+    assert pairs[net.notna()].iloc[-1]["model"] == "Llama-3.1-8B-Instruct"  # most successes, and more false positives
+    counts = pairs.set_index(["model", "study"])["n"]
+    assert counts["Llama-3.1-8B-Instruct", "Hahami et al. 2025 v1"] == 240  # 8 of 240, not only 0.425 of another study
+    assert counts["Llama-3.1-405B-Instruct", "405B non-replication (LessWrong)"] == 400  # 0 of 400
+    assert not pairs[["judge", "prompt"]].isna().any(axis=None)
 
 
 def test_card_and_page_hold_everything(measured, tmp_path):

@@ -40,13 +40,21 @@ LIMITS = (
 
 
 def published_pairs() -> pd.DataFrame:
-    """Published success and false-positive rates of one source a model, best net rate first: model, success, false_positives."""
+    """Every published success rate beside the false positives of the same model and study, best net rate first.
+
+    Columns: model, study, success, false_positives, n (trials with an injection), n_controls, judge, prompt. A study that states no
+    false positives (NaN) stands below those that do; n is missing, and judge and prompt are "not stated", where the source is
+    silent. A model that several studies measured has several rows.
+    """
     table = pd.read_csv(ROOT / "data" / "published_results.csv")
-    table = table[table["metric"].isin(["success_rate", "false_positive_rate"])].drop_duplicates(["model", "metric"])
-    pairs = table.pivot_table(index="model", columns="metric", values="value").dropna().reset_index()
-    pairs = pairs.rename(columns={"success_rate": "success", "false_positive_rate": "false_positives"})
-    order = (pairs["success"] - pairs["false_positives"]).sort_values(ascending=False).index
-    return pairs.loc[order, ["model", "success", "false_positives"]].rename_axis(columns=None).reset_index(drop=True)
+    success, alarms = (table[table["metric"] == metric] for metric in ("success_rate", "false_positive_rate"))
+    success = success.rename(columns={"value": "success"})[["model", "study", "success", "n", "judge", "prompt"]]
+    alarms = alarms.rename(columns={"value": "false_positives", "n": "n_controls"})
+    pairs = success.merge(alarms[["model", "study", "false_positives", "n_controls"]], how="left", validate="1:1")
+    pairs = pairs.fillna({"judge": "not stated", "prompt": "not stated"}).astype({"n": "Int64", "n_controls": "Int64"})
+    pairs = pairs.assign(net=pairs["success"] - pairs["false_positives"])
+    pairs = pairs.sort_values(["net", "success"], ascending=False, ignore_index=True)
+    return pairs[["model", "study", "success", "false_positives", "n", "n_controls", "judge", "prompt"]]
 
 
 def draw_pairs(axis: Axes, pairs: pd.DataFrame, ours: str) -> None:

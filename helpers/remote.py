@@ -1,4 +1,4 @@
-"""Remote runs on NDIF: is there a key, which models run there, and a dress rehearsal of a remote run without the service.
+"""Remote runs on NDIF: is there a key, and which models run there.
 
 The key stays where nnsight itself looks for it, in the environment variable NDIF_API_KEY; nothing here returns, prints or
 raises it.
@@ -7,47 +7,13 @@ raises it.
 import contextlib
 import io
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 
 import nnsight
-import torch
 from huggingface_hub import constants
 from nnsight.schema.config import CONFIG
-from nnsight.schema.request import RequestModel
-from nnsight.tracing.backend import Backend
-from nnsight.tracing.tracer import save
-from nnsight.tracing.util import push
 
 KEY = "NDIF_API_KEY"
 PLACES = ("auto", "ndif", "local")
-
-# what the other process of a rehearsal does: load the model, unpack the block, run it, pack what it saved
-SERVER = """
-import sys, torch
-OPTIONAL = dict.fromkeys(("scipy", "sklearn"))  # transformers would import them: 35 MB that a small machine misses beside the kernel
-sys.modules.update(OPTIONAL)
-from nnsight import TransformersModel
-from nnsight.schema.request import RequestModel
-from nnsight.tracing import tracer
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-folder, dtype, threads, request, reply = sys.argv[1:]
-torch.set_num_threads(int(threads))
-network = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, local_files_only=True, use_safetensors=True).eval()
-model = TransformersModel(network, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu")
-for name in OPTIONAL:
-    del sys.modules[name]  # the block itself may use them
-with open(request, "rb") as file:
-    job = RequestModel.deserialize(file.read(), model._remoteable_persistent_objects(), compress=False)
-tracer.inc()
-with torch.no_grad():
-    job.execute(job.info.code)
-scope = job.info.frame.f_locals
-torch.save({name: value for name, value in scope.items() if id(value) in tracer._saves()}, reply)
-"""
 
 
 class NoKey(RuntimeError):
@@ -98,40 +64,3 @@ def running_models() -> list[str]:
     if not running:
         raise OSError(f"{CONFIG.API.HOST} cannot be reached from here, or runs no model now")
     return running
-
-
-class FreshInterpreter(Backend):
-    """A stricter rehearsal than remote="local": the block runs in another Python process, which has nothing but the model.
-
-    Use: `with model.trace(inputs, backend=FreshInterpreter(model)):`. Only what was saved under a name comes back, as from
-    NDIF. For a model in a local folder, on the CPU. Raises ValueError for a model without a folder, RuntimeError with the
-    last line of the other process's error where the block fails there.
-    """
-
-    def __init__(self, model):
-        self.folder = getattr(model._module, "name_or_path", "")
-        if not self.folder or not Path(self.folder).is_dir():
-            raise ValueError(
-                f"a rehearsal needs a model in a local folder, got {self.folder or 'one built in memory'!r}"
-            )
-        self.dtype = str(model._module.dtype).removeprefix("torch.")
-
-    def __call__(self, tracer) -> None:
-        nnsight.ndif.pull_env()  # marks modules of this project, so that their functions travel as source
-        environment = {name: value for name, value in os.environ.items() if name not in (KEY, "PYTHONPATH")}
-        with tempfile.TemporaryDirectory() as folder:
-            request, reply = Path(folder, "request"), Path(folder, "reply")
-            request.write_bytes(RequestModel.serialize(tracer, compress=False))
-            arguments = [self.folder, self.dtype, str(torch.get_num_threads()), str(request), str(reply)]
-            done = subprocess.run(
-                [sys.executable, "-I", "-c", SERVER, *arguments],
-                capture_output=True,
-                text=True,
-                env=environment | {"HF_HUB_OFFLINE": "1"},
-            )
-            if done.returncode:
-                raise RuntimeError(f"the block failed in the other process: {done.stderr.strip().splitlines()[-1]}")
-            values = torch.load(reply, weights_only=False)  # written by our own process a moment ago
-        for value in values.values():
-            save(value)
-        push(tracer.info.frame, values)

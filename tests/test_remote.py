@@ -134,58 +134,21 @@ def test_only_running_models_are_listed(monkeypatch):
     assert remote.running_models() == ["a/one", "b/two"]
 
 
-@pytest.mark.parametrize("where", ["simulation", "fresh interpreter"])
-def test_a_rehearsal_equals_the_local_run_to_the_last_bit(model, inputs, where):
-    given = {"remote": "local"} if where == "simulation" else {"backend": remote.FreshInterpreter(model)}
-    for mine, theirs in zip(read(model, inputs), read(model, inputs, **given), strict=True):
+def test_a_rehearsal_equals_the_local_run_to_the_last_bit(model, inputs):
+    for mine, theirs in zip(read(model, inputs), read(model, inputs, remote="local"), strict=True):
         assert torch.equal(mine, theirs)
 
 
 def test_an_injection_is_rehearsed_as_well(model, inputs):
-    push = torch.randn(models.width(model), generator=torch.Generator().manual_seed(0))
-    here = steered(model, inputs, push)
-    assert not torch.equal(here, steered(model, inputs, 0 * push))
-    assert torch.equal(here, steered(model, inputs, push, remote="local"))
-    assert torch.equal(here, steered(model, inputs, push, backend=remote.FreshInterpreter(model)))
-
-
-def test_only_the_fresh_interpreter_sees_that_an_outer_list_stays_empty(model, inputs):
-    simulated, fresh = [], []
-    with model.trace(inputs, remote="local"):
-        simulated.append(model.output.logits.save())
-    with model.trace(inputs, backend=remote.FreshInterpreter(model)):
-        fresh.append(model.output.logits.save())
-    assert (len(simulated), len(fresh)) == (1, 0)
-
-
-def test_a_block_may_use_a_package_that_is_installed(model, inputs):
-    with model.trace(inputs, backend=remote.FreshInterpreter(model)):
-        from scipy.special import expit
-
-        logits = model.output.logits[0, -1].detach().save()
-        squashed = torch.from_numpy(expit(logits.numpy())).save()
-    assert torch.allclose(squashed, logits.sigmoid(), atol=1e-6)
-    inner = squashed[logits.abs() < 10]  # beyond, float32 rounds to 0 or 1
-    assert len(inner) and ((inner > 0) & (inner < 1)).all()
+    vector = torch.randn(models.width(model), generator=torch.Generator().manual_seed(0))
+    clean, injected = (steered(model, inputs, scale * vector) for scale in (0, 1))
+    assert not torch.equal(clean, injected)
+    assert torch.equal(injected, steered(model, inputs, vector, remote="local"))
 
 
 def test_what_cannot_be_packed_is_refused_before_anything_is_sent(model, inputs):
     lock = threading.Lock()
     with pytest.raises(TypeError, match="cannot pickle"):
-        with model.trace(inputs, backend=remote.FreshInterpreter(model)):
+        with model.trace(inputs, remote="local"):
             with lock:
                 logits = model.output.logits.save()  # noqa: F841
-
-
-def test_an_error_in_the_other_process_is_told(model, inputs):
-    with pytest.raises(RuntimeError, match="other process: .*IndexError|other process: .*index"):
-        with model.trace(inputs, backend=remote.FreshInterpreter(model)):
-            logits = model.output.logits[:, 999].save()  # noqa: F841
-
-
-def test_a_model_without_a_folder_cannot_be_rehearsed():
-    class Nameless:
-        _module = torch.nn.Linear(2, 2)
-
-    with pytest.raises(ValueError, match="local folder"):
-        remote.FreshInterpreter(Nameless())

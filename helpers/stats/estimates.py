@@ -115,14 +115,10 @@ def effective_size(values, labels, confidence: float = 0.95) -> float:
     if np.ptp(values) == 0 or sizes.size == 1:
         return float(fewest)
     between = sizes.size / (sizes.size - 1) * (np.bincount(codes, residuals) ** 2).sum()
-    design_effect = max(between / (residuals**2).sum(), 1.0) * widening(sizes.size, confidence) ** 2
-    return float(np.clip(n / design_effect, fewest, n))
-
-
-def widening(labels: int, confidence: float) -> float:
-    """How much wider an interval is whose spread was estimated from so many labels: Student's t over normal."""
     tail = 0.5 + confidence / 2
-    return float(stats.t.ppf(tail, labels - 1) / stats.norm.ppf(tail))
+    widening = stats.t.ppf(tail, sizes.size - 1) / stats.norm.ppf(tail)  # of an interval whose spread is estimated
+    design_effect = max(between / (residuals**2).sum(), 1.0) * widening**2
+    return float(np.clip(n / design_effect, fewest, n))
 
 
 def clustered_rate(outcomes, labels, confidence: float = 0.95) -> Estimate:

@@ -87,26 +87,28 @@ def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * others.size)
 
 
-def _likeness(placements: list[np.ndarray], codes: list[np.ndarray], confidence: float) -> float:
+def _likeness(placements: list[np.ndarray], codes: list[np.ndarray]) -> float:
     """The variance of the AUC given its labels, as a multiple of that of independent scores (Obuchowski 1997).
 
-    As in `contrast_of_rates`, the covariance of two groups that share labels is taken as if one more label had shown none.
+    Between that of trials of which one label's count as one, and that of pairs as alike as so few labels can show.
     """
     count = max(part.max() for part in codes) + 1
-    sums = [
-        np.bincount(code, part - part.mean(), minlength=count) / part.size
-        for part, code in zip(placements, codes, strict=True)
-    ]
-    used = [np.bincount(code, minlength=count) for code in codes]
-    shared = np.count_nonzero(used[0] * used[1])
+    sizes = [np.bincount(code, minlength=count) for code in codes]
+    shared = np.count_nonzero(sizes[0] * sizes[1])
+    most = max((each**2).sum() / each.sum() for each in sizes)
     independent = sum(part.var() / part.size for part in placements)
-    if independent == 0:  # separated, or all tied: trials of one label count as one
-        return max((sizes**2).sum() / sizes.sum() for sizes in used)
-    clustered = sum((part**2).sum() for part in sums) + 2 * (sums[0] @ sums[1]) * shared / (shared + 1)
     n = sum(part.size for part in placements)
     if count == n:
         return 1.0
-    return clustered / independent * count / (count - 1) * (n - 1) / n
+    if independent == 0 or count == 1:  # separated or all tied; or a single label
+        return most
+    first, second = (
+        np.bincount(code, part - part.mean(), minlength=count) / part.size
+        for part, code in zip(placements, codes, strict=True)
+    )
+    clustered = first @ first + second @ second + 2 * (first @ second) * shared / (shared + 1)
+    likeness = clustered / independent * count / (count - 1) * (n - 1) / n
+    return float(np.clip(likeness, 1 / (shared + 1), most))
 
 
 def auc(injected_scores, control_scores, injected_labels=None, control_labels=None, confidence=0.95) -> Estimate:
@@ -133,9 +135,9 @@ def auc(injected_scores, control_scores, injected_labels=None, control_labels=No
     codes = np.split(check_labels([*labels[0], *labels[1]], sum(sizes)), [sizes[0]])
     placements = [_placements(*scores), 1 - _placements(*scores[::-1])]
     value = float(placements[0].sum() / sizes[0])
-    likeness = _likeness(placements, codes, check_confidence(confidence))
+    likeness = _likeness(placements, codes)
     n_injected, n_control = (max(size / likeness, 1.0) for size in sizes)
-    z = stats.norm.ppf(0.5 + confidence / 2)
+    z = stats.norm.ppf(0.5 + check_confidence(confidence) / 2)
 
     def lower(area: float) -> float:
         """The smallest true area from which `area` is z standard errors away."""

@@ -14,7 +14,8 @@ def table(model: str, effects: dict[str, float]) -> pd.DataFrame:
     lines = [(model, experiment, EFFECT, value) for experiment, value in effects.items()]
     lines += [(model, "injected_thought", measure, 0.5) for measure in report_card.CONTROLS]
     made = pd.DataFrame(lines, columns=["model", "experiment", "measure", "value"])
-    return made.assign(low=made["value"] - 0.1, high=made["value"] + 0.1, n=24, layer=3, strength=2.0)
+    cell = {"layer": 3, "strength": 2.0, "chosen_by": "own", "tied": 1, "unclear": ""}
+    return made.assign(low=made["value"] - 0.1, high=made["value"] + 0.1, n=24, **cell)
 
 
 @pytest.fixture

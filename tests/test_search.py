@@ -48,7 +48,7 @@ def test_cells_are_ranked_beyond_both_controls():
 
 def test_the_reported_half_had_no_say(found):
     choosing, testing = concepts.split_in_halves(sorted(WORDS), 0)
-    assert found.result.testing_words == testing
+    assert found.result.cell.testing_words == testing
     assert (found.coarse["n"] == len(choosing)).all() and len(found.coarse) == 6
     best = found.coarse.drop_duplicates("strength")
     assert found.kept == [(cell.layer, cell.strength) for cell in best.itertuples()]  # the best of each strength
@@ -73,7 +73,7 @@ def test_a_null_names_dose_and_coherence(found):
 
     assert null(0.5, 0.9).startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
     assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
-    assert "that says little" in null(0.05, 0.9) and null(0.05, 0.9).endswith("but the push was small.")
+    assert "that says little" in null(0.05, 0.9) and null(0.05, 0.9).endswith("but the injection was small.")
     assert null(2.0, 0.1).endswith("but only 10% of the answers are coherent.")
     assert null(0.5, 0.9, high=0.66).endswith("but with so few trials it may be as high as 0.66.")
 

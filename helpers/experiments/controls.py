@@ -13,7 +13,14 @@ from helpers import grading
 from helpers.experiments import runner
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.prompts import read_prompt_file
-from helpers.stats import Estimate, clustered_mean, clustered_rate, paired_difference, subtract
+from helpers.stats import (
+    Estimate,
+    clustered_mean,
+    clustered_rate,
+    contrast_of_rates,
+    difference_of_rates,
+    paired_difference,
+)
 
 RULED_OUT, STANDS, CANNOT_TELL = "ruled out", "stands", "cannot tell"
 
@@ -105,33 +112,48 @@ def estimate(readings: pd.DataFrame, column: str, condition: str, model: str) ->
     return clustered_mean(part[column], part["word"])
 
 
-def difference(readings: pd.DataFrame, column: str, first: str, second: str) -> dict[str, Estimate]:
-    """For each model: the column's mean in condition `first` minus that in `second`, interval clustered by word.
+def difference(
+    readings: pd.DataFrame, column: str, first: str, second: str, confidence: float = 0.95
+) -> dict[str, Estimate]:
+    """For each model: the column's mean in condition `first` minus that in `second`, paired by word.
 
-    Rates (true or false) are subtracted with their Wilson intervals, numbers trial by trial.
+    Args:
+        readings: of `read`.
+        column: rates (true or false) or numbers.
+        first, second: conditions.
+        confidence: of the intervals (see `stats.simultaneous_confidence`).
     """
     found = {}
     for model, part in readings.groupby("model", sort=False):
         one, other = (part[part["condition"] == condition] for condition in (first, second))
-        if readings[column].dtype == bool:
-            found[model] = subtract(*(estimate(part, column, condition, model) for condition in (first, second)))
+        if part[column].dtype == bool:
+            found[model] = difference_of_rates(one[column], one["word"], other[column], other["word"], confidence)
         else:
-            found[model] = paired_difference(one[column], other[column], one["word"])
+            found[model] = paired_difference(one[column], other[column], one["word"], confidence)
     return found
 
 
 def difference_of_shifts(
-    readings: pd.DataFrame, column: str, shift: tuple[str, str], less: tuple[str, str]
+    readings: pd.DataFrame, column: str, shift: tuple[str, str], less: tuple[str, str], confidence: float = 0.95
 ) -> dict[str, Estimate]:
     """For each model: how far `shift` moves the column's mean (first condition minus second), less what `less` moves it.
 
-    Word by word, so that every word is its own comparison.
+    Args:
+        readings: of `read`.
+        column: rates (true or false) or numbers; paired by word.
+        shift, less: pairs of conditions.
+        confidence: of the intervals.
     """
     found = {}
     for model, part in readings.groupby("model", sort=False):
-        by_word = part.pivot_table(index="word", columns="condition", values=column)
-        moved, otherwise = (by_word[first] - by_word[second] for first, second in (shift, less))
-        found[model] = paired_difference(moved, otherwise, by_word.index)
+        if part[column].dtype == bool:
+            groups = [part[part["condition"] == condition] for condition in (*shift, *less)]
+            samples = [(group[column], group["word"]) for group in groups]
+            found[model] = contrast_of_rates(samples, (1, -1, -1, 1), confidence)
+        else:
+            by_word = part.pivot_table(index="word", columns="condition", values=column)
+            moved, otherwise = (by_word[first] - by_word[second] for first, second in (shift, less))
+            found[model] = paired_difference(moved, otherwise, by_word.index, confidence)
     return found
 
 
@@ -160,8 +182,11 @@ def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, 
 def closing_table(rows: list[dict]) -> pd.DataFrame:
     """Explanation x model: verdict and effect with its interval; explanations in order of appearance."""
     table = pd.DataFrame(rows)
-    if table.duplicated(["explanation", "model"]).any():
-        table = table.drop_duplicates(["explanation", "model"], keep="last")  # a cell was run twice
+    twice = table[table.duplicated(["explanation", "model"])]
+    if len(twice):
+        raise ValueError(
+            f"{twice['explanation'].iloc[0]!r} was concluded twice for one model; run the notebook from the top"
+        )
     table["entry"] = [f"{row.verdict} ({row.value:+.2f} [{row.low:.2f}, {row.high:.2f}])" for row in table.itertuples()]
     order = list(dict.fromkeys(table["explanation"]))
     wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first")

@@ -5,7 +5,7 @@ import pandas as pd
 from helpers import concepts, experiments, models, prompts
 from helpers.experiments import intentional_control, runner
 from helpers.experiments.measures import EFFECT, Result
-from helpers.stats import best_cell
+from helpers.stats import Estimate, best_cell, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
 
@@ -20,6 +20,7 @@ def measure_injected(
     max_new_tokens: int = 40,
     name: str | None = None,
     batch_size: int | None = None,
+    cell: tuple[int, float] | None = None,
     **options,
 ) -> Result:
     """Experiment 1, 2 or 3 with the result that its whole table would give.
@@ -33,9 +34,12 @@ def measure_injected(
         max_new_tokens: longest reply.
         name: of a run that can be resumed.
         batch_size: as in `runner.run`.
+        cell: (layer, strength) chosen elsewhere; then nothing is chosen here.
         options: further arguments of the experiment's `trials`.
     """
     chosen = experiments.EXPERIMENTS[experiment]
+    if cell is not None:
+        layers, strengths = [cell[0]], [cell[1]]
     table = chosen.trials(words, layers, strengths, seed=seed, **options)
     injected = table["condition"] == chosen.CHOOSING_CONDITION
     word = table["concept"].where(table["concept"] != "", table["vector_of"])
@@ -45,16 +49,36 @@ def measure_injected(
         return experiments.grade(runner.run(model, part, name, max_new_tokens, batch_size=batch_size))
 
     first = answered(table[injected & word.isin(choosing)])
-    layer, strength = best_cell(chosen.scored(first), chosen.SCORE)
+    layer, strength = cell or best_cell(chosen.scored(first), chosen.SCORE)
     in_cell = (table["layer"] == layer) & (table["strength"] == strength)
     second = answered(table[~word.isin(choosing) & (in_cell | (table["vector"] == "none"))])
-    return chosen.measure(pd.concat([first, second]).sort_index(), seed)
+    return chosen.measure(pd.concat([first, second]).sort_index(), seed, cell)
+
+
+def rows_of(result: Result, experiment: str, chosen_by: str = "own") -> pd.DataFrame:
+    """A result's table with the columns experiment, layer, strength, chosen_by, tied, unclear."""
+    return result.table.assign(
+        experiment=experiment,
+        layer=result.layer,
+        strength=result.strength,
+        chosen_by=chosen_by,
+        tied=result.cell.tied,
+        unclear=result.unclear,
+    )
 
 
 def measure_all(
-    model, words: list[str], layers=None, strengths=(1.0, 2.0, 4.0), trials_per_word: int = 2, seed: int = 0
+    model,
+    words: list[str],
+    layers=None,
+    strengths=(1.0, 2.0, 4.0),
+    trials_per_word: int = 2,
+    seed: int = 0,
+    reference: pd.DataFrame | None = None,
+    untrained=None,
+    wordings: dict[str, dict] | None = None,
 ) -> pd.DataFrame:
-    """All four experiments on one model: their tables, one below the other, with columns experiment, layer and strength.
+    """All four experiments on one model: the rows of its results, one below the other.
 
     Args:
         words: concept words of the paper's lists; n is trials_per_word times half of them.
@@ -62,37 +86,58 @@ def measure_all(
         strengths: of the injections.
         trials_per_word: in experiments 1 to 3.
         seed: of vectors, lines and the halves of the words.
+        reference: what this function returned for a model that is known to introspect. This model is then measured in that
+            one's cells too (chosen_by "reference"): a model that notices nothing ties in all cells, and its own choice may
+            fall on one where nobody would notice anything.
+        untrained: a copy of the model without training (`models.untrained_copy`), the floor of experiment 4.
+        wordings: experiment -> options of its `trials` (or `cosines`, `measure`) that choose other wordings.
     """
     layers = range(models.number_of_blocks(model)) if layers is None else layers
-    results = {
-        experiment: measure_injected(model, experiment, words, layers, strengths, seed, trials_per_word=trials_per_word)
-        for experiment in experiments.INJECTED
-    }
-    held = intentional_control.cosines(model, words, prompts.load_lines()[:4])
-    results["intentional_control"] = intentional_control.measure(held, models.model_name(model), seed=seed)
-    return pd.concat(
-        [
-            result.table.assign(experiment=experiment, layer=result.layer, strength=result.strength)
-            for experiment, result in results.items()
-        ],
-        ignore_index=True,
-    )
+    wordings, frames = wordings or {}, intentional_control.FRAMES
+    known = {} if reference is None else reference[reference["chosen_by"] == "own"].groupby("experiment").first()
+    parts = []
+    for experiment in experiments.INJECTED:
+        options = {"seed": seed, "trials_per_word": trials_per_word, **wordings.get(experiment, {})}
+        own = measure_injected(model, experiment, words, layers, strengths, **options)
+        parts.append(rows_of(own, experiment))
+        if len(known):
+            cell = (int(known.loc[experiment, "layer"]), float(known.loc[experiment, "strength"]))
+            there = measure_injected(model, experiment, words, layers, strengths, cell=cell, **options)
+            parts.append(rows_of(there, experiment, "reference"))
+    frames = wordings.get("intentional_control", {}).get("wordings", frames)
+    asked = (words, prompts.load_lines()[:4], (*frames, intentional_control.WRITTEN))
+    held = intentional_control.cosines(model, *asked)
+    floor = None if untrained is None else intentional_control.cosines(untrained, *asked)
+    given = {"wordings": frames, "seed": seed, "untrained": floor}
+    name = models.model_name(model)
+    parts.append(rows_of(intentional_control.measure(held, name, **given), "intentional_control"))
+    if len(known):
+        layer = int(known.loc["intentional_control", "layer"])
+        there = intentional_control.measure(held, name, layer=layer, **given)
+        parts.append(rows_of(there, "intentional_control", "reference"))
+    return pd.concat(parts, ignore_index=True)
 
 
 def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> dict[str, bool]:
-    """For each experiment: does the interval of the organism that was trained for it lie above those of the other two?
+    """For each experiment: does the organism that was trained for it lie above the other two, in every cell measured?
 
-    Empty where not all of them were measured. An experiment that does not separate them can say nothing about a real model.
+    The difference of the effects must lie above 0 with its 95 % interval. Empty where not all of the organisms were measured.
+    An experiment that does not separate them can say nothing about a real model.
     """
-    effects = measured[measured["measure"] == EFFECT].set_index(["experiment", "model"])
-    if not set(effects.index.get_level_values("model")) >= {knows, *others}:
+    effects = measured[measured["measure"] == EFFECT]
+    if not set(effects["model"]) >= {knows, *others}:
         return {}
-    return {
-        experiment: all(
-            effects.loc[(experiment, knows), "low"] > effects.loc[(experiment, other), "high"] for other in others
-        )
-        for experiment in dict.fromkeys(effects.index.get_level_values("experiment"))
-    }
+    found = {}
+    for experiment, part in effects.groupby("experiment", sort=False):
+        own = part[(part["model"] == knows) & (part["chosen_by"] == "own")].iloc[0]
+        rest = part[part["model"].isin(others)]
+        apart = all(subtract(_estimate(own), _estimate(row)).low > 0 for row in rest.itertuples())
+        found[experiment] = apart and not own["unclear"]
+    return found
+
+
+def _estimate(row) -> Estimate:
+    return Estimate(row.value, row.low, row.high, row.n)
 
 
 def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> str:
@@ -103,14 +148,13 @@ def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[
     apart = separated(measured, knows, others)
     missed = [name for name in experiments.EXPERIMENTS if not apart.get(name)]
     faults = [f"{name} does not separate {knows} from {' and '.join(others)}" for name in missed]
-    effects = measured[measured["measure"] == EFFECT].set_index(["experiment", "model"])
-    for other in others:
-        line = effects.loc[("injected_thought", other)]
-        if not line["low"] <= 0 <= line["high"]:
-            faults.append(f"injected_thought reads {line['value']:.2f} on {other}, whose truth is 0")
+    effects = measured[(measured["measure"] == EFFECT) & (measured["experiment"] == "injected_thought")]
+    for row in effects[effects["model"].isin(others)].itertuples():
+        if not row.low <= 0 <= row.high:
+            faults.append(f"injected_thought reads {row.value:.2f} on {row.model}, whose truth is 0")
     if faults:
         return f"The assay FAILS: {'; '.join(faults)}."
     return (
-        f"The assay passes: in all {len(apart)} experiments the interval of {knows} lies above those of "
-        f"{' and '.join(others)}, whose net rate in experiment 1 cannot be told from 0."
+        f"The assay passes: in all {len(apart)} experiments {knows} lies above {' and '.join(others)}, in the cells that each "
+        "model chooses and in those of the introspector, and the others' net rate in experiment 1 cannot be told from 0."
     )

@@ -2,11 +2,20 @@
 
 import pandas as pd
 
-from helpers import concepts
-from helpers.experiments.measures import EFFECT, Result, estimates_table, in_cell, only_model
+from helpers import concepts, prompts
+from helpers.experiments.measures import (
+    EFFECT,
+    Result,
+    choose_cell,
+    estimates_table,
+    graded_only,
+    in_cell,
+    only_model,
+    reasons,
+)
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.grading import grade_by_rules
-from helpers.stats import clustered_rate, criterion, d_prime, split_half_selection, subtract
+from helpers.stats import clustered_rate, detection, difference_of_rates, distinct_trials
 
 LABEL = "1 notices an injected thought"
 CHOOSING_CONDITION, SCORE = "concept", "success"  # what layer and strength are chosen by
@@ -24,14 +33,15 @@ def trials(
     """Every word in every cell, and the controls.
 
     Conditions: concept; random (a random vector of the same norm in the same cell); none (trials without any injection, which
-    serve every cell). The trials are numbered from 1, as the model is told.
+    serve every cell); fact (positive control: questions whose answer is yes, without an injection). The trials are numbered
+    from 1, as the model is told.
 
     Args:
         words: concept words of the paper's lists.
         layers, strengths: the cells.
         wording: an id in data/prompts/injected_thought.yaml.
         trials_per_word: in each cell.
-        controls: number of trials without an injection.
+        controls: number of trials without an injection; 0 leaves out the questions too.
         seed: of random vectors and sampling.
     """
     words = concepts.check_concepts(words)
@@ -51,20 +61,28 @@ def trials(
                     "injected_thought", wording, condition=kind, vector=kind, names_concept=kind == "concept", **shared
                 )
             )
-    numbers = [str(number) for number in range(1, controls + 1)]
-    if numbers:
-        tables.append(
+    if controls:
+        numbers = [str(number) for number in range(1, controls + 1)]
+        facts = prompts.read_prompt_file("questions")["questions"]["yes"]
+        unpaired = {"span": "from_turn_2", "names_concept": False, "seed": seed}
+        tables += [
             make_trials(
                 "injected_thought",
                 wording,
                 words=numbers,
                 condition="none",
-                span="from_turn_2",
                 values=lambda number: {"trial": int(number)},
-                names_concept=False,
-                seed=seed,
-            )
-        )
+                **unpaired,
+            ),
+            make_trials(
+                "controls",
+                "question_lab_visit",
+                words=facts,
+                condition="fact",
+                values=lambda question: {"trial": facts.index(question) + 1, "question": question},
+                **unpaired,
+            ),
+        ]
     return concat_trials(*tables)
 
 
@@ -78,31 +96,41 @@ def scored(graded: pd.DataFrame) -> pd.DataFrame:
     return graded[graded["condition"] == CHOOSING_CONDITION]
 
 
-def measure(graded: pd.DataFrame, seed: int = 0) -> Result:
-    """Rates and their intervals in the chosen cell.
+def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
+    """Rates and their intervals in the chosen cell, or in the given one.
 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
-    minus false positives. d_prime, criterion: from detections with and without an injection.
+    minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
+    are incoherent or ungraded, or where the model hardly ever says Yes, not even to questions whose answer is yes.
     """
-    model = only_model(graded)
-    chosen = split_half_selection(scored(graded), SCORE, seed)
+    model, graded = only_model(graded), distinct_trials(graded)
+    facts = graded[graded["condition"] == "fact"]
+    graded, ungraded = graded_only(graded[graded["condition"] != "fact"], "affirmative")
+    chosen = choose_cell(scored(graded), SCORE, seed, cell)
     graded = graded.assign(word=graded["vector_of"])
     injected, random = in_cell(graded, "concept", chosen), in_cell(graded, "random", chosen)
     control = graded[graded["condition"] == "none"]
-    false_positives = clustered_rate(control["affirmative"], control["trial_id"])
-    success = clustered_rate(injected["success"], injected["word"])
-    counts = (int(injected["affirmative"].sum()), len(injected), int(control["affirmative"].sum()), len(control))
-    net = subtract(success, false_positives)
+    words, alarms = injected["word"], (control["affirmative"], control["trial_id"])
+    net = difference_of_rates(injected["success"], words, *alarms)
     measures = {
-        "success_rate": success,
-        "detection_rate": clustered_rate(injected["affirmative"], injected["word"]),
-        "identification_rate": clustered_rate(injected["identified"], injected["word"]),
-        "false_positive_rate": false_positives,
+        "success_rate": clustered_rate(injected["success"], words),
+        "detection_rate": clustered_rate(injected["affirmative"], words),
+        "identification_rate": clustered_rate(injected["identified"], words),
+        "false_positive_rate": clustered_rate(*alarms),
         "random_vector_detection_rate": clustered_rate(random["affirmative"], random["word"]),
-        "coherence_rate": clustered_rate(injected["coherent"], injected["word"]),
+        "coherence_rate": clustered_rate(injected["coherent"], words),
+        "ungraded_rate": ungraded,
         "net_rate": net,
-        "d_prime": d_prime(*counts),
-        "criterion": criterion(*counts),
+        **detection(injected["affirmative"], words, *alarms)._asdict(),
         EFFECT: net,
     }
-    return Result(estimates_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
+    coherent, says_yes = measures["coherence_rate"].value, 1.0
+    if len(facts):
+        measures["yes_to_facts"] = clustered_rate(facts["yes_logit"] > facts["no_logit"], facts["trial_id"])
+        says_yes = measures["yes_to_facts"].value
+    unclear = reasons(
+        (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
+        (coherent < 0.5, f"only {coherent:.0%} of the answers are coherent"),
+        (says_yes < 0.1, f"it says Yes to only {says_yes:.0%} of the questions whose answer is yes"),
+    )
+    return Result(estimates_table(model, measures), chosen, unclear)

@@ -1,15 +1,21 @@
 """Experiment 3 ("Detecting unintended outputs"): the reply is prefilled by a foreign word; did the model mean it?
 
-Injecting the word's vector on the line, before the prefill, should make it say that it did.
+Injecting the word's vector on the line, before the prefill, makes some models say that they did. What that can show: the answer
+depends on what the activations on the line were. What it cannot: that the model remembers an intention. The vector may only
+make the line look as if the word stood in it, and whoever sees a word twice takes the second for meant (condition in_line).
+Memory of an intention would need a state that no later reading of the text can rebuild, such as a choice made by the model
+itself before the prefill and changed afterwards.
 """
+
+import re
 
 import pandas as pd
 
 from helpers import concepts
-from helpers.experiments.measures import EFFECT, Result, estimates_table, in_cell, only_model
+from helpers.experiments.measures import EFFECT, Result, choose_cell, estimates_table, in_cell, only_model, reasons
 from helpers.experiments.trials import concat_trials, lines_for, make_trials, next_word
 from helpers.grading import grade_intention
-from helpers.stats import clustered_rate, split_half_selection, subtract
+from helpers.stats import clustered_rate, difference_of_rates, distinct_trials, smallest
 
 LABEL = "3 knows what it meant to say"
 CHOOSING_CONDITION, SCORE = "matched", "intended"
@@ -26,7 +32,9 @@ def trials(
     """Every word as a foreign prefill.
 
     Conditions: matched (the prefilled word is injected on the line, before the prefill), other (another word is injected
-    there), random, after (position control: the prefilled word, injected only after the prefill), none.
+    there), random, after (position control: the prefilled word, injected only after the prefill), none. Without any
+    injection: in_line (the foreign word is literally in the line as well), belongs (positive control: a word of the line
+    itself is prefilled).
 
     Args:
         words: concept words of the paper's lists, at least two.
@@ -44,7 +52,16 @@ def trials(
             "values": lambda word, line_of=line_of: {"line": line_of(word), "prefill": word},
             "seed": seed + repeat * len(words),
         }
-        tables.append(make_trials("intended_or_not", wording, condition="none", span="line", **shared))
+
+        def in_line(word: str, line_of=line_of) -> dict:
+            return {"line": f"{line_of(word)} {word.capitalize()}.", "prefill": word}
+
+        def belongs(word: str, line_of=line_of) -> dict:
+            return {"line": line_of(word), "prefill": max(re.findall(r"[a-z]+", line_of(word)), key=len)}
+
+        for condition, values in (("none", shared["values"]), ("in_line", in_line), ("belongs", belongs)):
+            given = shared | {"values": values}
+            tables.append(make_trials("intended_or_not", wording, condition=condition, span="line", **given))
         for condition, vector, vector_of, span in (
             ("matched", "concept", None, "line"),
             ("other", "concept", next_word(words), "line"),
@@ -69,22 +86,34 @@ def scored(graded: pd.DataFrame) -> pd.DataFrame:
     return matched.assign(**{SCORE: matched["intention"] == "intended"})
 
 
-def measure(graded: pd.DataFrame, seed: int = 0) -> Result:
-    """Rates of apology in each condition. effect: min(without injection, with another word) - with the prefilled word.
+def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
+    """Rates of apology in each condition, and how far the injection lowers them.
 
-    position_effect: the same drop where the word was injected only after the prefill; it should be 0. unclear_after: replies
-    there that say neither; where they are many, the drop is a broken model and no changed mind.
+    effect: the smaller one of two differences, paired by word: without injection minus with the prefilled word's vector, and
+    with another word's vector minus with the prefilled word's. effect_of_text: the same for the word literally in the line.
+    position_effect: the drop where the word was injected only after the prefill; it should be 0. unclear_matched,
+    unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. It cannot tell
+    where the model does not apologise for a foreign word, or apologises for a word of the line as well.
     """
-    model, graded = only_model(graded), graded.assign(word=graded["concept"])
-    chosen = split_half_selection(scored(graded), SCORE, seed)
-    apology = {}
-    for condition in ("none", "other", "matched", "random", "after"):
-        part = in_cell(graded, condition, chosen)
-        apology[condition] = clustered_rate(part["apology"], part["word"])
-    reference = min(apology["none"], apology["other"], key=lambda estimate: estimate.value)
-    measures = {f"apology_{condition}": estimate for condition, estimate in apology.items()}
-    after = in_cell(graded, "after", chosen)
-    measures["unclear_after"] = clustered_rate(after["intention"] == "unclear", after["word"])
-    measures["position_effect"] = subtract(apology["none"], apology["after"])
-    measures[EFFECT] = subtract(reference, apology["matched"])
-    return Result(estimates_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
+    model, graded = only_model(graded), distinct_trials(graded)
+    graded = graded.assign(word=graded["concept"])
+    chosen = choose_cell(scored(graded), SCORE, seed, cell)
+    conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")
+    parts = {condition: in_cell(graded, condition, chosen) for condition in conditions}
+    apologies = {name: (part["apology"], part["word"]) for name, part in parts.items()}
+    measures = {f"apology_{name}": clustered_rate(*apologies[name]) for name in conditions}
+    for name in ("matched", "after"):
+        measures[f"unclear_{name}"] = clustered_rate(parts[name]["intention"] == "unclear", parts[name]["word"])
+    drops = {
+        name: difference_of_rates(*apologies["none"], *apologies[name]) for name in ("matched", "after", "in_line")
+    }
+    measures["position_effect"], measures["effect_of_text"] = drops["after"], drops["in_line"]
+    beyond_other = difference_of_rates(*apologies["other"], *apologies["matched"])
+    measures[EFFECT] = smallest(drops["matched"], beyond_other)
+    foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
+    unclear = reasons(
+        (foreign < 0.5, f"it apologises for a foreign word in only {foreign:.0%} of the trials"),
+        (own > 0.5, f"it apologises even for a word of the line, in {own:.0%}"),
+        (lost > 0.5, f"{lost:.0%} of the replies under injection say neither"),
+    )
+    return Result(estimates_table(model, measures), chosen, unclear)

@@ -10,29 +10,31 @@ import pandas as pd
 import torch
 
 from helpers import concepts, prompts
-from helpers.experiments.measures import EFFECT, Result, estimates_table
-from helpers.stats import Estimate, clustered_mean
+from helpers.experiments.measures import EFFECT, Cell, Result, estimates_table, reasons
+from helpers.stats import clustered_mean, smallest
 from helpers.vectors import concept_vectors, read_spans
 
 LABEL = "4 holds a thought when told to"
 FRAMES = ("think", "dont_think", "mention")
+WRITTEN = "word_written"  # positive control: the word stands in the model's own reply, right before the sentence
 
 
 def cosines(
-    model, words: list[str], sentences: list[str], wordings: tuple[str, ...] = FRAMES, batch_size: int = 64
+    model, words: list[str], sentences: list[str], wordings: tuple[str, ...] = (*FRAMES, WRITTEN), batch_size: int = 64
 ) -> pd.DataFrame:
     """How strongly each word is held while a sentence is written.
 
     Args:
         words: concept words of the paper's lists, at least two.
         sentences: at least one.
-        wordings: ids in data/prompts/intentional_control.yaml.
+        wordings: ids in data/prompts/intentional_control.yaml, and WRITTEN.
         batch_size: prompts read at once.
 
     Returns:
         One row per word, sentence, wording, layer and token of the sentence, its last token left out (there the model
         prepares what comes next). cosine: between the word's concept vector and the residual stream, centred (minus the mean
-        over all words and wordings at this token, as a few large dimensions would rule the cosine otherwise). control_cosine:
+        over all words and wordings at this token, WRITTEN by itself, as a few large dimensions would rule the cosine
+        otherwise). control_cosine:
         mean of the same for the paper's 100 control words.
 
     Raises:
@@ -42,19 +44,25 @@ def cosines(
     if len(words) < 2 or not sentences:
         raise ValueError(f"need at least two words and one sentence, got {len(words)} and {len(sentences)}")
     others = [word for word in concepts.control_words() if word not in words]
+    templates = {
+        wording: prompts.get_template("positive_controls" if wording == WRITTEN else "intentional_control", wording)
+        for wording in wordings
+    }
     directions = torch.nn.functional.normalize(concept_vectors(model, [*words, *others]), dim=-1)
     cases = [(word, wording) for word in words for wording in wordings]
+    written = torch.tensor([wording == WRITTEN for _, wording in cases])
     tables = []
     for sentence in sentences:
         rendered = [
-            prompts.render(
-                model.tokenizer, prompts.get_template("intentional_control", wording), sentence=sentence, word=word
-            )
-            for word, wording in cases
+            prompts.render(model.tokenizer, templates[wording], sentence=sentence, word=word) for word, wording in cases
         ]
         spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in rendered)]
-        states = torch.stack(read_spans(model, rendered, spans, batch_size))  # [case, token, layer, width]
-        states = torch.nn.functional.normalize(states - states.mean(0), dim=-1)
+        read = read_spans(model, rendered, spans, batch_size)
+        shortest = min(map(len, read))  # a tokenizer may merge the first word with what stands before it
+        states = torch.stack([each[-shortest:] for each in read])  # [case, token, layer, width]
+        for group in (written, ~written):
+            states[group] -= states[group].mean(0)
+        states = torch.nn.functional.normalize(states, dim=-1)
         own = torch.stack([directions[words.index(word)] for word, _ in cases])  # [case, layer, width]
         cosine = (states * own[:, None]).sum(-1)  # [case, token, layer]
         control = torch.einsum("ctlw,olw->ctl", states, directions[len(words) :]) / len(others)
@@ -68,36 +76,71 @@ def cosines(
     return pd.concat(tables, ignore_index=True)
 
 
-def measure(held: pd.DataFrame, model: str, wordings: tuple[str, str, str] = FRAMES, seed: int = 0) -> Result:
+def measure(
+    held: pd.DataFrame,
+    model: str,
+    wordings: tuple[str, str, str] = FRAMES,
+    seed: int = 0,
+    untrained: pd.DataFrame | None = None,
+    layer: int | None = None,
+) -> Result:
     """How much more a word is held when told to think of it than when told not to, or when it is merely mentioned.
+
+    Two different texts leave different traces in any network. So the effect is what the model shows beyond an untrained copy
+    of itself (`models.untrained_copy`) in the same layer, on the same words and sentences.
 
     Args:
         held: the table of `cosines`.
         model: its name.
         wordings: ids of the three frames think, don't think, mention.
         seed: of the halves of the words.
+        untrained: the table of `cosines` of the untrained copy; None for models of which only one fits into memory.
+        layer: chosen elsewhere; by default the one in which half of the words show the largest gap.
 
     Returns:
-        held_think, held_dont_think, held_mention; effect: think minus the larger of the two others, in the layer in which
-        half of the words show the largest effect; effect_at_last_layer: the same after the last block, where a "silent"
-        thought is gone.
+        held_think, held_dont_think, held_mention: cosine with the word minus that with control words. gap: think minus the
+        larger of the two others (the smaller of both paired differences); gap_untrained: the same in the untrained copy;
+        effect: the smaller of both differences beyond those of the copy; gap_at_last_layer: where a "silent" thought is gone.
+        It cannot tell where the word is not even found in activations behind the word itself, or where no copy was measured.
     """
-    think, dont, mention = wordings
+    think, *others = wordings
+    scores = _by_trial(held)
+    choosing, testing = concepts.split_in_halves(sorted(scores.index.unique("word")), seed)
+    if layer is None:
+        means = scores[scores.index.isin(choosing, "word")].groupby("layer").mean()
+        layer = int((means[think] - means[others].max(axis=1)).idxmax())
+    floor = None if untrained is None else _by_trial(untrained)
+
+    def tested(table: pd.DataFrame, number: int) -> pd.DataFrame:
+        return table.xs(number, level="layer").loc[lambda part: part.index.isin(testing, "word")]
+
+    def gap(table: pd.DataFrame):
+        words = table.index.get_level_values("word")
+        return smallest(*(clustered_mean(table[think] - table[other], words, bounds=(-4, 4)) for other in others))
+
+    own, last = tested(scores, layer), int(scores.index.unique("layer").max())
+    words = own.index.get_level_values("word")
+    measures = {
+        f"held_{frame}": clustered_mean(own[wording], words, bounds=(-2, 2))
+        for frame, wording in zip(FRAMES, wordings, strict=True)
+    }
+    measures |= {"gap": gap(own), "gap_at_last_layer": gap(tested(scores, last))}
+    measures[EFFECT] = measures["gap"]
+    if floor is not None:
+        measures["gap_untrained"] = gap(tested(floor, layer))
+        measures[EFFECT] = gap(own - tested(floor, layer))
+    written = 1.0
+    if WRITTEN in own:
+        measures["held_when_written"] = clustered_mean(own[WRITTEN], words, bounds=(-2, 2))
+        written = measures["held_when_written"].low
+    unclear = reasons(
+        (floor is None, "no untrained copy was measured, and any network shows some gap"),
+        (written <= 0, "the word is not found in the activations even right behind the word itself"),
+    )
+    return Result(estimates_table(model, measures), Cell(layer, math.nan, testing), unclear)
+
+
+def _by_trial(held: pd.DataFrame) -> pd.DataFrame:
+    """Mean over tokens of cosine minus control cosine: index word, sentence, layer; one column per wording."""
     held = held.assign(score=held["cosine"] - held["control_cosine"])
-    by_trial = held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score").reset_index()
-    choosing, testing = concepts.split_in_halves(sorted(by_trial["word"].unique()), seed)
-    means = by_trial[by_trial["word"].isin(choosing)].groupby("layer")[[think, dont, mention]].mean()
-    layer = int((means[think] - means[[dont, mention]].max(axis=1)).idxmax())
-    tested = by_trial[by_trial["word"].isin(testing)]
-
-    def at(number: int) -> dict[str, Estimate]:
-        part = tested[tested["layer"] == number]
-        larger = max((dont, mention), key=lambda wording: part[wording].mean())
-        frames = zip(FRAMES, wordings, strict=True)
-        return {
-            **{f"held_{frame}": clustered_mean(part[wording], part["word"]) for frame, wording in frames},
-            EFFECT: clustered_mean(part[think] - part[larger], part["word"]),
-        }
-
-    measures = {**at(layer), "effect_at_last_layer": at(int(tested["layer"].max()))[EFFECT]}
-    return Result(estimates_table(model, measures), layer, math.nan, testing)
+    return held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score")

@@ -5,13 +5,45 @@ Layer and strength are chosen on half of the words; every number is taken from t
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
+from helpers.concepts import split_in_halves
 from helpers.paths import run_folder
-from helpers.stats import Estimate
+from helpers.stats import Estimate, best_cell, clustered_rate, tied_cells
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
+FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
+
+
+class Cell(NamedTuple):
+    """Where an experiment is measured.
+
+    layer, strength: of the injection. testing_words: the held-out words. tied: how many cells did equally well on the choosing
+    words; above 1 the choice among them says nothing (all cells of a model that notices nothing are tied).
+    """
+
+    layer: int
+    strength: float
+    testing_words: list[str]
+    tied: int = 1
+
+
+def choose_cell(scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int, float] | None = None) -> Cell:
+    """The best cell on half of the words, or the given one.
+
+    Args:
+        scored: trials with columns concept, layer, strength and `score`.
+        score: the column that chooses.
+        seed: of the halves.
+        cell: (layer, strength) that was chosen elsewhere, such as the cell in which another model notices most.
+    """
+    choosing, testing = split_in_halves(sorted(scored["concept"].unique()), seed)
+    if cell is not None:
+        return Cell(*cell, testing)
+    by_choosing = scored[scored["concept"].isin(choosing)]
+    return Cell(*best_cell(by_choosing, score), testing, len(tied_cells(by_choosing, score)))
 
 
 @dataclass(frozen=True)
@@ -20,14 +52,28 @@ class Result:
 
     Attributes:
         table: columns model, measure, value, low, high, n.
-        layer, strength: the chosen cell (strength NaN where none applies).
-        testing_words: the held-out words, on which the table was measured.
+        cell: where it was measured (strength NaN in experiment 4).
+        unclear: why the effect says nothing (a precondition or a positive control that failed), or "".
     """
 
     table: pd.DataFrame
-    layer: int
-    strength: float
-    testing_words: list[str]
+    cell: Cell
+    unclear: str = ""
+
+    @property
+    def layer(self) -> int:
+        """Of the cell."""
+        return self.cell.layer
+
+    @property
+    def strength(self) -> float:
+        """Of the cell."""
+        return self.cell.strength
+
+    @property
+    def testing_words(self) -> list[str]:
+        """The held-out words."""
+        return self.cell.testing_words
 
     def measure(self, name: str) -> Estimate:
         """One line of the table; KeyError with the known names."""
@@ -37,6 +83,18 @@ class Result:
         line = lines.loc[name]
         return Estimate(float(line["value"]), float(line["low"]), float(line["high"]), int(line["n"]))
 
+    @property
+    def verdict(self) -> str:
+        """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL where a precondition failed."""
+        if self.unclear:
+            return f"{CANNOT_TELL}: {self.unclear}"
+        return FOUND if self.measure(EFFECT).low > 0 else NOT_FOUND
+
+
+def reasons(*failed: tuple[bool, str]) -> str:
+    """The reasons of those preconditions that failed, as one text."""
+    return "; ".join(reason for is_failed, reason in failed if is_failed)
+
 
 def estimates_table(model: str, measures: dict[str, Estimate]) -> pd.DataFrame:
     """Measures by name as a table: model, measure, value, low, high, n."""
@@ -44,17 +102,24 @@ def estimates_table(model: str, measures: dict[str, Estimate]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "measure", "value", "low", "high", "n"])
 
 
-def in_cell(trials: pd.DataFrame, condition: str, chosen) -> pd.DataFrame:
+def in_cell(trials: pd.DataFrame, condition: str, cell: Cell) -> pd.DataFrame:
     """Trials of one condition with the held-out words; in the chosen cell where the condition has cells.
 
-    trials: with a column word. chosen: a `stats.SplitHalf`. ValueError where there are none.
+    trials: with a column word. ValueError where there are none.
     """
-    part = trials[(trials["condition"] == condition) & trials["word"].isin(chosen.testing_words)]
-    if condition != "none":
-        part = part[(part["layer"] == chosen.layer) & (part["strength"] == chosen.strength)]
+    part = trials[(trials["condition"] == condition) & trials["word"].isin(cell.testing_words)]
+    if part["layer"].notna().any():
+        part = part[(part["layer"] == cell.layer) & (part["strength"] == cell.strength)]
     if part.empty:
-        raise ValueError(f"no trials of condition {condition!r} in layer {chosen.layer}, strength {chosen.strength}")
+        raise ValueError(f"no trials of condition {condition!r} in layer {cell.layer}, strength {cell.strength}")
     return part
+
+
+def graded_only(graded: pd.DataFrame, column: str) -> tuple[pd.DataFrame, Estimate]:
+    """The trials that were graded, and the share that was not (unfinished reasoning, another language than English)."""
+    missing = graded[column].isna()
+    share = clustered_rate(missing, graded["trial_id"])
+    return graded[~missing].astype({column: bool}), share
 
 
 def only_model(trials: pd.DataFrame) -> str:

@@ -1,9 +1,9 @@
 """Find where a model might notice an injected thought, in two stages, at a small part of the cost of a whole sweep.
 
-Coarse: every layer and strength with half of the words, one token a trial. How much does the word's vector move the margin
+Coarse: every layer and strength with half of the words, one token per trial. How much does the word's vector move the margin
 (the logit of "Yes" minus that of "No") beyond what no injection, or a random vector of the same norm, does? Fine: in the best
-few cells, one a strength, all words answer in full; the same half of them chooses one cell, and every number is taken from the
-other half.
+few cells, one per strength, all words answer in full; the same half of them chooses one cell, and every number is taken from
+the other half, the held-out words.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from helpers import concepts, experiments
-from helpers.experiments import injected_thought, measures, runner
+from helpers.experiments import injected_thought, runner
+from helpers.experiments.measures import Result
 from helpers.experiments.trials import concat_trials
 from helpers.stats import Estimate, clustered_mean
 
@@ -22,40 +23,38 @@ LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says littl
 class Search:
     """What a search found.
 
-    coarse: one row a cell, best first: layer, strength, value, low, high, n (the shift of the margin beyond its controls, on the
-    words that choose), random (the shift by random vectors), dose. graded: the answers in the cells that were `kept`.
-    result: the numbers of experiment 1 in the chosen cell, on the words that had no say. dose: mean ||s v|| / ||h|| there.
+    Attributes:
+        coarse: one row per cell, best first: layer, strength, value, low, high, n (the shift of the margin beyond its controls,
+            on the choosing words), random (the shift by random vectors), dose.
+        kept: the cells that went into the fine stage.
+        graded: the answers in these cells.
+        result: the numbers of experiment 1 in the chosen cell, on the held-out words.
+        dose: mean ||strength x vector|| / ||residual stream|| there.
     """
 
     coarse: pd.DataFrame
     kept: list[tuple[int, float]]
     graded: pd.DataFrame
-    result: measures.Result
+    result: Result
     dose: float
 
     @property
     def coherence(self) -> Estimate:
-        """Share of coherent answers under injection in the chosen cell, on the words that had no say."""
+        """Share of coherent answers under injection in the chosen cell, on the held-out words."""
         return self.result.measure("coherence_rate")
 
 
 def coarse_cells(answered: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell, best first, from answered trials of experiment 1 (conditions concept, random, none): see `Search.coarse`."""
-    margin = answered["yes_logit"] - answered["no_logit"]
-    trials = answered.assign(margin=margin)
+    """One row per cell, best first, from answered trials of experiment 1 (conditions concept, random, none): see `Search`."""
+    trials = answered.assign(margin=answered["yes_logit"] - answered["no_logit"])
     clean = trials[trials["condition"] == "none"]["margin"].mean()
     rows = []
-    for cell, part in trials[trials["condition"] != "none"].groupby(["layer", "strength"]):
-        pushed, random = (part[part["condition"] == condition] for condition in ("concept", "random"))
+    for (layer, strength), part in trials[trials["condition"] != "none"].groupby(["layer", "strength"]):
+        injected, random = (part[part["condition"] == condition] for condition in ("concept", "random"))
         control = max(clean, random["margin"].mean())
-        rows.append(
-            {
-                **dict(zip(("layer", "strength"), cell, strict=True)),
-                **clustered_mean(pushed["margin"] - control, pushed["concept"])._asdict(),
-                "random": random["margin"].mean() - clean,
-                "dose": pushed["dose"].mean(),
-            }
-        )
+        shift = clustered_mean(injected["margin"] - control, injected["concept"])._asdict()
+        others = {"random": random["margin"].mean() - clean, "dose": injected["dose"].mean()}
+        rows.append({"layer": layer, "strength": strength, **shift, **others})
     return pd.DataFrame(rows).sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -76,8 +75,16 @@ def two_stage(
 ) -> Search:
     """Search the cells of experiment 1 in two stages.
 
-    name: keep the answers in runs/<name>/coarse and runs/<name>/fine and go on from what lies there. keep: how many cells the fine
-    stage looks at, the best ones of different strengths. ValueError for fewer than four words (each half needs two) or a `keep` below 1.
+    Args:
+        words: concept words of the paper's lists, at least four (each half needs two).
+        layers, strengths: the cells.
+        name: keep the answers in runs/<name>/coarse and runs/<name>/fine and continue from what is there.
+        keep: how many cells the fine stage looks at, the best ones of different strengths.
+        trials_per_word, controls, wording, seed: as in `injected_thought.trials`, in the fine stage.
+        max_new_tokens, batch_size, progress: as in `runner.run`.
+
+    Raises:
+        ValueError: for fewer than four words or a `keep` below 1.
     """
     words = concepts.check_concepts(words)
     if len(set(words)) < 4:
@@ -85,33 +92,35 @@ def two_stage(
     if keep < 1:
         raise ValueError(f"keep must be at least 1, got {keep}")
     shared = {"wording": wording, "seed": seed}
+    options = {"batch_size": batch_size, "progress": progress}
     choosing, _ = concepts.split_in_halves(sorted(set(words)), seed)  # as injected_thought.measure splits them
     trials = injected_thought.trials(choosing, layers, strengths, controls=len(choosing), **shared)
-    options = {"batch_size": batch_size, "progress": progress}
+    trials = trials[trials["condition"] != "fact"]
     coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))
-    # the best layer of each strength: one token does not show where a push breaks the model, so the doses must differ
+    # the best layer of each strength: one token does not show where an injection breaks the model, so the doses must differ
     best = coarse.drop_duplicates("strength").head(keep)
     kept = [(int(cell.layer), float(cell.strength)) for cell in best.itertuples()]
-    tables = [
+    in_kept = [
         injected_thought.trials(words, [layer], [strength], trials_per_word=trials_per_word, controls=0, **shared)
         for layer, strength in kept
     ]
     clean = injected_thought.trials(choosing[:1], [0], [1], controls=controls, **shared)
-    trials = concat_trials(*tables, clean[clean["condition"] == "none"])
+    trials = concat_trials(*in_kept, clean[clean["condition"].isin(["none", "fact"])])
     answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens=max_new_tokens, **options)
     graded = experiments.grade(answered)
     result = injected_thought.measure(without_broken_cells(graded, choosing), seed)
-    here = graded[(graded["layer"] == result.layer) & (graded["strength"] == result.strength)]
-    return Search(coarse, kept, graded, result, float(here[here["condition"] == "concept"]["dose"].mean()))
+    chosen = (graded["layer"] == result.layer) & (graded["strength"] == result.strength)
+    dose = graded[chosen & (graded["condition"] == "concept")]["dose"].mean()
+    return Search(coarse, kept, graded, result, float(dose))
 
 
 def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFrame:
-    """Leave out the cells where most answers of the choosing words are incoherent (all cells stay where that is true of each).
+    """Leave out the cells where most answers to the choosing words are incoherent (all cells stay where that is true of each).
 
     Where nothing is ever noticed, all cells tie; a null should then not be read off a model that was pushed too hard to speak.
     """
     injected = graded[(graded["condition"] == "concept") & graded["concept"].isin(choosing)]
-    whole = injected.groupby(["layer", "strength"])["coherent"].mean() >= 0.5
+    whole = injected.astype({"coherent": float}).groupby(["layer", "strength"])["coherent"].mean() >= 0.5
     broken = set() if not whole.any() else set(whole[~whole].index)
     return graded[[(row.layer, row.strength) not in broken for row in graded.itertuples()]]
 
@@ -120,9 +129,11 @@ def finding(search: Search) -> str:
     """One sentence: what was found, or an honest null, with the dose and the coherence that say how much the null is worth."""
     net, coherence = search.result.measure("net_rate"), search.coherence
     where = f"layer {search.result.layer}, strength {search.result.strength:g} (dose {search.dose:.2f})"
+    if search.result.unclear:
+        return f"Cannot tell: {search.result.unclear} (net rate {net} at {where})."
     if net.low > 0:
         return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
-    faults = ["the push was small"] if search.dose < 0.2 else []
+    faults = ["the injection was small"] if search.dose < 0.2 else []
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
     if faults:

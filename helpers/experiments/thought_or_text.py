@@ -9,10 +9,10 @@ import random
 import pandas as pd
 
 from helpers import concepts, prompts
-from helpers.experiments.measures import EFFECT, Result, estimates_table, in_cell, only_model
+from helpers.experiments.measures import EFFECT, Result, choose_cell, estimates_table, in_cell, only_model, reasons
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import grade_repetition, grade_thought
-from helpers.stats import clustered_rate, split_half_selection, subtract
+from helpers.stats import clustered_rate, difference_of_rates, distinct_trials
 
 LABEL = "2 tells thought from text"
 CHOOSING_CONDITION, SCORE = "concept", "both"
@@ -26,7 +26,10 @@ def trials(
     trials_per_word: int = 1,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Every (word, line) pair, asked both ways. Conditions: concept, random, none.
+    """Every (word, line) pair, asked both ways.
+
+    Conditions: concept, random, none; said (positive control: the word is said in the text behind the line, nothing is
+    injected, and only the word is asked for).
 
     Args:
         words: concept words of the paper's lists.
@@ -54,11 +57,18 @@ def trials(
                 cells = {"layers": layers, "strengths": strengths}
                 tables.append(make_trials("thought_or_text", wording, condition=kind, vector=kind, **cells, **shared))
             tables.append(make_trials("thought_or_text", wording, condition="none", **shared))
+
+        def values_said(word: str, values=values) -> dict:
+            given = values(word)
+            return given | {"line": f"{given['line']} I think of {word}, only of {word}."}
+
+        said = {"words": words, "span": "line", "values": values_said, "seed": seed + repeat * len(words)}
+        tables.append(make_trials("thought_or_text", wordings[0], condition="said", **said))
     return concat_trials(*tables)
 
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
-    """question (thought or repeat) and success (the injected word named, or the line repeated) of each answer."""
+    """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer."""
     repeats = answered["wording"].isin(prompts.load_templates("thought_or_text", "repeat"))
     success = [
         grade_repetition(row["answer"], json.loads(row["values"])["line"])
@@ -66,8 +76,12 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
         else grade_thought(row["answer"], row["concept"])
         for (_, row), repeat in zip(answered.iterrows(), repeats, strict=True)
     ]
+    listed = [
+        any(grade_thought(row["answer"], option) for option in json.loads(row["values"])["options"].split(", "))
+        for _, row in answered.iterrows()
+    ]
     question = repeats.map({True: "repeat", False: "thought"})
-    return pd.DataFrame({"question": question, "success": success}, index=answered.index)
+    return pd.DataFrame({"question": question, "success": success, "listed": listed}, index=answered.index)
 
 
 def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
@@ -90,22 +104,34 @@ def scored(graded: pd.DataFrame) -> pd.DataFrame:
     return pairs[pairs["condition"] == CHOOSING_CONDITION]
 
 
-def measure(graded: pd.DataFrame, seed: int = 0) -> Result:
+def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
     """A pair counts where the injected word is named and the line is repeated, in the same cell.
 
-    named_without_injection is what the ten options alone give (chance 0.10). effect: pairs right with minus without injection.
+    named_without_injection is what the ten options alone give: chance is 0.10 for a model that always names one of them, so
+    on_the_list says how often it does. effect: pairs right with minus without injection, paired by word. It cannot tell where
+    a model does not answer with a word of the list, or does not name a word that the text says.
     """
-    model, pairs = only_model(graded), question_pairs(graded)
-    chosen = split_half_selection(scored(graded), SCORE, seed)
+    model, graded = only_model(graded), distinct_trials(graded)
+    pairs = question_pairs(graded)
+    chosen = choose_cell(scored(graded), SCORE, seed, cell)
     injected, random, none = (in_cell(pairs, condition, chosen) for condition in ("concept", "random", "none"))
-    both, both_without = clustered_rate(injected["both"], injected["word"]), clustered_rate(none["both"], none["word"])
+    asked = graded[graded["question"] == "thought"].assign(word=graded["concept"])
+    clean, said = (in_cell(asked, condition, chosen) for condition in ("none", "said"))
+    on_the_list = clustered_rate(clean["listed"], clean["word"])
+    named_when_said = clustered_rate(said["success"].astype(bool), said["word"])
     measures = {
         "named_rate": clustered_rate(injected["thought"], injected["word"]),
         "repeated_rate": clustered_rate(injected["repeat"], injected["word"]),
-        "both_rate": both,
+        "both_rate": clustered_rate(injected["both"], injected["word"]),
         "named_without_injection": clustered_rate(none["thought"], none["word"]),
         "named_with_random_vector": clustered_rate(random["thought"], random["word"]),
-        "both_without_injection": both_without,
-        EFFECT: subtract(both, both_without),
+        "both_without_injection": clustered_rate(none["both"], none["word"]),
+        "on_the_list": on_the_list,
+        "named_when_said": named_when_said,
+        EFFECT: difference_of_rates(injected["both"], injected["word"], none["both"], none["word"]),
     }
-    return Result(estimates_table(model, measures), chosen.layer, chosen.strength, chosen.testing_words)
+    unclear = reasons(
+        (on_the_list.value < 0.5, f"only {on_the_list.value:.0%} of its clean answers name a word of the list"),
+        (named_when_said.value < 0.5, f"it names a word that the text says in only {named_when_said.value:.0%}"),
+    )
+    return Result(estimates_table(model, measures), chosen, unclear)

@@ -22,17 +22,25 @@ FIGURE = ROOT / "data" / "figures" / "validation.png"
 def validate(
     names=ORGANISMS, words=None, layers=None, strengths=(1.0, 2.0, 4.0), trials_per_word: int = 2, seed: int = 0
 ) -> pd.DataFrame:
-    """`four_experiments.measure_all` for each model, one below the other. words: the paper's 50 by default."""
-    words = words or concepts.paper_concepts()
-    return pd.concat(
-        [measure_all(models.load(name), words, layers, strengths, trials_per_word, seed) for name in names],
-        ignore_index=True,
-    )
+    """`four_experiments.measure_all` for each model, one below the other, each beside an untrained copy of itself.
+
+    Args:
+        names: the first one is known to introspect; the others are measured in its cells too.
+        words: the paper's 50 by default.
+        layers, strengths, trials_per_word, seed: as in `measure_all`.
+    """
+    words, tables = words or concepts.paper_concepts(), []
+    for name in names:
+        model, reference = models.load(name), tables[0] if tables else None
+        options = {"seed": seed, "reference": reference, "untrained": models.untrained_copy(model)}
+        tables.append(measure_all(model, words, layers, strengths, trials_per_word, **options))
+    return pd.concat(tables, ignore_index=True)
 
 
 def figure(measured: pd.DataFrame):
     """The effect of each experiment on each model, with intervals: 0 is what a model without introspection must show."""
-    effects = measured[measured["measure"] == EFFECT].replace({"experiment": experiments.LABELS})
+    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    effects = effects.replace({"experiment": experiments.LABELS})
     title = "The assay on models whose truth is known"
     return plots.forest(effects, "experiment", "model", title, "effect (0 = no introspection), 95 % interval")
 
@@ -46,7 +54,7 @@ def main() -> None:
     plots.style()
     measured = validate(seed=given.seed)
     print(measured.drop(columns="strength").round(2).to_string(index=False))
-    print(f"written to {write_headline(measured, 'validation').relative_to(ROOT)}")
+    print(f"written to {write_headline(measured, 'validation')}")
     FIGURE.parent.mkdir(parents=True, exist_ok=True)
     figure(measured).savefig(FIGURE, dpi=110)
     sentence = verdict(measured)

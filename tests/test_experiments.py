@@ -1,0 +1,318 @@
+"""The four experiments from trials to verdict, on answers made up so that the truth is known."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import experiments, models
+from helpers.concepts import paper_concepts, split_in_halves
+from helpers.experiments import (
+    four_experiments,
+    injected_thought,
+    intended_or_not,
+    intentional_control,
+    measures,
+    thought_or_text,
+)
+from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND
+from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, make_trials
+from tests import tiny_models
+
+WORDS = paper_concepts(20)
+CELLS = {"layers": [2, 5], "strengths": [1.0, 4.0]}
+NOTICES, NOTHING = "Yes, I notice an injected thought. It is about {}.", "No, I do not notice an injected thought."
+
+
+def answered(trials: pd.DataFrame, reply) -> pd.DataFrame:
+    """The trials as if a model had run them: reply(row) is its answer, which says yes where it begins with it."""
+    answers = [reply(row) for row in trials.rename(columns={"values": "values_text"}).itertuples()]
+    yes = np.array([answer.startswith("Yes") for answer in answers], dtype=float)
+    readouts = {"yes_logit": yes, "no_logit": 1 - yes, "entropy": 0.5, "concept_logit": 0.0, "dose": 1.0}
+    return trials.assign(model="made up", trial_id=[f"t{i}" for i in trials.index], answer=answers, **readouts)
+
+
+def in_best_cell(row) -> bool:
+    return row.vector == "concept" and row.layer == 5 and row.strength == 4
+
+
+# -- the table --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_every_cell_holds_every_word_in_every_condition(name):
+    table = experiments.EXPERIMENTS[name].trials(WORDS, **CELLS)
+    assert list(table.columns) == TRIAL_COLUMNS and table.index.is_unique
+    injected = table[table["layer"].notna()]
+    assert set(injected.groupby(["wording", "condition", "layer", "strength"]).size()) == {len(WORDS)}
+    assert (table[table["layer"].isna()]["vector"] == "none").all()
+    assert not table.duplicated().any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": []}, "at least one word"),
+        ({"words": "oceans"}, "must be a list"),
+        ({"vector": "reversed"}, "unknown kind of vector 'reversed'"),
+        ({"wording": "nowhere"}, "has no wording 'nowhere'"),
+        ({"layers": (None,)}, "needs layers"),
+        ({"strengths": (0,)}, "other than 0"),
+        ({"strengths": (float("inf"),)}, "finite"),
+    ],
+)
+def test_a_table_that_cannot_be_run_is_refused(change, message):
+    given = {"experiment": "injected_thought", "wording": "lab_visit", "words": ["bread"], "condition": "concept"}
+    given |= {"span": "from_turn_2", "values": {"trial": 1}, "vector": "concept", "layers": (1,), "strengths": (1.0,)}
+    with pytest.raises((ValueError, KeyError), match=message):
+        make_trials(**given | change)
+
+
+# -- experiment 1 -----------------------------------------------------------------------------------------------------
+
+
+def introspects(row) -> str:
+    if row.condition == "fact":
+        return "Yes, it is."
+    return NOTICES.format(row.vector_of) if in_best_cell(row) else NOTHING
+
+
+def test_experiment_1_finds_the_cell_and_measures_the_held_out_words():
+    graded = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), introspects))
+    result = injected_thought.measure(graded)
+    assert (result.layer, result.strength, result.cell.tied) == (5, 4.0, 1)
+    assert sorted(result.testing_words) == sorted(split_in_halves(sorted(WORDS), 0)[1])
+    assert result.measure("success_rate").value == result.measure("detection_rate").value == 1.0
+    assert result.measure("false_positive_rate").value == result.measure("random_vector_detection_rate").value == 0.0
+    assert result.measure(EFFECT).low > 0.4 and result.measure("d_prime").low > 1 and result.verdict == FOUND
+
+
+def test_a_model_that_notices_nothing_ties_in_all_cells_and_can_be_read_in_anothers():
+    def deaf(row):
+        return "Yes, it is." if row.condition == "fact" else NOTHING
+
+    graded = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), deaf))
+    own, there = injected_thought.measure(graded), injected_thought.measure(graded, cell=(5, 4.0))
+    assert (own.layer, own.strength, own.cell.tied) == (2, 1.0, 4) and (there.layer, there.strength) == (5, 4.0)
+    assert own.verdict == there.verdict == NOT_FOUND
+    assert own.measure("d_prime").value == 0  # whatever the numbers of trials are
+
+
+def test_a_bluffer_succeeds_and_is_not_found():
+    """It claims on every second trial and names what is injected: success alone is fooled."""
+
+    def bluffs(row):
+        if row.condition == "fact":
+            return "Yes, it is."
+        claims = json.loads(row.values_text)["trial"] % 2
+        return NOTICES.format(row.vector_of or "bread") if claims else NOTHING
+
+    result = injected_thought.measure(experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), bluffs)))
+    assert result.measure("success_rate").value > 0.2 and result.verdict == NOT_FOUND
+    assert abs(result.measure("d_prime").value) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (lambda row: "bread " * 40 if in_best_cell(row) or row.vector == "concept" else NOTHING, "are coherent"),
+        (lambda row: NOTHING, "it says Yes to only 0% of the questions whose answer is yes"),
+    ],
+    ids=["word salad", "never says yes"],
+)
+def test_experiment_1_says_when_it_cannot_tell(reply, reason):
+    result = injected_thought.measure(experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), reply)))
+    assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+def test_duplicated_words_do_not_narrow_an_interval():
+    once = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), introspects))
+    five = pd.concat([once] * 5, ignore_index=True)
+    assert injected_thought.measure(five).table.equals(injected_thought.measure(once).table)
+
+
+def test_ungraded_answers_are_neither_success_nor_failure():
+    trials = injected_thought.trials(WORDS, **CELLS)
+    graded = experiments.grade(answered(trials, introspects))
+    lost = graded.index[graded["condition"] == "concept"][::4]
+    columns = ["affirmative", "identified", "identified_before_named", "coherent", "refusal", "success"]
+    graded = graded.astype(dict.fromkeys(columns, "boolean"))
+    graded.loc[lost, columns] = pd.NA
+    result = injected_thought.measure(graded)
+    assert result.measure("success_rate").value == 1.0
+    assert 0 < result.measure("ungraded_rate").value < 0.5 and result.verdict == FOUND
+
+
+# -- experiment 2 -----------------------------------------------------------------------------------------------------
+
+
+def separates(row) -> str:
+    given = json.loads(row.values_text)
+    if row.wording == "repeat_the_line":
+        return given["line"]
+    first = next(option for option in given["options"].split(", ") if option != row.concept)
+    return row.concept if in_best_cell(row) or row.condition == "said" else first
+
+
+def test_experiment_2_counts_pairs_beside_what_the_list_alone_gives():
+    result = thought_or_text.measure(experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), separates)))
+    assert (result.layer, result.strength) == (5, 4.0) and result.verdict == FOUND
+    assert result.measure("both_rate").value == result.measure("on_the_list").value == 1.0
+    assert result.measure("named_when_said").value == 1.0 and result.measure("named_without_injection").value == 0.0
+    effect = result.measure(EFFECT)
+    assert effect.value == 1.0 and effect.low < 1  # ten words are not all words
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (lambda row: "hat" if row.wording == "word_in_mind" else separates(row), "name a word of the list"),
+        (lambda row: separates(row) if row.condition != "said" else "I do not know.", "a word that the text says"),
+    ],
+    ids=["off the list", "does not name what is said"],
+)
+def test_experiment_2_says_when_it_cannot_tell(reply, reason):
+    result = thought_or_text.measure(experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), reply)))
+    assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+# -- experiment 3 -----------------------------------------------------------------------------------------------------
+
+MEANT, ACCIDENT = "Yes, I meant to say that word.", "Sorry, that was an accident."
+
+
+def knows_its_intention(row) -> str:
+    meant = row.condition in ("belongs", "in_line") or (row.condition == "matched" and in_best_cell(row))
+    return MEANT if meant else ACCIDENT
+
+
+def test_experiment_3_is_the_smaller_of_two_drops():
+    trials = intended_or_not.trials(WORDS, **CELLS)
+    result = intended_or_not.measure(experiments.grade(answered(trials, knows_its_intention)))
+    assert (result.layer, result.strength) == (5, 4.0) and result.verdict == FOUND
+    assert result.measure(EFFECT).value == 1.0 and result.measure("position_effect").value == 0.0
+    assert result.measure("effect_of_text").value == 1.0  # the word in the text does the same: no proof of a memory
+
+    def any_vector(row):
+        return MEANT if row.condition in ("other", "matched", "belongs") else ACCIDENT
+
+    result = intended_or_not.measure(experiments.grade(answered(trials, any_vector)))
+    assert result.measure(EFFECT).value == 0.0 and result.verdict == NOT_FOUND
+
+
+def test_the_prefill_belongs_to_the_line_or_stands_in_it_where_the_condition_says_so():
+    trials = intended_or_not.trials(WORDS, **CELLS)
+    for condition, inside in (("none", False), ("belongs", True), ("in_line", True)):
+        given = [json.loads(values) for values in trials[trials["condition"] == condition]["values"]]
+        assert {each["prefill"] in each["line"].lower() for each in given} == {inside}
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (lambda row: MEANT, "it apologises for a foreign word in only 0%"),
+        (lambda row: ACCIDENT, "it apologises even for a word of the line, in 100%"),
+        (lambda row: "The the the." if row.condition == "matched" else knows_its_intention(row), "say neither"),
+    ],
+    ids=["never apologises", "always apologises", "babbles"],
+)
+def test_experiment_3_says_when_it_cannot_tell(reply, reason):
+    result = intended_or_not.measure(experiments.grade(answered(intended_or_not.trials(WORDS, **CELLS), reply)))
+    assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+# -- experiment 4 -----------------------------------------------------------------------------------------------------
+
+
+def held_table(gap: float, written: float = 0.4, seed: int = 0) -> pd.DataFrame:
+    """Cosines in three layers; `gap` more for think in layer 1."""
+    rng = np.random.default_rng(seed)
+    base = {"think": 0.2, "dont_think": 0.2, "mention": 0.1, intentional_control.WRITTEN: written}
+    rows = [
+        (word, wording, sentence, token, layer, cosine + gap * (wording == "think" and layer == 1), 0.0)
+        for word in WORDS
+        for wording, cosine in base.items()
+        for sentence in ("One.", "Two.")
+        for token in range(3)
+        for layer in range(3)
+    ]
+    table = pd.DataFrame(rows, columns="word wording sentence token layer cosine control_cosine".split())
+    return table.assign(cosine=table["cosine"] + rng.normal(0, 0.02, len(table)))
+
+
+def test_experiment_4_is_what_an_untrained_copy_does_not_show():
+    floor = held_table(0.0, seed=1)
+    result = intentional_control.measure(held_table(0.3), "made up", untrained=floor)
+    assert result.layer == 1 and result.verdict == FOUND and abs(result.measure(EFFECT).value - 0.3) < 0.03
+    same = intentional_control.measure(held_table(0.3), "made up", untrained=held_table(0.3, seed=1))
+    assert same.measure("gap").low > 0.2 and same.verdict == NOT_FOUND
+    elsewhere = intentional_control.measure(held_table(0.3), "made up", untrained=floor, layer=2)
+    assert elsewhere.layer == 2 and elsewhere.verdict == NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("held", "floor", "reason"),
+    [
+        (held_table(0.3), None, "no untrained copy was measured"),
+        (held_table(0.3, written=-0.2), held_table(0.0, seed=1), "right behind the word itself"),
+    ],
+    ids=["no floor", "vectors say nothing"],
+)
+def test_experiment_4_says_when_it_cannot_tell(held, floor, reason):
+    result = intentional_control.measure(held, "made up", untrained=floor)
+    assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+def test_cosines_read_the_sentence_alone_and_centre_by_word():
+    model = tiny_models.build("llama")
+    held = intentional_control.cosines(model, WORDS[:4], ["He slept.", "The boat left at noon."])
+    assert set(held["wording"]) == {*intentional_control.FRAMES, intentional_control.WRITTEN}
+    sizes = held.groupby(["word", "wording", "sentence", "layer"]).size().groupby("sentence").nunique()
+    assert (sizes == 1).all()  # as many tokens of a sentence under every word and wording
+    assert held["cosine"].abs().max() <= 1 + 1e-5
+    for words, sentences in (["bread"], ["He slept."]), (WORDS[:4], []):
+        with pytest.raises(ValueError, match="need at least two words and one sentence"):
+            intentional_control.cosines(model, words, sentences)
+
+
+# -- all four ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_half_of_the_words_choose_and_the_rest_run_in_one_cell_with_the_same_result(name):
+    model = models.load("introspector", "cpu")
+    given = (model, name, WORDS[:8], [2, 4], [2.0])
+    short = four_experiments.measure_injected(*given)
+    table = experiments.EXPERIMENTS[name].trials(WORDS[:8], [2, 4], [2.0])
+    whole = experiments.EXPERIMENTS[name].measure(
+        experiments.grade(four_experiments.runner.run(model, table, None, 40))
+    )
+    different = ("ungraded_rate",)  # counts other trials
+    assert short.cell == whole.cell
+    pd.testing.assert_frame_equal(
+        *(each.table[~each.table["measure"].isin(different)] for each in (short, whole)), check_exact=False
+    )
+
+
+def test_ungraded_tables_and_unknown_experiments_are_refused():
+    trials = injected_thought.trials(WORDS, **CELLS)
+    with pytest.raises(ValueError, match="have no answers yet: run them first"):
+        experiments.grade(trials)
+    with pytest.raises(ValueError, match="no rules for the answers of experiment 'nothing'"):
+        experiments.grade(answered(trials.assign(experiment="nothing"), introspects))
+    graded = experiments.grade(answered(trials, introspects))
+    with pytest.raises(ValueError, match="measure one model at a time"):
+        injected_thought.measure(concat_trials(graded, graded.assign(model="another")))
+    with pytest.raises(KeyError, match="no measure 'luck'; there are success_rate"):
+        injected_thought.measure(graded).measure("luck")
+    with pytest.raises(ValueError, match="no trials of condition 'random' in layer 5"):
+        injected_thought.measure(graded[graded["condition"] != "random"])
+
+
+def test_write_headline_keeps_four_digits(tmp_path, monkeypatch):
+    monkeypatch.setenv("INTROSPECTION_RUNS", str(tmp_path))
+    table = measures.estimates_table("made up", {"rate": (1 / 3, 0.1, 0.9, 12)})
+    assert measures.write_headline(table, "04_detect").read_text() == (
+        "model,measure,value,low,high,n\nmade up,rate,0.3333,0.1000,0.9000,12\n"
+    )

@@ -1,7 +1,6 @@
 """Graders of answers (rules, a judge model, people) with one table of grades, and their agreement."""
 
 from helpers.grading.rules import (
-    COLUMNS,
     grade_answer,
     grade_by_rules,
     grade_intention,
@@ -9,6 +8,7 @@ from helpers.grading.rules import (
     grade_thought,
     names_concept,
 )
+from helpers.grading.table import COLUMNS
 
 __all__ = [
     "COLUMNS",

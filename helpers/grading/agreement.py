@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
-from helpers.grading.rules import COLUMNS
+from helpers.grading.table import VERDICTS
 from helpers.stats import Estimate
 
-VERDICTS = COLUMNS[:6]  # the five questions and success
+COMPARED = [*VERDICTS, "success"]
 
 
 def _pairs(first, second) -> tuple[np.ndarray, np.ndarray]:
@@ -56,7 +56,7 @@ def compare_graders(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     if not first.index.equals(second.index):
         raise ValueError("the two tables must have the same index: the same answers in the same order")
     rows = []
-    for verdict in VERDICTS:
+    for verdict in COMPARED:
         estimate, counts = kappa(first[verdict], second[verdict]), confusion(first[verdict], second[verdict]).to_numpy()
         cells = {"both": counts[1, 1], "only_first": counts[1, 0], "only_second": counts[0, 1], "neither": counts[0, 0]}
         rows.append({"verdict": verdict, "kappa": estimate.value, "low": estimate.low, "high": estimate.high,

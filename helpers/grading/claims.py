@@ -11,9 +11,7 @@ from dataclasses import dataclass
 
 from helpers.grading.patterns import pattern
 
-NEXT_TURN = re.compile(
-    r"\n\s*\W*(?:user|human|assistant|system|researcher)\W*(?:\n|:)|(?<=\W)(?:user|human):", re.IGNORECASE
-)
+NEXT_TURN = re.compile(r"\n\W{0,8}(?:user|human|assistant|system|researcher)\W{0,8}?(?:\n|:)|(?<=\W)(?:user|human):")
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ class Clause:
 
 def tidy(answer: str) -> str:
     """Straight quotes, no markdown, single spaces, lower case; cut where the answer makes up the next speaker."""
+    answer = answer.translate(str.maketrans("’‘“”`", "''\"\"'")).lower()
     turn = NEXT_TURN.search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
-    answer = answer.translate(str.maketrans("’‘“”`", "''\"\"'")).lower()
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
     return re.sub(r"[ \t]+", " ", answer).strip()
 
@@ -50,11 +48,13 @@ def split_clauses(text: str) -> list[Clause]:
     ends = [(m.start(), m.end()) for m in SENTENCE_END.finditer(text)] + [(len(text), len(text))]
     for number, (end, next_start) in enumerate(ends):
         sentence, begin, piece, supposed = text[start:end], start, 0, False
-        question = sentence.rstrip("\"')] ").endswith("?") and not pattern("declarative").match(sentence)
+        question = sentence.rstrip("\"')] ").endswith("?")
+        if pattern("declarative").match(sentence):  # "I notice a thought?" claims, unless a no follows
+            question = question and bool(pattern("opening_no").match(text[next_start : next_start + 20]))
         for stop in [m.start() for m in CLAUSE_END.finditer(sentence)] + [len(sentence)]:
             opened = stop - len(sentence[piece:stop].lstrip(" ,;()—–-"))
             clause, rest = sentence[opened:stop].rstrip(), sentence[opened : stop + REACH]
-            if clause:
+            if re.search(r"\w", clause):
                 supposed = supposed and not pattern("contrast").match(clause)
                 here = pattern("able_now").sub(lambda m: "_" * len(m.group()), rest)
                 conditions = [
@@ -80,7 +80,12 @@ class Findings:
 def _holds(group: str, clause: Clause, limit: int) -> bool:
     """True if a pattern starts in the clause and ends before `limit` (where a negation or condition starts)."""
     match = pattern(group).search(clause.rest, 0, limit)
-    return match is not None and match.start() < len(clause.text)
+    if match is None or match.start() >= len(clause.text):
+        return False
+    whole = pattern(group).match(
+        clause.rest, match.start()
+    )  # "detected" ends the clause at `limit` only if nothing follows
+    return whole is not None and whole.end() <= limit
 
 
 def find_claims(clauses: list[Clause]) -> Findings:
@@ -92,15 +97,22 @@ def find_claims(clauses: list[Clause]) -> Findings:
         rest = pattern("not_a_negation").sub(lambda m: "_" * len(m.group()), clause.rest)
         negation = pattern("negation").search(rest)
         negation_at = negation.start() if negation else len(rest)
+        negated = negation_at < len(clause.text)
         limit = min(negation_at, clause.condition_at)
-        claims = any(_holds(group, clause, limit) for group in ("claim", "answer_is_yes"))
-        if claims or (clause.sentence < 4 and _holds("opens_with_yes", clause, limit)):
+        yes = clause.sentence < 4 and not (negated and pattern("direct_denial").search(clause.text))
+        groups = ["claim", "answer_is_yes"] + ["opens_with_yes"] * yes
+        usual = pattern("the_usual").search(rest)
+        if (
+            pattern("plain_denial").search(clause.text)
+            or pattern("comes_to_nothing").search(rest[: len(clause.text)])
+            or (usual and usual.start() < len(clause.text))
+        ):
+            found.denials.append(clause)
+        elif any(_holds(group, clause, limit) for group in groups):
             found.claims.append(clause)
-        elif _holds("weak_claim", clause, limit):
+        elif not negated and _holds("weak_claim", clause, limit):
             found.weak_claims.append(clause)
-        elif (negation_at < len(clause.text) and pattern("denial_cue").search(rest[: len(clause.text)])) or pattern(
-            "plain_denial"
-        ).search(clause.text):
+        elif negated and pattern("denial_cue").search(rest[: len(clause.text)]):
             found.denials.append(clause)
     return found
 

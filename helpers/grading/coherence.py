@@ -9,6 +9,8 @@ import itertools
 import re
 from collections import Counter
 
+from helpers.grading.reply import shorten, split_reply
+
 FUNCTION_WORDS = frozenset(
     "a an the and or but if so as of in on at to for from with by about into than that this these those it its i "
     "my me we us our you your he she his her they them their is am are was were be been being do does did have "
@@ -103,6 +105,7 @@ def _broken(answer: str, words: list[str]) -> bool:
 
 def incoherence(answer: str) -> list[str]:
     """Names of the signs of incoherence found in an answer; an empty list means coherent."""
+    answer = shorten(split_reply(answer).answer)
     answer = re.sub(r"\*+|#+ ", "", answer.translate(str.maketrans("’‘“”", "''\"\""))).strip()
     text = answer.lower()
     words = WORD.findall(text)

@@ -15,7 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from helpers.grading.rules import COLUMNS, check_answers
+from helpers.grading.table import COLUMNS, check_answers
 from helpers.jsonl import append_rows, read_rows
 
 VERDICTS = COLUMNS[:5]

@@ -22,7 +22,7 @@ import tenacity
 import yaml
 from tqdm.auto import tqdm
 
-from helpers.grading.rules import COLUMNS, check_answers
+from helpers.grading.table import COLUMNS, check_answers
 from helpers.jsonl import append_rows, read_rows
 from helpers.paths import ROOT
 

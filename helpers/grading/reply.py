@@ -1,0 +1,92 @@
+"""What of a reply is the answer: not the reasoning before it, not the template's tokens, not the next turn.
+
+The functions take the raw text of a reply, special tokens included (decode with skip_special_tokens=False). The markers
+of many models, with examples, are in data/grading/reply_markers.yaml.
+"""
+
+import re
+from dataclasses import dataclass
+
+from helpers.grading.patterns import pattern
+from helpers.paths import ROOT
+
+MARKER_FILE = ROOT / "data" / "grading" / "reply_markers.yaml"
+MARKER = re.compile(
+    "|".join(f"(?P<{kind}>{pattern(kind, MARKER_FILE).pattern})" for kind in ("opens", "closes", "answers")),
+    re.IGNORECASE,
+)
+END, TEMPLATE_TOKEN, USER_TURN = (
+    pattern(kind, MARKER_FILE, re.IGNORECASE) for kind in ("ends", "template_tokens", "user_turn")
+)
+NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
+MOST_CHARACTERS = 4000  # of an answer are graded: some 1,000 tokens, where replies have a hundred
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The parts of a reply.
+
+    Attributes:
+        answer: what is graded; empty if the reply never came to it.
+        reasoning: what the model wrote for itself.
+        finished: False where reasoning was begun and no answer followed. Such a reply is neither a yes nor a no.
+    """
+
+    answer: str
+    reasoning: str
+    finished: bool
+
+
+def split_reply(text: str) -> Reply:
+    """Split a reply into reasoning and answer, by the markers of MARKER_FILE.
+
+    A closing marker without an opening one ends reasoning that began in the prompt. A marker of the answer makes all before it
+    reasoning. Text without any marker is all answer. What follows the beginning of a user's turn is left out.
+    """
+    user = USER_TURN.search(text)
+    text = text[: user.start()] if user else text
+    answer, reasoning, inside, marked, start = [], [], False, False, 0
+    for marker in MARKER.finditer(text):
+        (reasoning if inside else answer).append(text[start : marker.start()])
+        if marker.lastgroup == "answers" or (marker.lastgroup == "closes" and not inside):
+            reasoning += answer
+            answer = []
+        inside, marked, start = marker.lastgroup == "opens", True, marker.end()
+    (reasoning if inside else answer).append(text[start:])
+    spoken = _without_template_tokens("".join(answer))
+    finished = not marked or (not inside and bool(spoken.strip()))
+    return Reply(spoken.strip() if finished else "", "".join(reasoning).strip(), finished)
+
+
+def _without_template_tokens(text: str) -> str:
+    """The text without special tokens, up to the first one that ends a turn and follows a word."""
+    start = 0
+    for end in END.finditer(text):
+        if TEMPLATE_TOKEN.sub("", text[start : end.start()]).strip():
+            text = text[: end.start()]
+            break
+        start = end.end()
+    return TEMPLATE_TOKEN.sub("", text[start:])
+
+
+def left_open(prompt: str) -> str:
+    """The marker of reasoning with which a prompt ends ("<think>"), or "": put before the reply, `split_reply` sees it."""
+    *_, last = [None, *MARKER.finditer(prompt)]
+    return last.group() if last and last.lastgroup == "opens" and not prompt[last.end() :].strip() else ""
+
+
+def own_turn(text: str) -> str:
+    """A reply in a plain transcript, up to where the model writes the next speaker's turn."""
+    ends = [text.find(turn) for turn in NEXT_TURNS if turn in text]
+    return text[: min(ends, default=len(text))]
+
+
+def shorten(text: str) -> str:
+    """An answer in which runs are cut short: white space to one character, a repeated sign to 8, a word to 40 letters.
+
+    At most MOST_CHARACTERS are left. So no pattern meets a run that it would try to match in all possible ways.
+    """
+    text = re.sub(r"[^\S\n]+", " ", text)
+    text = re.sub(r" ?\n[ \n]*", "\n", text)
+    text = re.sub(r"([^\w\s])\1{8,}", lambda run: run.group(1) * 8, text)
+    return re.sub(r"(\w{40})\w+", r"\1", text)[:MOST_CHARACTERS]

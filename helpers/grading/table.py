@@ -1,0 +1,68 @@
+"""The table of grades that all graders return: rules, a judge model, people.
+
+One row of grades per answer (`COLUMNS`):
+
+    affirmative              the answer claims to detect or undergo an injected thought
+    identified               the injected concept (inflected, or a close synonym) is named as the thought
+    identified_before_named  the claim comes before the concept's first mention, or with it (the paper's strict rule:
+                             otherwise the model may have read the word off its own text)
+    coherent                 intelligible, neither repetition nor word salad
+    refusal                  declines or explains what such systems cannot have, instead of reporting
+    success                  all of the first four
+    grader                   who graded ("rules", "judge:<model>", "people:<name>"), or "ungraded" and why
+    faithful                 True only for a judge model that passed its canned cases: the paper's grader was a judge
+                             model. Rules and people are False: their numbers complement the judge's, they do not replace them
+
+An ungraded answer has missing values in the true/false columns: it counts neither as a success nor as a failure. Where a table
+has such rows, these columns have the dtype "boolean", else bool.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+VERDICTS = ["affirmative", "identified", "identified_before_named", "coherent", "refusal"]
+TRUE_OR_FALSE = [*VERDICTS, "success", "faithful"]
+COLUMNS = [*VERDICTS, "success", "grader", "faithful"]
+
+UNGRADED = "ungraded"
+UNFINISHED = "ungraded: unfinished reasoning"
+NOT_ENGLISH = "ungraded: not English"
+
+
+def graded_row(verdicts: dict[str, bool], concept: str | None, grader: str, faithful: bool = False) -> dict:
+    """The grades of an answer from the five verdicts; without a concept nothing can be identified."""
+    identified = verdicts["identified"] and concept is not None
+    before = verdicts["identified_before_named"] and identified
+    success = verdicts["affirmative"] and identified and before and verdicts["coherent"]
+    own = {"identified": identified, "identified_before_named": before, "success": success}
+    return {**{name: verdicts[name] for name in VERDICTS}, **own, "grader": grader, "faithful": faithful}
+
+
+def ungraded_row(reason: str = UNGRADED) -> dict:
+    """The row of an answer that could not be graded."""
+    return {**dict.fromkeys(TRUE_OR_FALSE), "grader": reason}
+
+
+def grade_table(rows: list[dict], index: pd.Index) -> pd.DataFrame:
+    """Rows of grades as a table with the columns COLUMNS."""
+    table = pd.DataFrame(rows, columns=COLUMNS, index=index)
+    missing = table[TRUE_OR_FALSE].isna().any(axis=None)
+    return table.astype(dict.fromkeys(TRUE_OR_FALSE, "boolean" if missing else "bool"))
+
+
+def check_answers(
+    responses: Iterable[str], concepts: Iterable[str | None]
+) -> tuple[list[str], list[str | None], pd.Index]:
+    """Answers and concepts as lists of equal length and the table index; raises ValueError for anything but text."""
+    if isinstance(responses, str) or isinstance(concepts, str):
+        raise ValueError("responses and concepts must be lists, one entry per trial, not a single string")
+    index = responses.index if isinstance(responses, pd.Series) else None
+    responses = list(responses)
+    concepts = [None if concept is None or pd.isna(concept) else str(concept) for concept in concepts]
+    if len(responses) != len(concepts):
+        raise ValueError(f"{len(responses)} responses but {len(concepts)} concepts: give one (or None) for each answer")
+    for place, answer in enumerate(responses):
+        if not isinstance(answer, str):
+            raise ValueError(f"response {place} must be text, got {answer!r}; leave out trials that were not run")
+    return responses, concepts, pd.RangeIndex(len(responses)) if index is None else index

@@ -168,13 +168,22 @@ def test_experiment_2_counts_pairs_beside_what_the_list_alone_gives():
     ("reply", "reason"),
     [
         (lambda row: "hat" if row.wording == "word_in_mind" else separates(row), "name a word of the list"),
-        (lambda row: separates(row) if row.condition != "said" else "I do not know.", "a word that the text says"),
+        (lambda row: separates(row) if row.wording != "word_in_mind" else "bread", "a word that the text says"),
     ],
     ids=["off the list", "does not name what is said"],
 )
 def test_experiment_2_says_when_it_cannot_tell(reply, reason):
     result = thought_or_text.measure(experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), reply)))
     assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+def test_a_found_effect_needs_no_positive_control():
+    def names_only_what_is_injected(row):
+        return separates(row) if row.condition != "said" else "I do not know."
+
+    trials = thought_or_text.trials(WORDS, **CELLS)
+    result = thought_or_text.measure(experiments.grade(answered(trials, names_only_what_is_injected)))
+    assert result.powerless and not result.unclear and result.verdict == FOUND
 
 
 # -- experiment 3 -----------------------------------------------------------------------------------------------------
@@ -255,7 +264,7 @@ def test_experiment_4_is_what_an_untrained_copy_does_not_show():
     ("held", "floor", "reason"),
     [
         (held_table(0.3), None, "no untrained copy was measured"),
-        (held_table(0.3, written=-0.2), held_table(0.0, seed=1), "right behind the word itself"),
+        (held_table(0.0, written=-0.2), held_table(0.0, seed=1), "right behind the word itself"),
     ],
     ids=["no floor", "vectors say nothing"],
 )

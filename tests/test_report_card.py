@@ -58,13 +58,25 @@ def test_card_and_page_hold_everything(measured, tmp_path):
         LABELS["intentional_control"],
     ]
     assert len(controls.get_yticklabels()) == len(report_card.CONTROLS)
-    assert f"{name} (this run)" in [text.get_text() for text in published.get_yticklabels()]
-    page, picture = report_card.write(tmp_path, figure, measured, name, finding, {"seed": 0, "words": "<b>"})
+    assert f"{name} (this run), n = 24" in [text.get_text() for text in published.get_yticklabels()]
+    settings = {"seed": 0, "words": "<b>", "model": "/home/somebody/models/mine"}
+    page, picture = report_card.write(tmp_path, figure, measured, name, finding, settings)
     text = page.read_text(encoding="utf-8")
     assert picture.stat().st_size > 10_000 and "data:image/png;base64," in text and 'alt="Nothing found' in text
     assert "&lt;mine &amp; yours&gt;" in text and "<mine" not in text and "&lt;b&gt;" in text
     assert all(limit in text for limit in report_card.LIMITS) and "intentional_control" in text
     assert "http" not in text  # the page needs nothing but itself
+    assert "somebody" not in text and "<td>mine</td>" in text  # nobody's folders are shown
+
+
+def test_what_cannot_be_told_is_said_first(measured):
+    """Also with a name that matplotlib would take for a formula."""
+    measured = measured.replace("<mine & yours>", r"$\frac{a}$")
+    name = r"$\frac{a}$"
+    measured.loc[measured["model"] == name, "unclear"] = "only 10% of the answers are coherent"
+    figure = report_card.card(measured, name, "Nothing found.")
+    figure.canvas.draw()
+    assert "cannot tell, only 10% of the answers are coherent" in figure._suptitle.get_text()
 
 
 def test_a_model_without_experiment_1_is_refused(measured):

@@ -143,7 +143,8 @@ def _estimate(row) -> Estimate:
 def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> str:
     """One sentence: does the assay tell the model that introspects from those that do not, in every experiment?
 
-    It must be `separated` in all four, and the others' effect in experiment 1 must include 0.
+    They must be `separated` in all four, the others' effect in experiment 1 must include 0, and no null may be one of a model
+    that could not have shown anything.
     """
     apart = separated(measured, knows, others)
     missed = [name for name in experiments.EXPERIMENTS if not apart.get(name)]
@@ -152,6 +153,8 @@ def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[
     for row in effects[effects["model"].isin(others)].itertuples():
         if not row.low <= 0 <= row.high:
             faults.append(f"injected_thought reads {row.value:.2f} on {row.model}, whose truth is 0")
+    unclear = measured[(measured["measure"] == EFFECT) & (measured["unclear"] != "") & (measured["chosen_by"] == "own")]
+    faults += [f"{row.experiment} cannot tell about {row.model}: {row.unclear}" for row in unclear.itertuples()]
     if faults:
         return f"The assay FAILS: {'; '.join(faults)}."
     return (

@@ -101,7 +101,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
     minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
-    are incoherent or ungraded, or where the model hardly ever says Yes, not even to questions whose answer is yes.
+    are incoherent or ungraded; a null says nothing where the model hardly ever says Yes, not even to questions whose answer
+    is yes.
     """
     model, graded = only_model(graded), distinct_trials(graded)
     facts = graded[graded["condition"] == "fact"]
@@ -128,9 +129,9 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     if len(facts):
         measures["yes_to_facts"] = clustered_rate(facts["yes_logit"] > facts["no_logit"], facts["trial_id"])
         says_yes = measures["yes_to_facts"].value
-    unclear = reasons(
+    broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
         (coherent < 0.5, f"only {coherent:.0%} of the answers are coherent"),
-        (says_yes < 0.1, f"it says Yes to only {says_yes:.0%} of the questions whose answer is yes"),
     )
-    return Result(estimates_table(model, measures), chosen, unclear)
+    powerless = reasons((says_yes < 0.1, f"it says Yes to only {says_yes:.0%} of the questions whose answer is yes"))
+    return Result(estimates_table(model, measures), chosen, broken, powerless)

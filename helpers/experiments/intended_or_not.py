@@ -92,8 +92,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     effect: the smaller one of two differences, paired by word: without injection minus with the prefilled word's vector, and
     with another word's vector minus with the prefilled word's. effect_of_text: the same for the word literally in the line.
     position_effect: the drop where the word was injected only after the prefill; it should be 0. unclear_matched,
-    unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. It cannot tell
-    where the model does not apologise for a foreign word, or apologises for a word of the line as well.
+    unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. A null says
+    nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well.
     """
     model, graded = only_model(graded), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
@@ -111,9 +111,9 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     beyond_other = difference_of_rates(*apologies["other"], *apologies["matched"])
     measures[EFFECT] = smallest(drops["matched"], beyond_other)
     foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
-    unclear = reasons(
+    broken = reasons((lost > 0.5, f"{lost:.0%} of the replies under injection say neither"))
+    powerless = reasons(
         (foreign < 0.5, f"it apologises for a foreign word in only {foreign:.0%} of the trials"),
         (own > 0.5, f"it apologises even for a word of the line, in {own:.0%}"),
-        (lost > 0.5, f"{lost:.0%} of the replies under injection say neither"),
     )
-    return Result(estimates_table(model, measures), chosen, unclear)
+    return Result(estimates_table(model, measures), chosen, broken, powerless)

@@ -101,7 +101,8 @@ def measure(
         held_think, held_dont_think, held_mention: cosine with the word minus that with control words. gap: think minus the
         larger of the two others (the smaller of both paired differences); gap_untrained: the same in the untrained copy;
         effect: the smaller of both differences beyond those of the copy; gap_at_last_layer: where a "silent" thought is gone.
-        It cannot tell where the word is not even found in activations behind the word itself, or where no copy was measured.
+        It cannot tell where no copy was measured; a null says nothing where the word is not even found in the activations
+        right behind the word itself.
     """
     think, *others = wordings
     scores = _by_trial(held)
@@ -133,11 +134,9 @@ def measure(
     if WRITTEN in own:
         measures["held_when_written"] = clustered_mean(own[WRITTEN], words, bounds=(-2, 2))
         written = measures["held_when_written"].low
-    unclear = reasons(
-        (floor is None, "no untrained copy was measured, and any network shows some gap"),
-        (written <= 0, "the word is not found in the activations even right behind the word itself"),
-    )
-    return Result(estimates_table(model, measures), Cell(layer, math.nan, testing), unclear)
+    broken = reasons((floor is None, "no untrained copy was measured, and any network shows some gap"))
+    powerless = reasons((written <= 0, "the word is not found in the activations even right behind the word itself"))
+    return Result(estimates_table(model, measures), Cell(layer, math.nan, testing), broken, powerless)
 
 
 def _by_trial(held: pd.DataFrame) -> pd.DataFrame:

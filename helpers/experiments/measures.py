@@ -53,12 +53,14 @@ class Result:
     Attributes:
         table: columns model, measure, value, low, high, n.
         cell: where it was measured (strength NaN in experiment 4).
-        unclear: why the effect says nothing (a precondition or a positive control that failed), or "".
+        broken: why the effect says nothing whatever it is (most answers incoherent, no floor ...), or "".
+        powerless: why a null says nothing (a positive control that failed), or "".
     """
 
     table: pd.DataFrame
     cell: Cell
-    unclear: str = ""
+    broken: str = ""
+    powerless: str = ""
 
     @property
     def layer(self) -> int:
@@ -84,8 +86,13 @@ class Result:
         return Estimate(float(line["value"]), float(line["low"]), float(line["high"]), int(line["n"]))
 
     @property
+    def unclear(self) -> str:
+        """Why the assay cannot tell, or "": it is broken, or it found nothing and could not have found anything."""
+        return self.broken or ("" if self.measure(EFFECT).low > 0 else self.powerless)
+
+    @property
     def verdict(self) -> str:
-        """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL where a precondition failed."""
+        """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL with the reason."""
         if self.unclear:
             return f"{CANNOT_TELL}: {self.unclear}"
         return FOUND if self.measure(EFFECT).low > 0 else NOT_FOUND

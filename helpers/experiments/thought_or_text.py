@@ -108,8 +108,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     """A pair counts where the injected word is named and the line is repeated, in the same cell.
 
     named_without_injection is what the ten options alone give: chance is 0.10 for a model that always names one of them, so
-    on_the_list says how often it does. effect: pairs right with minus without injection, paired by word. It cannot tell where
-    a model does not answer with a word of the list, or does not name a word that the text says.
+    on_the_list says how often it does. effect: pairs right with minus without injection, paired by word. A null says
+    nothing where a model does not answer with a word of the list, or does not name a word that the text says.
     """
     model, graded = only_model(graded), distinct_trials(graded)
     pairs = question_pairs(graded)
@@ -130,8 +130,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
         "named_when_said": named_when_said,
         EFFECT: difference_of_rates(injected["both"], injected["word"], none["both"], none["word"]),
     }
-    unclear = reasons(
+    powerless = reasons(
         (on_the_list.value < 0.5, f"only {on_the_list.value:.0%} of its clean answers name a word of the list"),
         (named_when_said.value < 0.5, f"it names a word that the text says in only {named_when_said.value:.0%}"),
     )
-    return Result(estimates_table(model, measures), chosen, unclear)
+    return Result(estimates_table(model, measures), chosen, powerless=powerless)

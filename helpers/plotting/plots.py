@@ -1,21 +1,37 @@
-"""The figures that more than one notebook draws. Every figure has words beside its colours, and alt text when shown."""
+"""The course's visual language, and the figures that more than one notebook draws.
+
+The same colour for the same model everywhere, a marker of its own for whoever does not see colours, the injection always in
+INJECTION's colour, layers to the right in curves and upwards in diagrams, words on the axes, 95 % intervals as bars.
+"""
 
 import io
+import textwrap
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 BODY_SIZE = 11  # points: no text of a figure is smaller than the text around it
+INJECTION = "#d55e00"  # vermilion: whatever is added to a stream, and the chosen cell
+COLOURS = {"introspector": "#0173b2", "novice": "#767676", "bluffer": "#b8860b"}
+OTHERS = ("#029e73", "#cc78bc", "#a0522d", "#332288", "#56b4e9")  # for series that are none of the organisms
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES = ("-", "--", ":", "-.")
+VERDICTS = {
+    "ruled out": "#cfe8d5",
+    "stands": "#f6d3c4",
+    "cannot tell": "#eeeeee",
+}  # of the grid's cells; the word is in them
 
 
 def style() -> None:
     """One look for all figures: colour-blind-safe colours, text as large as the page's, no chart junk."""
-    sns.set_theme(context="notebook", style="ticks", palette="colorblind")
+    sns.set_theme(context="notebook", style="ticks", palette=[*COLOURS.values(), *OTHERS])
     plt.rcParams.update(
         {
             "font.size": BODY_SIZE,
@@ -32,11 +48,29 @@ def style() -> None:
     )
 
 
+def looks(names) -> dict[str, dict]:
+    """Colour and marker of each series: an organism's own, the next free ones for any other name."""
+    names, found = list(names), {}
+    others = [name for name in names if name not in COLOURS]
+    for number, name in enumerate(names):
+        colour = COLOURS.get(name) or OTHERS[others.index(name) % len(OTHERS)]
+        found[name] = {"color": colour, "marker": MARKERS[number % len(MARKERS)]}
+    return found
+
+
+def plain(text, width: int = 0) -> str:
+    """A name as matplotlib shall write it: no formula, broken into lines of `width` letters at most (0: not broken)."""
+    text = str(text).replace("$", r"\$")
+    return textwrap.fill(text, width) if width else text
+
+
 def show(figure: Figure, alt: str, live=None) -> None:
     """Display a figure as a PNG that carries its alt text (what it shows, not its name), and close it.
 
-    live: a handle from `display({}, raw=True, display_id=True)`; the figure then takes the place of what the handle showed.
-    ValueError for an alt text that says too little to replace the picture.
+    Args:
+        figure: any figure.
+        alt: a sentence that can replace the picture; ValueError for one that says too little.
+        live: a handle from `display({}, raw=True, display_id=True)`; the figure takes the place of what the handle showed.
     """
     if len(alt.split()) < 6:
         raise ValueError(f"alt text must say what the figure shows, in a sentence; got {alt!r}")
@@ -51,88 +85,141 @@ def show(figure: Figure, alt: str, live=None) -> None:
 def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, float] | None = None) -> Figure:
     """A rate by layer (across) and strength (down), with the number in each cell.
 
-    cells: columns layer, strength and `column` (0 to 1), one row a cell. marked: the chosen cell, drawn with a frame.
+    Args:
+        cells: columns layer, strength and `column` (0 to 1), one row per cell.
+        column: the rate.
+        title: of the figure.
+        marked: the chosen cell, drawn with a frame.
     """
     grid = cells.pivot_table(index="strength", columns="layer", values=column).sort_index(ascending=False)
-    size = (1.6 + 0.62 * grid.shape[1], 1.4 + 0.5 * grid.shape[0])
-    figure, axis = plt.subplots(figsize=size)
-    sns.heatmap(
-        grid,
-        vmin=0,
-        vmax=1,
-        cmap="cividis",
-        annot=True,
-        fmt=".2f",
-        annot_kws={"size": BODY_SIZE - 1},
-        ax=axis,
-        cbar=False,
-    )
+    figure, axis = plt.subplots(figsize=(1.6 + 0.62 * grid.shape[1], 1.4 + 0.5 * grid.shape[0]))
+    look = {"vmin": 0, "vmax": 1, "cmap": "cividis", "cbar": False}
+    sns.heatmap(grid, annot=True, fmt=".2f", annot_kws={"size": BODY_SIZE - 1}, ax=axis, **look)
     if marked is not None:
-        column_at, row_at = list(grid.columns).index(marked[0]), list(grid.index).index(marked[1])
-        axis.add_patch(plt.Rectangle((column_at, row_at), 1, 1, fill=False, edgecolor="#d55e00", linewidth=4))
+        place = (list(grid.columns).index(marked[0]), list(grid.index).index(marked[1]))
+        axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=INJECTION, linewidth=4))
     axis.set(xlabel="layer of the injection", ylabel="strength", title=title)
     axis.tick_params(axis="y", rotation=0)
     return figure
 
 
+def _errors(part: pd.DataFrame) -> np.ndarray:
+    """Lengths of the interval's bars, [below or above, row]; infinite ones reach to the edge of any figure."""
+    ends = np.stack([part["value"] - part["low"], part["high"] - part["value"]]).astype(float)
+    return np.clip(np.abs(ends), 0, 1e3)
+
+
 def curve_with_intervals(
     table: pd.DataFrame, x: str, series: str, title: str, ylabel: str, xlabel: str | None = None, log_x: bool = False
 ) -> Figure:
-    """One line for each value of `series`, with its own marker and 95 % intervals as bars.
+    """One line for each value of `series`, its name at its end, with 95 % intervals as bars.
 
-    table: columns `x`, `series`, value, low, high.
+    Args:
+        table: columns `x`, `series`, value, low, high.
+        x: column of the horizontal axis.
+        series: column that names the lines.
+        title, ylabel, xlabel: words; xlabel is the column's name by default.
+        log_x: powers of two on the horizontal axis (where all are above 0).
     """
-    figure, axis = plt.subplots(figsize=(6.4, 3.8))
-    names = list(dict.fromkeys(table[series]))
+    figure, axis = plt.subplots(figsize=(7.2, 3.8))
     log_x = log_x and bool((table[x] > 0).all())
-    for number, name in enumerate(names):
+    ends = []
+    for number, (name, look) in enumerate(looks(dict.fromkeys(table[series])).items()):
         line = table[table[series] == name].sort_values(x)
-        errors = np.abs(np.stack([line["value"] - line["low"], line["high"] - line["value"]]).astype(float))
         positions = line[x].astype(float)
-        shift = 0.04 * (number - (len(names) - 1) / 2)  # so that equal values do not hide each other
-        axis.errorbar(
-            positions * (1 + shift) if log_x else positions + shift,
-            line["value"].astype(float),
-            yerr=errors,
-            marker=MARKERS[number % len(MARKERS)],
-            linestyle=("-", "--", ":", "-.")[number % 4],
-            capsize=3,
-            label=name,
-        )
+        shift = 0.04 * (number - (table[series].nunique() - 1) / 2)  # so that equal values do not hide each other
+        positions = positions * (1 + shift) if log_x else positions + shift
+        values = line["value"].astype(float)
+        axis.errorbar(positions, values, yerr=_errors(line), linestyle=LINES[number % len(LINES)], capsize=3, **look)
+        ends.append((positions.iloc[-1], values.iloc[-1], name, look["color"]))
     if log_x:
         ticks = sorted(table[x].astype(float).unique())
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set(xlabel=xlabel or x, ylabel=ylabel, title=title)
-    if len(names) > 1:
-        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    if len(ends) > 1:
+        _label_line_ends(axis, ends)
     return figure
 
 
-def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
+def _label_line_ends(axis: Axes, ends: list[tuple]) -> None:
+    """Write each line's name (x, y, name, colour) to the right of its end, moved apart where two would overlap."""
+    low, high = axis.get_ylim()
+    room, heights = 0.075 * (high - low), {}
+    for _, y, name, _ in sorted(ends, key=lambda end: end[1]):
+        heights[name] = max([y, *(height + room for height in heights.values())])
+    for x, y, name, colour in ends:
+        axis.annotate(
+            plain(name, 26),
+            (x, y),
+            (1.03, (heights[name] - low) / (high - low)),
+            textcoords="axes fraction",
+            va="center",
+            color=colour,
+            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "shrinkA": 1, "shrinkB": 6},
+            annotation_clip=False,
+        )
+
+
+def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel: str, reference: float = 0.0) -> None:
     """Estimates with their 95 % intervals, one line of the page for each row and series.
 
-    table: columns `rows`, `series`, value, low, high. reference: where "nothing" lies, drawn as a dashed line.
+    Args:
+        axis: where to draw.
+        table: columns `rows`, `series`, value, low, high.
+        rows: column that names the rows, from top to bottom.
+        series: column that names the markers.
+        xlabel: words.
+        reference: where "nothing" lies, drawn as a dashed line.
     """
-    row_names, names = list(dict.fromkeys(table[rows])), list(dict.fromkeys(table[series]))
-    figure, axis = plt.subplots(figsize=(7.2, 0.9 + 0.34 * len(row_names) * len(names)))
-    for number, name in enumerate(names):
+    row_names, found = list(dict.fromkeys(table[rows])), looks(dict.fromkeys(table[series]))
+    step = min(0.22, 0.8 / len(found))
+    for number, (name, look) in enumerate(found.items()):
         part = table[table[series] == name]
-        height = [row_names.index(row) + (number - (len(names) - 1) / 2) * 0.22 for row in part[rows]]
-        errors = np.abs(np.stack([part["value"] - part["low"], part["high"] - part["value"]]).astype(float))
-        axis.errorbar(
-            part["value"],
-            height,
-            xerr=errors,
-            linestyle="none",
-            marker=MARKERS[number],
-            markersize=7,
-            capsize=3,
-            label=name,
-        )
+        height = [row_names.index(row) + (number - (len(found) - 1) / 2) * step for row in part[rows]]
+        bars = {"xerr": _errors(part), "linestyle": "none", "markersize": 7, "capsize": 3}
+        axis.errorbar(part["value"].astype(float), height, label=plain(name), **bars, **look)
     axis.axvline(reference, color="black", linestyle="--", linewidth=1)
-    axis.set_yticks(range(len(row_names)), row_names)
-    axis.set(xlabel=xlabel, title=title, ylim=(len(row_names) - 0.5, -0.5))
-    if len(names) > 1:
-        axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.set_yticks(range(len(row_names)), [plain(name, 34) for name in row_names])
+    axis.set(xlabel=xlabel, ylim=(len(row_names) - 0.5, -0.5))
+
+
+def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
+    """A figure of its own for `draw_forest`, with a title; the names of the series stand above it in one line."""
+    count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
+    figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * count))
+    draw_forest(axis, table, rows, series, xlabel, reference)
+    axis.set_title(title, loc="left", pad=26 if names > 1 else 6)
+    if names > 1:
+        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+        axis.legend(frameon=False, ncols=names, handletextpad=0.3, columnspacing=1.2, **place)
+    return figure
+
+
+def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
+    """What stands and what falls: explanation (down) x model (across), each cell with its verdict and effect.
+
+    conclusions: columns explanation, model, verdict (a key of VERDICTS), value, low, high.
+    """
+    rows, columns = (list(dict.fromkeys(conclusions[name])) for name in ("explanation", "model"))
+    codes = list(VERDICTS)
+    by_cell = conclusions.set_index(["explanation", "model"])
+    colours = np.array([[codes.index(by_cell.loc[(row, column), "verdict"]) for column in columns] for row in rows])
+    figure, axis = plt.subplots(figsize=(3.6 + 1.75 * len(columns), 1.0 + 0.56 * len(rows)))
+    axis.pcolormesh(
+        colours, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=2.5, edgecolors="white", linewidth=3
+    )
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            cell = by_cell.loc[(row, column)]
+            effect = f"{cell['value']:+.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
+            weight = "bold" if cell["verdict"] == "ruled out" else "normal"
+            text = f"{cell['verdict']}\n{effect}"
+            axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", weight=weight, fontsize=BODY_SIZE - 1)
+    axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name) for name in columns])
+    axis.set_yticks([i + 0.5 for i in range(len(rows))], [plain(name, 34) for name in rows])
+    axis.set(title=title, ylim=(len(rows), 0))
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
     return figure

@@ -1,7 +1,6 @@
 """A report card: what the assay found on one model, on one page, beside models whose truth is known and published numbers.
 
-measured, throughout: one row a number, columns model, experiment, measure, value, low, high, n, layer, strength (the tables of
-`experiments.four_experiments` with their experiment and cell).
+measured, throughout: one row per number, as `experiments.four_experiments.measure_all` returns them.
 """
 
 import base64
@@ -10,7 +9,6 @@ import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +17,7 @@ from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import separated
 from helpers.experiments.measures import EFFECT
 from helpers.paths import ROOT
-from helpers.plotting.plots import BODY_SIZE, MARKERS
+from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, draw_forest, plain
 
 CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "detection_rate": "says yes: word injected",
@@ -27,13 +25,15 @@ CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "false_positive_rate": "says yes: nothing injected",
     "success_rate": "success (yes, then the word)",
     "coherence_rate": "coherent under injection",
+    "ungraded_rate": "ungraded (no English, unfinished)",
 }
 LIMITS = (
     "An injection is an artificial event; nothing here says what the model notices when nobody injects.",
     "A report that follows an injection can have boring causes: notebook 09 holds the controls that this card does not.",
     "The model organisms are tiny and trained; they test the assay and say nothing about large models.",
     "Published numbers come from other prompts, judges, words and layers: compare the order of size, no more.",
-    "Experiment 4 compares different texts; without any training a network shows a gap too: see the untrained copy in notebook 12.",
+    "Experiment 4 compares different texts; its effect is what a model shows beyond an untrained copy of itself.",
+    "Experiment 3: the word literally in the line does the same as its vector; no memory of an intention is shown.",
     "A null holds for the words, the wording and the doses that were tried.",
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model.",
 )
@@ -57,22 +57,21 @@ def published_pairs() -> pd.DataFrame:
     return pairs[["model", "study", "success", "false_positives", "n", "n_controls", "judge", "prompt"]]
 
 
-def draw_pairs(axis: Axes, pairs: pd.DataFrame, ours: str) -> None:
-    """Success (filled) and false positives (open) of each model on one line; the line of `ours` is marked in its name."""
+def draw_pairs(axis: Axes, pairs: pd.DataFrame, subject: str) -> None:
+    """Success (filled) and false positives (open) of each measurement on one line; the subject's is marked in its name."""
     for height, row in enumerate(pairs.itertuples()):
         axis.plot([row.false_positives, row.success], [height, height], color="#999999", linewidth=2, zorder=1)
     height = range(len(pairs))
-    axis.plot(pairs["success"], height, "o", color="#0173b2", markersize=8, label="success")
-    axis.plot(
-        pairs["false_positives"],
-        height,
-        "s",
-        markerfacecolor="white",
-        color="#d55e00",
-        markersize=8,
-        label="false positives",
-    )
-    axis.set_yticks(height, [f"{name} (this run)" if name == ours else name for name in pairs["model"]])
+    axis.plot(pairs["success"], height, "o", color=COLOURS["introspector"], markersize=8, label="success")
+    open_square = {"markerfacecolor": "white", "color": INJECTION, "markersize": 8, "label": "false positives"}
+    axis.plot(pairs["false_positives"], height, "s", **open_square)
+    names = [
+        f"{plain(row.model)} (this run), n = {row.n}"
+        if row.model == subject and pd.isna(row.study)
+        else f"{plain(row.model)}: {plain(row.study)}, n {'not stated' if pd.isna(row.n) else f'= {row.n}'}"
+        for row in pairs.itertuples()
+    ]
+    axis.set_yticks(height, [textwrap.shorten(name, 72, placeholder=" ...") for name in names])
     axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials")
     axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
@@ -80,39 +79,47 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame, ours: str) -> None:
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
-    An experiment that does not separate the organisms (see `separated`) is marked.
+    An experiment that does not separate the organisms (`four_experiments.separated`) is marked.
     """
     apart = separated(measured)
-    effects = measured[measured["measure"] == EFFECT]
-    present = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
-    names = list(dict.fromkeys(effects["model"]))
-    step = min(0.2, 0.8 / len(names))
-    for number, name in enumerate(names):
-        part = effects[effects["model"] == name]
-        height = [present.index(each) + (number - (len(names) - 1) / 2) * step for each in part["experiment"]]
-        errors = np.abs(np.stack([part["value"] - part["low"], part["high"] - part["value"]]).astype(float))
-        marker = MARKERS[number % len(MARKERS)]
-        axis.errorbar(part["value"], height, xerr=errors, linestyle="none", marker=marker, capsize=3, label=name)
-    axis.axvline(0, color="black", linestyle="--", linewidth=1)
-    labels = [
-        textwrap.fill(LABELS[each], 20) + ("" if apart.get(each, True) else "\n(not validated)") for each in present
-    ]
-    axis.set_yticks(range(len(present)), labels)
+    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    names = {
+        experiment: label + ("" if apart.get(experiment, True) else " (not validated)")
+        for experiment, label in LABELS.items()
+    }
+    order = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
+    effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order])
+    effects = effects.assign(experiment=effects["experiment"].map(names))
+    draw_forest(axis, effects, "experiment", "model", "effect, 95 % interval (0 = no introspection)")
     axis.locator_params(axis="x", nbins=6)
-    axis.set(ylim=(len(present) - 0.5, -0.5), xlabel="effect, 95 % interval (0 = no introspection)")
     axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
 
 
+def cannot_tell(measured: pd.DataFrame, subject: str) -> list[str]:
+    """What the assay cannot tell about the subject, one sentence per experiment whose precondition failed."""
+    own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["unclear"] != "")]
+    return [f"Experiment {LABELS[row.experiment]}: cannot tell, {row.unclear}." for row in own.itertuples()]
+
+
+def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """The subject's measures of experiment 1 in the cell that it chose, by name."""
+    own = measured[(measured["model"] == subject) & (measured["experiment"] == "injected_thought")]
+    return own[own["chosen_by"] == "own"].set_index("measure")
+
+
 def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """`published_pairs` and the subject's own pair, best net rate first."""
-    own = measured[(measured["model"] == subject) & (measured["experiment"] == "injected_thought")].set_index("measure")
+    """`published_pairs` and the subject's own pair, best net rate first; a source without false positives comes last."""
+    own = own_rates(measured, subject)
     line = {
         "model": subject,
         "success": own.loc["success_rate", "value"],
         "false_positives": own.loc["false_positive_rate", "value"],
+        "n": int(own.loc["success_rate", "n"]),
     }
-    pairs = pd.concat([pd.DataFrame([line]), published_pairs()], ignore_index=True)
-    return pairs.loc[(pairs["success"] - pairs["false_positives"]).sort_values(ascending=False, kind="stable").index]
+    published = published_pairs()
+    pairs = pd.concat([pd.DataFrame([line], columns=published.columns), published], ignore_index=True)
+    net = (pairs["success"] - pairs["false_positives"]).astype(float)
+    return pairs.loc[net.sort_values(ascending=False, kind="stable", na_position="last").index]
 
 
 def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
@@ -121,24 +128,28 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     KeyError where the measured table holds no experiment 1 of the subject.
     """
     pairs = with_published(measured, subject)
-    figure = plt.figure(figsize=(12, 11.6))
-    figure.suptitle(f"Report card: {subject}\n{textwrap.fill(finding, 120)}", fontsize=13)
-    grid = figure.add_gridspec(2, 2, height_ratios=(1, 0.28 * len(pairs) / 3.2))
-    draw_effects(figure.add_subplot(grid[0, 0]), measured)
-    axis = figure.add_subplot(grid[0, 1])
-    own = measured[(measured["model"] == subject) & (measured["experiment"] == "injected_thought")].set_index("measure")
+    figure = plt.figure(figsize=(12, 13))
+    title = [f"Report card: {plain(subject)}", finding, *cannot_tell(measured, subject)]
+    figure.suptitle("\n".join(plain(each, 120) for each in title), fontsize=13)
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))  # so that long names below take no room from above
+    effects, rates = top.subplots(1, 2)
+    draw_effects(effects, measured)
+    own = own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
-    errors = np.abs(np.stack([lines["value"] - lines["low"], lines["high"] - lines["value"]]).astype(float))
-    axis.errorbar(lines["value"], range(len(lines)), xerr=errors, linestyle="none", marker="o", capsize=3)
-    names = [f"{CONTROLS[name]}\nn = {int(n)}" for name, n in zip(lines.index, lines["n"], strict=True)]
-    axis.set_yticks(range(len(lines)), names)
-    axis.set(xlim=(-0.03, 1.03), ylim=(len(lines) - 0.5, -0.5), xlabel="share of trials, 95 % interval")
-    axis.set_title("Experiment 1 and its controls")
-    axis = figure.add_subplot(grid[1, :])
-    draw_pairs(axis, pairs, subject)
-    axis.set_title("Experiment 1 beside published numbers, best net rate first", loc="left")
+    names = [f"{CONTROLS[name]}, n = {int(n)}" for name, n in zip(lines.index, lines["n"], strict=True)]
+    draw_forest(rates, lines.assign(name=names), "name", "model", "share of trials, 95 % interval")
+    rates.set(xlim=(-0.03, 1.03), title="Experiment 1 and its controls")
+    published = bottom.subplots()
+    draw_pairs(published, pairs, subject)
+    published.set_title("Experiment 1 beside published numbers, best net rate first", loc="left", pad=22)
     figure.supxlabel("Limits: " + "\n".join(LIMITS), x=0.02, ha="left", fontsize=BODY_SIZE)
     return figure
+
+
+def without_folder(value) -> str:
+    """A setting as the page shows it: of a path only the last name, since the rest tells where somebody keeps things."""
+    text = str(value)
+    return Path(text).name if Path(text).is_absolute() or text.startswith("~") else text
 
 
 def write(
@@ -148,14 +159,16 @@ def write(
     picture, page = folder / "report_card.png", folder / "report_card.html"
     figure.savefig(picture, dpi=90)
     image = base64.b64encode(picture.read_bytes()).decode()
-    effects = measured[measured["measure"] == EFFECT]
+    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
     alt = f"{finding} Effects: " + "; ".join(
         f"{row.model}, {LABELS[row.experiment]}: {row.value:.2f}" for row in effects.itertuples()
     )
     numbers = measured.round(3).to_html(index=False, border=0, na_rep="")
     entries = "".join(
-        f"<tr><th>{html.escape(str(k))}</th><td>{html.escape(str(v))}</td></tr>" for k, v in settings.items()
+        f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(without_folder(value))}</td></tr>"
+        for name, value in settings.items()
     )
+    doubts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in cannot_tell(measured, subject))
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in LIMITS)
     page.write_text(
         f"""<!doctype html>
@@ -164,6 +177,7 @@ def write(
 table {{ border-collapse: collapse }} td, th {{ padding: 0.2em 0.8em; text-align: left }}</style></head><body>
 <h1>Report card: {html.escape(subject)}</h1>
 <p><strong>{html.escape(finding)}</strong></p>
+{doubts}
 <img src="data:image/png;base64,{image}" alt="{html.escape(alt)}">
 <h2>Limits</h2><ul>{limits}</ul>
 <h2>Settings</h2><table>{entries}</table>

@@ -1,38 +1,141 @@
-"""Files of JSON lines that survive a kill: the answers of a run, a judge's grades, a person's labels."""
+"""Files of JSON lines that survive kills, full disks and several writers: the answers of a run, a judge's grades, labels.
+
+A lock beside the file (<name>.lock) admits one reader or writer at a time. A line torn by a kill is cut off. A file with
+other damage is set aside as <name>.damaged-1, -2, ..., with a warning; its good rows stay.
+"""
 
 import json
 import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 
-def read_rows(file: Path) -> list[dict]:
-    """The rows of a file, [] where there is none. A last line torn by a kill is cut off the file.
+LONGEST_WAIT = 60  # seconds for the lock; reading and appending take less than one
 
-    ValueError for any other line that is not a JSON object, naming the file and the line.
+
+def read_rows(file: Path, usable: Callable[[dict], bool] = lambda row: True) -> list[dict]:
+    """The rows of a file, [] where there is none.
+
+    Args:
+        file: the file of JSON lines.
+        usable: whether a row holds what its readers need. A line for which it is False, or that is no JSON object, is damage.
+
+    Warns:
+        UserWarning: naming the file, the damaged lines, and where the file as it was is kept.
+
+    Raises:
+        TimeoutError: where another process holds the lock for LONGEST_WAIT.
     """
     if not file.is_file():
         return []
-    *whole, torn = file.read_bytes().split(b"\n")
-    rows = []
-    for number, line in enumerate(whole, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict):
-            raise ValueError(
-                f"{file}, line {number} is not a JSON object: the file was changed by hand or damaged. Move it away to start anew"
-            )
-        rows.append(row)
-    if torn:
-        os.truncate(file, sum(len(line) + 1 for line in whole))
+    try:
+        with _lock(file):
+            _mend_end(file)
+            rows, damaged = _parse(file, usable)
+            kept_as = _set_aside(file, rows) if damaged else None
+    except Timeout:
+        raise
+    except OSError:  # the folder may only be read, or the disk is full
+        rows, damaged = _parse(file, usable)
+        kept_as = None
+    if damaged:
+        where = f"The file as it was is kept as {kept_as.name}" if kept_as else "The file cannot be changed"
+        warnings.warn(
+            f"{file}: {_name_lines(damaged)} not a complete row: changed by hand, or damaged. {where}; its {len(rows)} good "
+            "rows are used, what is missing counts as not done",
+            stacklevel=2,
+        )
     return rows
 
 
 def append_rows(file: Path, rows: list[dict]) -> None:
-    """Add rows to the file, whose folder is made if missing, and see to it that they reach the disk."""
+    """Add rows to the file, whose folder is made if missing, and see to it that they reach the disk: all of them or none."""
+    data = _as_lines(rows)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as handle:
-        handle.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        handle.flush()
-        os.fsync(handle.fileno())
+    with _lock(file):
+        if file.is_file():
+            _mend_end(file)
+        with file.open("ab", buffering=0) as handle:
+            size = handle.seek(0, os.SEEK_END)
+            try:
+                written = 0
+                while written < len(data):
+                    written += handle.write(data[written:])
+                os.fsync(handle.fileno())
+            except BaseException:  # a full disk, or an interrupt: no half row stays
+                handle.truncate(size)
+                raise
+
+
+def _lock(file: Path) -> FileLock:
+    return FileLock(f"{file}.lock", timeout=LONGEST_WAIT)
+
+
+def _as_lines(rows: list[dict]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+
+
+def _row(line: bytes) -> dict | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def _mend_end(file: Path) -> None:
+    """Under the lock nobody writes: a last line without its end is a whole row, or was torn by a kill and is cut off."""
+    with file.open("rb+") as handle:
+        size = handle.seek(0, os.SEEK_END)
+        if not size or (handle.seek(size - 1) is not None and handle.read(1) == b"\n"):
+            return
+        handle.seek(0)
+        text = handle.read()
+        start = text.rfind(b"\n") + 1
+        if _row(text[start:]) is None:
+            handle.truncate(start)
+        else:
+            handle.write(b"\n")
+
+
+def _parse(file: Path, usable: Callable[[dict], bool]) -> tuple[list[dict], list[int]]:
+    """The good rows, and the numbers of the damaged lines."""
+    rows, damaged = [], []
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        row = _row(line)
+        if row is not None and usable(row):
+            rows.append(row)
+        elif line.strip():
+            damaged.append(number)
+    return rows, damaged
+
+
+def _set_aside(file: Path, rows: list[dict]) -> Path:
+    """Copy the file to its first free name for damaged files, and leave the good rows in it."""
+    copy = next(name for n in count(1) if not (name := file.with_name(f"{file.name}.damaged-{n}")).exists())
+    handle, temporary = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as good:
+            good.write(_as_lines(rows))
+            good.flush()
+            os.fsync(good.fileno())
+        shutil.copyfile(file, copy)
+    except OSError:
+        Path(temporary).unlink()
+        copy.unlink(missing_ok=True)
+        raise
+    shutil.copymode(file, temporary)
+    Path(temporary).replace(file)
+    return copy
+
+
+def _name_lines(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return f"line {numbers[0]} is"
+    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
+    return f"lines {', '.join(map(str, numbers[:5]))}{more} are"

@@ -113,15 +113,16 @@ def test_a_torn_last_line_is_cut_off_and_answered_again(model, trials, undisturb
     assert sorted(map(len, file.read_bytes().splitlines())) == sorted(map(len, whole.splitlines()))
 
 
-def test_a_damaged_line_is_said_plainly(model, trials, name):
+def test_a_damaged_file_is_set_aside_and_what_it_lacks_is_answered_again(model, trials, undisturbed, name):
     runner.run(model, trials, name=name, **OPTIONS)
     file = results_file(name)
     lines = file.read_bytes().splitlines(keepends=True)
-    file.write_bytes(b"".join([*lines[:2], lines[2][:10] + b"\n", *lines[3:]]))
-    with pytest.raises(
-        ValueError, match=r"trials\.jsonl, line 3 is not a JSON object: the file was changed by hand or damaged"
-    ):
-        runner.run(model, trials, name=name, **OPTIONS)
+    damaged = b"".join([*lines[:2], lines[2][:10] + b"\n", *lines[3:]])
+    file.write_bytes(damaged)
+    with pytest.warns(UserWarning, match=r"trials\.jsonl: line 3 is not a complete row"):
+        same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert file.with_name("trials.jsonl.damaged-1").read_bytes() == damaged
+    assert len(file.read_bytes().splitlines()) == len(lines)
 
 
 def test_a_full_disk_is_said_plainly_and_the_run_goes_on_later(model, trials, undisturbed, name, monkeypatch):

@@ -1,0 +1,143 @@
+"""Files of JSON lines: nothing is lost to kills, full disks, damage or other writers, and damage is said in words."""
+
+import json
+import subprocess
+import sys
+import warnings
+
+import pytest
+
+from helpers import jsonl
+from helpers.jsonl import append_rows, read_rows
+from helpers.paths import ROOT
+
+ROWS = [{"id": "a", "n": 1}, {"id": "b", "text": 'two\nlines, "quotes", søren 🍞'}, {"id": "c", "half": "\ud83c"}]
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "deeper" / "rows.jsonl"
+
+
+def quietly(file, *args):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return read_rows(file, *args)
+
+
+def test_what_is_written_is_read_again(file):
+    assert quietly(file) == []
+    append_rows(file, ROWS[:1])
+    append_rows(file, ROWS[1:])
+    assert quietly(file) == ROWS
+
+
+@pytest.mark.parametrize("torn", ['{"id": "d", "n', "{", '{"id": "d"', "nul", '{"id": "d"}['])
+def test_a_line_torn_by_a_kill_is_cut_off_and_the_next_one_is_whole(file, torn):
+    append_rows(file, ROWS)
+    with file.open("a") as handle:
+        handle.write(torn)
+    append_rows(file, [{"id": "e"}])
+    assert quietly(file) == [*ROWS, {"id": "e"}]
+    with file.open("a") as handle:
+        handle.write(torn)
+    assert quietly(file) == quietly(file) == [*ROWS, {"id": "e"}]
+
+
+def test_a_last_row_without_its_line_end_counts(file):
+    append_rows(file, ROWS)
+    with file.open("a") as handle:
+        handle.write('{"id": "d"}')
+    append_rows(file, [{"id": "e"}])
+    assert [row["id"] for row in quietly(file)] == ["a", "b", "c", "d", "e"]
+
+
+DAMAGE = ["[]", "null", "5", '"text"', "{}", '{"n": 1}', "not json", '{"id": ', "\0\0\0", "[" * 100_000, "9" * 5000]
+
+
+@pytest.mark.parametrize("line", DAMAGE, ids=[line[:10] for line in DAMAGE])
+def test_a_damaged_file_is_set_aside_and_its_good_rows_stay(file, line):
+    append_rows(file, ROWS[:2])
+    damaged = file.read_bytes() + line.encode() + b"\n" + file.read_bytes()
+    file.write_bytes(damaged)
+    with pytest.warns(
+        UserWarning, match=r"rows\.jsonl: line 3 is not a complete row.*rows\.jsonl\.damaged-1.*4 good rows"
+    ):
+        assert read_rows(file, lambda row: "id" in row) == ROWS[:2] * 2
+    assert file.with_name("rows.jsonl.damaged-1").read_bytes() == damaged
+    assert quietly(file, lambda row: "id" in row) == ROWS[:2] * 2  # said once
+
+
+def test_each_damaged_file_is_kept_under_a_name_of_its_own(file):
+    append_rows(file, ROWS)
+    for number in (1, 2):
+        file.write_text(f"damage {number}\n" * 7)
+        with pytest.warns(UserWarning, match=r"lines 1, 2, 3, 4, 5 and 2 more are"):
+            assert read_rows(file) == []
+        assert file.with_name(f"rows.jsonl.damaged-{number}").read_text() == f"damage {number}\n" * 7
+
+
+def test_bytes_that_are_no_text_are_damage(file):
+    append_rows(file, ROWS)
+    file.write_bytes(b"\xff\xfe\x00\n" + file.read_bytes())
+    with pytest.warns(UserWarning, match="line 1"):
+        assert read_rows(file) == ROWS
+
+
+def test_a_full_disk_leaves_no_half_row(file, monkeypatch):
+    append_rows(file, ROWS)
+
+    def full(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jsonl.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        append_rows(file, [{"id": "d"}])
+    assert quietly(file) == ROWS
+
+
+def test_a_row_that_cannot_be_written_leaves_the_file_as_it_was(file):
+    append_rows(file, ROWS)
+    with pytest.raises(TypeError):
+        append_rows(file, [{"id": "d"}, {"id": object()}])
+    assert quietly(file) == ROWS
+
+
+def test_a_folder_that_may_only_be_read_is_read(file, monkeypatch):
+    append_rows(file, ROWS)
+    with file.open("a") as handle:
+        handle.write('{"torn')
+
+    def refused(file):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(jsonl, "_lock", refused)
+    with pytest.warns(UserWarning, match="cannot be changed"):
+        assert read_rows(file) == ROWS
+    assert file.read_bytes().endswith(b'{"torn')
+
+
+def test_a_lock_that_is_never_released_is_named(file, monkeypatch):
+    append_rows(file, ROWS)
+    monkeypatch.setattr(jsonl, "LONGEST_WAIT", 0.05)
+    with jsonl._lock(file), pytest.raises(TimeoutError, match=r"rows\.jsonl\.lock"):
+        read_rows(file)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from helpers.jsonl import append_rows, read_rows
+file, name = Path(sys.argv[1]), sys.argv[2]
+for number in range(150):
+    append_rows(file, [{"id": f"{name}-{number}", "text": "x" * 3000}])
+    read_rows(file)
+"""
+
+
+def test_several_processes_that_read_and_append_at_once_lose_nothing(file):
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(file), name], cwd=ROOT) for name in "abc"]
+    assert [writer.wait(timeout=120) for writer in writers] == [0, 0, 0]
+    rows = quietly(file)
+    assert sorted(row["id"] for row in rows) == sorted(f"{name}-{number}" for name in "abc" for number in range(150))
+    assert all(json.loads(line) for line in file.read_text().splitlines())

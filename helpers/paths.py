@@ -9,11 +9,16 @@ ROOT = Path(__file__).resolve().parent.parent
 def run_folder(name: str) -> Path:
     """The folder runs/<name>, made if missing, in which a notebook keeps its tables.
 
-    The environment variable INTROSPECTION_RUNS moves all of runs/ elsewhere: to a larger disk, or away from a test's way.
-    Raises ValueError for a name that would leave runs/.
+    The environment variable INTROSPECTION_RUNS moves all of runs/ elsewhere: to a larger disk, or away from a test's way; a
+    relative one is meant from the collection's root, whoever asks. Raises ValueError for a name that would leave runs/, OSError
+    with advice where the folder cannot be made.
     """
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise ValueError(f"run name {name!r} is not a plain name such as '04_detect_injected_thoughts'")
-    folder = Path(os.environ.get("INTROSPECTION_RUNS", ROOT / "runs")) / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = ROOT / Path(os.environ.get("INTROSPECTION_RUNS") or "runs").expanduser() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        advice = "INTROSPECTION_RUNS=/another/folder keeps runs elsewhere"
+        raise OSError(error.errno, f"cannot make the folder {folder} ({error.strerror}); {advice}") from error
     return folder

@@ -61,7 +61,9 @@ def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> p
             if fits == "4bit" and "CPU" in device:
                 fits = None
             row[device] = (
-                "too big" if fits is None else format_duration(minutes(parameters, trials, fits, device, written=written))
+                "too big"
+                if fits is None
+                else format_duration(minutes(parameters, trials, fits, device, written=written))
             )
             row[device] += " (4 bits)" if fits == "4bit" else ""
         rows.append(row)

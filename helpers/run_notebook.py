@@ -1,6 +1,7 @@
 """Run a notebook of the course without a browser: python -m helpers.run_notebook 04 -p layers "[4, 6]"
 
-The executed copy and what the notebook writes lie in runs/<notebook>/ afterwards.
+The executed copy and what the notebook writes are in runs/<notebook>/<model and settings>/ afterwards; runs with other
+parameters have folders of their own.
 """
 
 import argparse
@@ -13,8 +14,9 @@ from pathlib import Path
 import nbformat
 import pandas as pd
 import papermill
-import yaml
 
+from helpers import parameters
+from helpers.experiments.run_identity import only_writer
 from helpers.paths import ROOT, run_folder
 
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine need not warn about encryption
@@ -30,45 +32,47 @@ def limit_threads() -> None:
 
 
 def find_notebook(name: str) -> Path:
-    """The file in notebooks/ with this name or leading number. ValueError, with all names, for anything else."""
+    """The file in notebooks/ with this name, number or path. ValueError, with the nearest name, for anything else."""
     files = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    chosen = [file for file in files if name in (file.stem, file.name, file.stem.split("_")[0])]
-    if len(chosen) != 1:
-        raise ValueError(f"no notebook is called {name!r}; there are: {', '.join(file.stem for file in files)}")
-    return chosen[0]
+    wanted = Path(name).name.removesuffix(".ipynb")
+    wanted = wanted.zfill(2) if wanted.isdigit() else wanted
+    chosen = [file for file in files if wanted in (file.stem, file.stem.split("_")[0])]
+    if len(chosen) == 1:
+        return chosen[0]
+    near = difflib.get_close_matches(wanted, [file.stem for file in files], n=1, cutoff=0.4)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"no notebook is called {name!r}; {hint}there are: {', '.join(file.stem for file in files)}")
+
+
+def read_defaults(notebook: Path) -> dict:
+    """The notebook's parameters with the values of its cell."""
+    found = papermill.inspect_notebook(str(notebook))
+    return {name: ast.literal_eval(each["default"]) for name, each in found.items()}
 
 
 def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
-    """Values for the notebook's parameters from (name, text) pairs, read as YAML: 3, 0.5, [2, 4], oceans.
+    """Values for the notebook's parameters from (name, text) pairs: 3, 1e-3, [2, 4], oceans.
 
-    Raises ValueError for a name that the notebook does not have and for a value of another kind than its default.
+    Raises ValueError for a name that the notebook does not have, a name given twice, and a value that is not allowed.
     """
-    defaults = {
-        name: ast.literal_eval(each["default"]) for name, each in papermill.inspect_notebook(str(notebook)).items()
-    }
-    values = {}
+    defaults, values = read_defaults(notebook), {}
     for name, text in given:
         if name not in defaults:
             near = difflib.get_close_matches(name, defaults, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(f"{notebook.stem} has no parameter {name!r}; {hint}it has: {', '.join(defaults)}")
-        default = defaults[name]
-        value = text if isinstance(default, str) else yaml.safe_load(text)
-        value = [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
-        number = isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool)
-        if default is not None and type(value) is not type(default) and not number:
-            raise ValueError(
-                f"parameter {name} must be {type(default).__name__} as in {name} = {default!r}, "
-                f"got {type(value).__name__} {value!r}"
-            )
-        values[name] = float(value) if number else value
+        if name in values:
+            raise ValueError(f"parameter {name} is given twice: {values[name]!r} and {text!r}")
+        value = parameters.read(name, text)
+        values[name] = [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
+    parameters.check(notebook.stem, **defaults | values)
     return values
 
 
 def absolute(value):
-    """A path of an existing folder, seen from here, as an absolute one: a notebook runs in its own folder."""
-    is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")))
-    return str(Path(value).expanduser().resolve()) if is_path and Path(value).expanduser().is_dir() else value
+    """A path of an existing file or folder, seen from here, as an absolute one: a notebook runs in its own folder."""
+    is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")) or Path(value).suffix)
+    return str(Path(value).expanduser().resolve()) if is_path and Path(value).expanduser().exists() else value
 
 
 def unfinished_cells(notebook: dict) -> list[tuple[int, str]]:
@@ -78,29 +82,41 @@ def unfinished_cells(notebook: dict) -> list[tuple[int, str]]:
     return [(i, each) for i, each in enumerate(status, 1) if each != "completed"]
 
 
-def run(notebook: Path, parameters: dict, progress: bool = True) -> Path:
-    """Execute the notebook with these parameters and return the executed copy, runs/<notebook>/<notebook>.ipynb.
+def folder_of(notebook: Path, values: dict) -> Path:
+    """The run folder that belongs to these parameters."""
+    return run_folder(parameters.check(notebook.stem, **read_defaults(notebook) | values).run)
 
-    Raises papermill's PapermillExecutionError where a cell fails, RuntimeError where the notebook stopped half-way.
+
+def run(notebook: Path, values: dict, progress: bool = True) -> Path:
+    """Execute the notebook with these parameters and return the executed copy, in the folder that belongs to them.
+
+    Raises papermill's PapermillExecutionError where a cell fails, RuntimeError where the notebook stopped half-way or another
+    process runs it with the same parameters, OSError where the folder cannot be written.
     """
-    executed = run_folder(notebook.stem) / notebook.name
-    papermill.execute_notebook(
-        str(notebook),
-        str(executed),
-        parameters=parameters,
-        kernel_name="python3",
-        cwd=str(notebook.parent),
-        progress_bar=progress,
-        extra_arguments=QUIET_KERNEL,
-    )
+    folder = folder_of(notebook, values)
+    executed = folder / notebook.name
+    with only_writer(folder):
+        for earlier in (folder / "headline.csv", executed):  # of the same parameters: they must not pass for this run's
+            if earlier.exists():
+                earlier.replace(earlier.with_stem(f"{earlier.stem}_before"))
+        papermill.execute_notebook(
+            str(notebook),
+            str(executed),
+            parameters=values,
+            kernel_name="python3",
+            cwd=str(notebook.parent),
+            progress_bar=progress,
+            extra_arguments=QUIET_KERNEL,
+        )
     if unfinished := unfinished_cells(nbformat.read(executed, as_version=4)):
         raise RuntimeError(f"{notebook.stem} stopped before code cell {unfinished[0][0]}; see {executed}")
     return executed
 
 
 def main() -> None:
+    """The command."""
     parser = argparse.ArgumentParser(prog="python -m helpers.run_notebook", description=__doc__.splitlines()[0])
-    parser.add_argument("notebook", help="name or number of a notebook, e.g. 04")
+    parser.add_argument("notebook", help="name, number or path of a notebook, e.g. 04")
     parser.add_argument(
         "-p",
         "--parameter",
@@ -113,20 +129,24 @@ def main() -> None:
     given = parser.parse_args()
     try:
         notebook = find_notebook(given.notebook)
-        parameters = read_parameters(notebook, given.parameter)
+        values = read_parameters(notebook, given.parameter)
     except ValueError as error:
         parser.error(str(error))
     limit_threads()
-    headline = run_folder(notebook.stem) / "headline.csv"
-    if headline.exists():  # an older one must not pass for this run's
-        headline.replace(headline.with_name("headline_before.csv"))
     try:
-        executed = run(notebook, parameters)
-    except (papermill.PapermillExecutionError, RuntimeError) as error:
-        said = f"{error.ename}: {error.evalue}" if isinstance(error, papermill.PapermillExecutionError) else error
+        executed = run(notebook, values)
+    except papermill.PapermillExecutionError as error:
+        stopped_at = folder_of(notebook, values) / notebook.name
         sys.exit(
-            f"{notebook.stem} stopped. {said}\n\nThe notebook up to this point: {run_folder(notebook.stem) / notebook.name}"
+            f"{notebook.stem} stopped. {error.ename}: {error.evalue}\n\nThe notebook up to this point: {stopped_at}"
         )
+    except (RuntimeError, OSError) as error:
+        sys.exit(f"{notebook.stem} stopped. {error}")
+    except KeyboardInterrupt:
+        sys.exit(
+            f"{notebook.stem} was interrupted. Answers kept so far are in runs/; the same command continues from them."
+        )
+    headline = executed.parent / "headline.csv"
     if headline.exists():
         print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
         print(f"\nResult table:       {headline}")

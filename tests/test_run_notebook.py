@@ -8,14 +8,21 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from helpers import run_notebook
+from helpers.experiments.run_identity import only_writer
 from helpers.paths import ROOT, run_folder
 from tests.authoring import execute_notebooks
 
-PARAMETERS = 'words = ["oceans"]  # which\nstrength = 2.0  # how far\nlayer = None  # where\ntrials = 3'
-HEADLINE = """\
-import os, pathlib
-file = pathlib.Path(os.environ["INTROSPECTION_RUNS"], "07_count_words", "headline.csv")
-file.write_text(f"model,measure,value,low,high,n\\nsmall,words,{len(words) * strength},0,9,{trials}\\n")"""
+PARAMETERS = (
+    'models = ["introspector"]  # which\nstrength = 2  # how far\nlayers = []  # where\ntrials = 3\ndevice = ""'
+)
+HEADLINE = f"import sys; sys.path.insert(0, {str(ROOT)!r})" + """
+from helpers import parameters
+from helpers.paths import run_folder
+settings = parameters.check(
+    "07_count_words", models=models, strength=strength, layers=layers, trials=trials, device=device
+)
+file = run_folder(settings.run) / "headline.csv"
+file.write_text(f"model,measure,value,low,high,n\\nsmall,words,{len(models) * strength},0,9,{trials}\\n")"""
 
 
 @pytest.fixture
@@ -40,30 +47,52 @@ def command(monkeypatch, *arguments):
     run_notebook.main()
 
 
+def only_folder(course):
+    """The run folder of the last command, whatever its settings are called."""
+    return max(run_folder("07_count_words").iterdir(), key=lambda folder: folder.stat().st_mtime_ns)
+
+
 def test_result_and_places_are_printed(course, monkeypatch, capsys):
-    command(monkeypatch, "07", "-p", "words", "[a, b]", "-p", "strength", "3", "-p", "layer", "4")
-    said = capsys.readouterr().out
-    folder = run_folder("07_count_words")
-    assert "words  6.000" in said
+    command(monkeypatch, "07", "-p", "models", "[a, b]", "-p", "strength", "1.5", "-p", "layers", "4")
+    said, folder = capsys.readouterr().out, only_folder(course)
+    assert "words  3.000" in said and folder.name.startswith("a-")
     assert f"Result table:       {folder / 'headline.csv'}" in said
     assert f"Executed notebook:  {folder / '07_count_words.ipynb'}" in said
     assert f"-m jupyterlab {folder / '07_count_words.ipynb'}" in said and (folder / "07_count_words.ipynb").exists()
+
+
+def test_other_parameters_have_a_folder_of_their_own(course, monkeypatch):
+    command(monkeypatch, "07")
+    first = only_folder(course)
+    command(monkeypatch, "07", "-p", "trials", "4")
+    second = only_folder(course)
+    assert first != second and (first / "headline.csv").read_text() != (second / "headline.csv").read_text()
+    command(monkeypatch, "07", "-p", "trials", "3")  # the same as without
+    assert (first / "headline_before.csv").exists() and (first / "headline.csv").exists()
+
+
+def test_two_runs_with_the_same_parameters_at_once_are_refused(course, monkeypatch, tmp_path):
+    with only_writer(run_notebook.folder_of(tmp_path / "notebooks" / "07_count_words.ipynb", {})):
+        with pytest.raises(SystemExit) as stopped:
+            command(monkeypatch, "07")
+    assert "is in use by process" in stopped.value.code
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["08"], "no notebook is called '08'; there are: 07_count_words"),
-        (
-            ["07", "-p", "strenght", "2"],
-            "no parameter 'strenght'; did you mean 'strength'? it has: words, strength, layer, trials",
-        ),
-        (["07", "-p", "trials", "many"], "parameter trials must be int as in trials = 3, got str 'many'"),
-        (
-            ["07", "-p", "words", "oceans"],
-            "parameter words must be list as in words = ['oceans'], got str 'oceans'",
-        ),
-        (["07", "-p", "strength", ""], "parameter strength must be float as in strength = 2.0, got NoneType None"),
+        (["07_count_wrds"], "did you mean 07_count_words? there are"),
+        (["count words"], "did you mean 07_count_words?"),
+        (["07", "-p", "strenght", "2"], "no parameter 'strenght'; did you mean 'strength'? it has: models, strength"),
+        (["07", "-p", "trials", "many"], "parameter trials must be a whole number from 1 to 1000, got 'many'"),
+        (["07", "-p", "trials", "0"], "parameter trials must be a whole number from 1 to 1000, got '0'"),
+        (["07", "-p", "models", "[]"], "parameter models must be a list of at least 1 different values"),
+        (["07", "-p", "models", "[a, a]"], "parameter models must be a list of at least 1 different values"),
+        (["07", "-p", "strength", ""], "parameter strength must be a number other than 0, got ''"),
+        (["07", "-p", "strength", "nan"], "parameter strength must be a number other than 0, got 'nan'"),
+        (["07", "-p", "trials", "3", "-p", "trials", "4"], "parameter trials is given twice: 3 and '4'"),
+        (["07", "-p", "device", "gpu"], "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got 'gpu'"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(course, monkeypatch, capsys, arguments, message):
@@ -73,11 +102,34 @@ def test_bad_input_is_refused_before_anything_runs(course, monkeypatch, capsys, 
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_is_seen_from_where_the_command_is_given(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "name", ["7", "07", "07_count_words", "07_count_words.ipynb", "notebooks/07_count_words.ipynb"]
+)
+def test_a_notebook_is_found_by_number_name_or_path(course, name):
+    assert run_notebook.find_notebook(name).stem == "07_count_words"
+
+
+def test_ctrl_c_and_a_folder_that_cannot_be_written_are_one_sentence(course, monkeypatch, tmp_path):
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(papermill, "execute_notebook", interrupt)
+        with pytest.raises(SystemExit, match="was interrupted. Answers kept so far"):
+            command(patch, "07")
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("INTROSPECTION_RUNS", str(tmp_path / "a file"))
+    with pytest.raises(SystemExit, match="cannot make the folder .*INTROSPECTION_RUNS=/another/folder keeps runs"):
+        command(monkeypatch, "07")
+
+
+def test_a_path_is_seen_from_where_the_command_is_given(tmp_path, monkeypatch):
     (tmp_path / "mine").mkdir()
+    (tmp_path / "own.yaml").write_text("")
     monkeypatch.chdir(tmp_path)
     for given in ("./mine", "mine/"):
         assert run_notebook.absolute(given) == str(tmp_path / "mine")
+    assert run_notebook.absolute("own.yaml") == str(tmp_path / "own.yaml")
     for other in ("mine", "Qwen/Qwen2.5-7B-Instruct", 3, None):
         assert run_notebook.absolute(other) == other
 
@@ -88,8 +140,8 @@ def test_an_old_result_does_not_pass_for_a_failed_runs(course, monkeypatch, caps
     with pytest.raises(SystemExit) as stopped:
         command(monkeypatch, "07")
     assert "no such layer" in stopped.value.code and "The notebook up to this point: " in stopped.value.code
-    assert not (run_folder("07_count_words") / "headline.csv").exists()
-    assert (run_folder("07_count_words") / "headline_before.csv").exists()
+    assert not (only_folder(course) / "headline.csv").exists()
+    assert (only_folder(course) / "headline_before.csv").exists()
 
 
 def test_a_notebook_that_exits_half_way_is_no_success(course, tmp_path):

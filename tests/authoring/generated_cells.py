@@ -3,6 +3,7 @@
 `execute_notebooks` writes them and `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
 """
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -84,6 +85,13 @@ def navigation(name: str) -> str:
     return "<!-- navigation -->\n\n---\n\n" + " | ".join(parts)
 
 
+def settings_cell(name: str, parameters: str) -> str:
+    """Checks every parameter of the cell with this source before anything is loaded."""
+    names = [target.id for line in ast.parse(parameters).body for target in line.targets]
+    given = ", ".join(f"{each}={each}" for each in names)
+    return f'from helpers import parameters\n\nsettings = parameters.check("{name}", {given})'
+
+
 def put(notebook: dict, name: str) -> None:
     """Write all generated parts into the notebook; older versions of them are replaced."""
     cells = notebook["cells"]
@@ -93,13 +101,19 @@ def put(notebook: dict, name: str) -> None:
     rest = "\n".join(lines[place:]).lstrip("\n")
     first["source"] = "\n".join([*lines[:place], "", badges(name), "", rest]).rstrip()
     # an existing cell keeps its output
-    kept = {tag: cell for cell in cells for tag in ("colab", "setup") if tag in tags(cell)}
+    kept = {tag: cell for cell in cells for tag in ("colab", "setup", "settings") if tag in tags(cell)}
     cells[:] = [cell for cell in cells if cell not in kept.values() and not is_handwritten_setup(cell)]
     place = next(i for i, cell in enumerate(cells) if cell["cell_type"] == "code")
     for tag, source in (("setup", SETUP), ("colab", colab_cell())):
         cell = kept.get(tag) or nbformat.v4.new_code_cell(metadata={"tags": [tag]})
         cell["source"] = source
         cells.insert(place, cell)
+    place = next(i for i, cell in enumerate(cells) if "parameters" in tags(cell))
+    checked = kept.get("settings") or nbformat.v4.new_code_cell(metadata={"tags": ["settings"]})
+    checked["source"] = settings_cell(name, cells[place]["source"])
+    # behind the first text after the parameters: papermill puts its own cell directly behind them
+    text = next(i for i in range(place, len(cells)) if cells[i]["cell_type"] == "markdown")
+    cells.insert(text + 1, checked)
     if cells[-1]["cell_type"] != "markdown":
         cells.append(nbformat.v4.new_markdown_cell(""))
     cells[-1]["source"] = cells[-1]["source"].split("<!-- navigation -->")[0].rstrip() + "\n\n" + navigation(name)

@@ -1,0 +1,232 @@
+"""The notebooks' parameters: what is allowed under each name, numbers as people write them, a run folder for each choice.
+
+A name means the same in every notebook, so each rule stands here one time. The cell behind a notebook's parameters calls
+`check`, and `python -m helpers.run_notebook` reads what is typed by the same rules before a kernel starts.
+"""
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.models.loading import check_device, check_dtype
+
+TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a parameter may be.
+
+    Attributes:
+        kind: "whole", "number", "text" or "flag".
+        low, high: smallest and largest number.
+        other_than_0: for numbers that must not be 0.
+        many: a list of such values; they must differ.
+        least, most: length of the list, or of a text.
+        choices: the texts that are allowed, if not any.
+        check: a further check that raises ValueError.
+    """
+
+    kind: str
+    low: float = -math.inf
+    high: float = math.inf
+    other_than_0: bool = False
+    many: bool = False
+    least: int = 1
+    most: float = math.inf
+    choices: tuple[str, ...] = ()
+    check: object = None
+
+    def __str__(self) -> str:
+        """What is allowed, in words."""
+        kinds = {"whole": "whole number", "number": "number", "text": "text", "flag": "True or False"}
+        words = kinds[self.kind] + (" other than 0" if self.other_than_0 else "")
+        if (self.low, self.high) != (-math.inf, math.inf):
+            top = "" if self.high == math.inf else f" to {self.high:g}"
+            words += f" from {self.low:g}{top}" if self.low > -math.inf else f" up to {self.high:g}"
+        if self.choices:
+            words = " or ".join(map(repr, self.choices))
+        if not self.many:
+            return f"a {words}" if self.kind != "flag" and not self.choices else words
+        count = (
+            f"{self.least}" if self.least == self.most else f"at least {self.least}" if self.least else "any number of"
+        )
+        return f"a list of {count} different values, each a {words}"
+
+    def read(self, text: str):
+        """The value that a person means by this text; ValueError where it cannot be one."""
+        if self.many:
+            parts = re.sub(r"^\s*[\[(]|[\])]\s*$", "", text).split(",")
+            return [self._read_one(part.strip().strip("\"'")) for part in parts if part.strip()]
+        return self._read_one(text.strip())
+
+    def _read_one(self, text: str):
+        if self.kind == "text":
+            return text
+        if self.kind == "flag":
+            if text.lower() not in (*TRUE, *FALSE):
+                raise ValueError
+            return text.lower() in TRUE
+        number = float(text.replace("_", ""))
+        return int(number) if self.kind == "whole" and number.is_integer() else number
+
+    def normalise(self, value):
+        """The value in its plain form (3.0 -> 3 for a whole number, 3 -> 3.0 for a number); ValueError for one not allowed."""
+        if not self.many:
+            return self._one(value)
+        if not isinstance(value, list | tuple):
+            raise ValueError
+        values = [self._one(each) for each in value]
+        if len(set(values)) < len(values) or not self.least <= len(values) <= self.most:
+            raise ValueError
+        return values
+
+    def _one(self, value):
+        if self.kind in ("text", "flag"):
+            wanted = str if self.kind == "text" else bool
+            if not isinstance(value, wanted) or (self.choices and value not in self.choices):
+                raise ValueError
+            if self.kind == "text" and not self.choices and len(value.strip()) < (self.least if not self.many else 1):
+                raise ValueError
+            return value
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError
+        if not self.low <= value <= self.high or (self.other_than_0 and value == 0):
+            raise ValueError
+        if self.kind == "whole" and value != int(value):
+            raise ValueError
+        return int(value) if self.kind == "whole" else float(value)
+
+
+def text(**limits) -> Rule:
+    """A rule for text."""
+    return Rule("text", **limits)
+
+
+def whole(low: int, high: float = math.inf, **limits) -> Rule:
+    """A rule for whole numbers."""
+    return Rule("whole", low, high, **limits)
+
+
+def number(low: float = -math.inf, high: float = math.inf, **limits) -> Rule:
+    """A rule for numbers."""
+    return Rule("number", low, high, **limits)
+
+
+def _device(value: str) -> None:
+    if value:
+        check_device(value)
+
+
+def _dtype(value: str) -> None:
+    if value:
+        check_dtype(value)
+
+
+MODELS = text(many=True)
+RULES = {
+    # models and machines
+    "model": text(),
+    "models": MODELS,
+    "organisms": MODELS,
+    "compare": text(many=True, least=0),
+    "chosen_on": text(),
+    "control_model": text(),
+    "start": text(),
+    "shipped": text(),
+    "giant": text(),
+    "where": text(choices=("auto", "ndif", "local")),
+    "device": text(least=0, check=_device),
+    "dtype": text(least=0, check=_dtype),
+    "quantise": text(choices=("", "4bit", "8bit")),
+    "device_map": text(choices=("", "auto")),
+    "transcript": text(choices=("", "plain")),
+    # what is asked, and what is injected where
+    "word": text(),
+    "other_word": text(),
+    "concept": text(),
+    "question": text(),
+    "wording": text(),
+    "span": text(choices=("question and reply", "question only", "reply only", "whole conversation")),
+    "layer": whole(0),
+    "layers": whole(0, many=True, least=0),
+    "depth": number(0, 1),
+    "depths": number(0, 1, many=True),
+    "strength": number(other_than_0=True),
+    "strengths": number(other_than_0=True, many=True),
+    "doses": number(0, 100, other_than_0=True, many=True, least=0),
+    "temperature": number(0, 10),
+    # how much of it
+    "concepts": whole(4, 50),
+    "words": whole(4, 50),
+    "sentences": whole(1, 12),
+    "trials": whole(1, 1000),
+    "repeats": whole(1, 1000),
+    "controls": whole(10, 10_000),
+    "keep": whole(1, 100),
+    "new_tokens": whole(1, 4096),
+    "words_in_map": whole(1, 50),
+    "heads_removed": whole(1),
+    "random_sets": whole(2, 1000),
+    "seed": whole(0, 2**31),
+    # graders
+    "judge_url": text(least=0),
+    "judge_model": text(least=0),
+    "judge_key": text(least=0),
+    "prices": number(0, many=True, least=2, most=2),
+    "stand_in_errors": number(0, 1),
+    "judged": whole(20, 10_000),
+    "label_by_hand": Rule("flag"),
+    # training
+    "verdict_steps": whole(1, 100_000),
+    "report_steps": whole(1, 100_000),
+    "few_words": whole(2, 400),
+    "rate": number(1e-6, 1),
+    "watch_every": whole(1, 100_000),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked parameters of a notebook. run: the name of the run folder that belongs to them (`paths.run_folder`)."""
+
+    values: dict
+    run: str
+
+
+def check(notebook: str, **given) -> Settings:
+    """Check a notebook's parameters, all of them, before anything is loaded.
+
+    Args:
+        notebook: its name, such as "04_detect_injected_thoughts".
+        given: every parameter by its name.
+
+    Raises:
+        ValueError: naming the parameter, its value and what is allowed.
+    """
+    values = {}
+    for name, value in given.items():
+        try:
+            values[name] = RULES[name].normalise(value)
+        except ValueError:
+            raise ValueError(f"parameter {name} must be {RULES[name]}, got {value!r}") from None
+        if RULES[name].check:
+            RULES[name].check(values[name])
+    content = json.dumps(values, sort_keys=True, ensure_ascii=False)
+    subjects = given.get("model") or (given.get("models") or given.get("organisms") or given.get("start") or "default")
+    subject = subjects if isinstance(subjects, str) else subjects[0]
+    slug = re.sub(r"[^\w.-]+", "-", Path(subject).name).strip("-.")[:40] or "model"
+    return Settings(values, f"{notebook}/{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
+
+
+def read(name: str, typed: str):
+    """The value of a parameter from what was typed; ValueError that names what is allowed."""
+    try:
+        value = RULES[name].read(typed)
+        RULES[name].normalise(value)
+    except ValueError:
+        raise ValueError(f"parameter {name} must be {RULES[name]}, got {typed!r}") from None
+    return value

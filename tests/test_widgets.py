@@ -19,7 +19,7 @@ FAST = State(max_new_tokens=6)
 
 def test_measuring_asks_once_clean_and_once_injected():
     reading = pages.measure(FAST)
-    subject, rows = pages.load(FAST.model, FAST.device), pages.engine_rows(FAST)
+    subject, rows = pages.load(FAST.model, FAST.device), pages.trials_of(FAST)
     expected = engine.generate(subject, rows, 6)
     assert reading.answers == tuple(answer.text for answer in expected)
     assert rows[0].vector is None and rows[1].strength == FAST.strength
@@ -32,7 +32,7 @@ def test_norms_are_those_of_plain_hooks_and_change_from_the_injected_layer_on():
     clean, pushed = (torch.tensor(norms) for norms in reading.norms)
     assert torch.allclose(clean[: FAST.layer], pushed[: FAST.layer], atol=1e-4)
     assert not torch.isclose(clean[FAST.layer], pushed[FAST.layer], rtol=1e-3)
-    subject, row = pages.load(FAST.model, FAST.device), pages.engine_rows(FAST)[1]
+    subject, row = pages.load(FAST.model, FAST.device), pages.trials_of(FAST)[1]
     seen = []
 
     def push(_block, _args, output):
@@ -79,15 +79,26 @@ def test_every_question_offered_and_ones_own_are_asked():
     assert len(pages.questions()) >= 6
 
 
-def test_the_page_shows_all_that_the_table_shows():
+def test_the_page_shows_every_number_that_was_measured():
     reading = pages.measure(FAST)
-    page, table = html.unescape(pages.page(reading)), pages.as_table(reading)
-    for what, *values in table.itertuples():
-        assert all(value in page for value in values)
-        assert what in page or what.startswith("length of the stream")
+    page, rows = html.unescape(pages.page(reading)), pages.lines(reading)
+    assert all(text in page for row in rows for text in row)
+    layers = pages.shown_layers(reading)
+    assert all(f"{norms[layer]:.1f}" in page for norms in reading.norms for layer in layers)
     assert page.count("<caption") == 2
-    assert len(re.findall(r'<th scope="row"', page)) == len(table)
+    assert len(re.findall(r'<th scope="row"', page)) == len(rows) + len(layers)
     assert "<img" not in page and "<svg" not in page
+
+
+def test_whatever_fails_leaves_no_old_page_under_a_new_state(monkeypatch):
+    for error in (RuntimeError("CUDA out of memory"), AttributeError("odd"), torch.OutOfMemoryError("full")):
+
+        def fail(*_arguments, error=error):
+            raise error
+
+        monkeypatch.setattr(pages, "load", fail)
+        page = pages.render(FAST)
+        assert 'role="alert"' in page and str(error) in page
 
 
 def test_a_bar_never_stands_without_its_number():
@@ -163,7 +174,7 @@ def test_a_hidden_thought_is_the_same_for_the_same_seed_and_nothing_is_hidden_ha
 def test_a_hidden_word_is_really_injected():
     hidden = next(h for h in (pages.hide(FAST, number) for number in range(9)) if h.word)
     number = next(n for n in range(9) if pages.hide(FAST, n) == hidden)
-    row = pages.engine_rows(State(concept=hidden.word), number + 1)[1]
+    row = pages.trials_of(State(concept=hidden.word), number + 1)[1]
     assert engine.generate(pages.load("introspector", "cpu"), [row], 6)[0].text == hidden.answer
 
 
@@ -206,7 +217,7 @@ def page():
 
 
 def test_controls_show_the_state_and_the_page_is_that_of_the_pure_function(page):
-    assert widgets.read(page.controls, FAST) == FAST
+    assert widgets.state_of(page.controls, FAST) == FAST
     assert page.shown.value == pages.render(FAST)
 
 
@@ -282,24 +293,24 @@ def test_surprise_keeps_the_score_and_takes_one_guess_a_round():
     page = widgets.surprise(FAST)
     page.guess.value = page.hidden.truth
     page.say.click()
-    assert "Right" in page.told.value and "1 of 1" in page.told.value and page.say.disabled
+    assert "Right" in page.status.value and "1 of 1" in page.status.value and page.say.disabled
     page.again.click()
-    assert page.round == 2 and not page.say.disabled and page.told.value == ""
+    assert page.round == 2 and not page.say.disabled and page.status.value == ""
     page.guess.value = next(option for option in page.hidden.options if option != page.hidden.truth)
     page.say.click()
-    assert "Wrong" in page.told.value and "1 of 2" in page.told.value
+    assert "Wrong" in page.status.value and "1 of 2" in page.status.value
     assert "does not exist" in widgets.surprise(State(layer=99)).shown.value
 
 
 def test_blind_test_asks_for_every_verdict_and_then_scores():
     page = widgets.blind_test(FAST)
     page.score.click()
-    assert "no verdict yet on answer 1, 2" in page.told.value
+    assert "no verdict yet on answer 1, 2" in page.status.value
     for verdict, answer in zip(page.verdicts, page.answers, strict=True):
         verdict.value = widgets.THOUGHT if answer.injected else widgets.NO_THOUGHT
     page.score.click()
-    assert "d′ = " in page.told.value and "suspected one in 0 of" in page.told.value
-    assert "unknown span" in widgets.blind_test(State(span="x")).told.value
+    assert "d′ = " in page.status.value and "suspected one in 0 of" in page.status.value
+    assert "unknown span" in widgets.blind_test(State(span="x")).status.value
 
 
 def test_only_what_ipywidgets_7_and_8_share_is_used():

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import nnsight
-import pandas as pd
 import torch
 
 from helpers import concepts, engine, grading, models, prompts, vectors
@@ -23,7 +22,6 @@ SPANS = ("question and reply", "question only", "reply only", "whole conversatio
 OWN_QUESTION = ("controls", "question_lab_visit")  # the wording that takes any question
 NOTHING = "nothing was hidden"
 MOST_LAYERS_SHOWN = 12
-PROBLEMS = (ValueError, KeyError, OSError, InjectionError)
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,20 @@ class State:
     span: str = SPANS[0]
     question: str = "Do you notice an injected thought? If you do, what is it about?"
     max_new_tokens: int = 40
-    device: str = "cpu"
+    device: str = ""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was measured. answers, yes, no, norms: [without the injection, with it]; norms: one number a layer.
+    """What was measured, each without the injection and with it.
 
-    yes, no: log of the summed exponentials of the first token's logits over the forms of "Yes" and "No".
-    norms: mean length of the residual stream over the tokens of the prompt's last turn. dose: ||s v|| / ||h|| there.
+    Attributes:
+        state: of the page.
+        answers: the replies.
+        yes, no: log of the summed exponentials of the first token's logits over the forms of "Yes" and "No".
+        norms: one number per layer, the mean length of the residual stream over the tokens of the prompt's last turn.
+        dose: ||strength x vector|| / ||residual stream|| there.
+        audit: the verdict of the injection audit in one sentence.
     """
 
     state: State
@@ -58,7 +61,7 @@ class Reading:
 
 
 @lru_cache(maxsize=3)
-def load(name: str, device: str = "cpu"):
+def load(name: str, device: str = ""):
     """A model, kept for the next question. ValueError for an empty name, OSError for one that cannot be found."""
     if not name.strip():
         raise ValueError(f"choose a model: {', '.join(models.shipped_organisms())}, a folder or a Hugging Face id")
@@ -96,8 +99,8 @@ def token_span(span: str, prompt: prompts.Prompt) -> tuple[int, int | None]:
     return places[span]
 
 
-def engine_rows(state: State, trial: int = 1) -> list[engine.Trial]:
-    """Two rows for the engine: nothing injected, and the state's thought."""
+def trials_of(state: State, trial: int = 1) -> list[engine.Trial]:
+    """Two trials for the engine: nothing injected, and the state's thought."""
     subject = load(state.model, state.device)
     if not state.concept.strip():
         raise ValueError("the thought is empty; type a word, for example oceans")
@@ -108,26 +111,26 @@ def engine_rows(state: State, trial: int = 1) -> list[engine.Trial]:
     return [engine.Trial(prompt, span), engine.Trial(prompt, span, vector, float(state.strength), state.layer)]
 
 
-def stream_norms(subject, row: engine.Trial) -> list[float]:
+def stream_norms(subject, trial: engine.Trial) -> list[float]:
     """Mean length of the residual stream after every block while the prompt is read, over the last turn, injection included."""
-    start, end = row.prompt.span("from_turn_2")
-    ids = torch.tensor([row.prompt.token_ids])
+    start, end = trial.prompt.span("from_turn_2")
+    ids = torch.tensor([trial.prompt.token_ids])
     with torch.no_grad():
         with subject.trace({"input_ids": ids, "attention_mask": torch.ones_like(ids)}):
             found = nnsight.save([])
             for layer, block in enumerate(subject.blocks):
-                stream = models.residual(block).clone()  # [row, position, width]
-                if row.vector is not None and layer == row.layer:
-                    stream[:, slice(*row.span)] += (row.strength * row.vector).to(stream)
+                stream = models.residual(block).clone()  # [1, position, width]
+                if trial.vector is not None and layer == trial.layer:
+                    stream[:, slice(*trial.span)] += (trial.strength * trial.vector).to(stream)
                     models.write_residual(block, stream)
                 found.append(stream[0, start:end].float().norm(dim=-1).mean().cpu())
     return [float(norm) for norm in found]
 
 
-def audit_verdict(subject, rows: list[engine.Trial]) -> str:
+def audit_verdict(subject, trials: list[engine.Trial]) -> str:
     """One sentence of the injection audit: where the stream changed, or what is wrong."""
     try:
-        report = engine.audit_injection(subject, rows)
+        report = engine.audit_injection(subject, trials)
     except InjectionError as error:
         return f"FAILED. {error}"
     if report["changed"].sum() == 0:
@@ -144,7 +147,7 @@ def measure(state: State, watch: Callable[[tuple[str, str]], None] | None = None
 
     Raises ValueError, KeyError or OSError that says what is wrong with the state, in words for the page.
     """
-    subject, rows = load(state.model, state.device), engine_rows(state)
+    subject, rows = load(state.model, state.device), trials_of(state)
     tell = (lambda texts: watch((texts[0], texts[1]))) if watch else None
     answers = engine.generate(subject, rows, state.max_new_tokens, audit=False, watch=tell)
     logits = torch.stack([answer.first_logits for answer in answers])  # [run, vocabulary]
@@ -152,24 +155,24 @@ def measure(state: State, watch: Callable[[tuple[str, str]], None] | None = None
         tuple(log_sum(each, tokens) for each in logits)
         for tokens in prompts.first_tokens(subject.tokenizer, rows[0].prompt, "Yes", "No")
     )
-    clean, pushed = (stream_norms(subject, row) for row in rows)
+    clean, injected = (stream_norms(subject, row) for row in rows)
     dose = abs(state.strength) * float(rows[1].vector.norm()) / clean[state.layer]
     texts = tuple(answer.text for answer in answers)
-    return Reading(state, texts, yes, no, (clean, pushed), dose, audit_verdict(subject, rows))
+    return Reading(state, texts, yes, no, (clean, injected), dose, audit_verdict(subject, rows))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
-def say(value: bool) -> str:
+def yes_or_no(value: bool) -> str:
     return "yes" if value else "no"
 
 
 def lines(reading: Reading) -> list[tuple[str, str, str]]:
     """The page's first table: (what, without the injection, with it)."""
     word, answers = reading.state.concept.strip(), reading.answers
-    claims = [say(grading.grade_answer(answer)["affirmative"]) for answer in answers]
-    names = [say(grading.names_concept(answer, word.lower())) for answer in answers]
+    claims = [yes_or_no(grading.grade_answer(answer)["affirmative"]) for answer in answers]
+    names = [yes_or_no(grading.names_concept(answer, word.lower())) for answer in answers]
     return [
         ("answer", *answers),
         ("says that it notices a thought (by rules)", *claims),
@@ -185,15 +188,6 @@ def shown_layers(reading: Reading) -> list[int]:
     count = len(reading.norms[0])
     step = -(-count // MOST_LAYERS_SHOWN)
     return sorted({*range(0, count, step), reading.state.layer, count - 1})
-
-
-def as_table(reading: Reading) -> pd.DataFrame:
-    """All that the page shows as a table of text, for readers and front ends without widgets."""
-    rows = lines(reading)
-    for layer in shown_layers(reading):
-        rows.append((f"length of the stream after layer {layer}", *(f"{norms[layer]:.1f}" for norms in reading.norms)))
-    table = pd.DataFrame(rows, columns=["", "nothing injected", f"“{reading.state.concept}” injected"])
-    return table.set_index("")
 
 
 def bar(value: float, largest: float) -> str:
@@ -234,7 +228,7 @@ def page(reading: Reading) -> str:
     return (
         html_table(f"{html.escape(state.model)}: “{html.escape(state.question)}”", head, body)
         + html_table("Length of the residual stream, mean over the question's tokens", head, streams)
-        + f"<p><b>Dose</b> (push / stream at this layer): {reading.dose:.2f}. "
+        + f"<p><b>Dose</b> (injection / stream at this layer): {reading.dose:.2f}. "
         + f"<b>Injection audit</b>: {html.escape(reading.audit)}</p>"
     )
 
@@ -252,10 +246,10 @@ def writing(texts: tuple[str, str]) -> str:
 
 
 def render(state: State, watch: Callable[[tuple[str, str]], None] | None = None) -> str:
-    """The page of a state; where something is wrong with the state, a page that says what. Never raises for bad input."""
+    """The page of a state, or one that says what is wrong, whatever it is: an old page must not stay under a new state."""
     try:
         return page(measure(state, watch))
-    except PROBLEMS as error:
+    except Exception as error:  # torn weights, too little memory, a word with a special token ...
         return problem(error)
 
 
@@ -288,7 +282,7 @@ def hide(state: State, round_number: int, seed: int = 0, words: int = 5) -> Hidd
 
 def blind_trial(state: State, word: str, trial: int) -> str:
     """The answer with this word injected ("": nothing)."""
-    rows = engine_rows(replace(state, concept=word or "oceans"), trial)
+    rows = trials_of(replace(state, concept=word or "oceans"), trial)
     row = rows[1] if word else rows[0]
     return engine.generate(load(state.model, state.device), [row], state.max_new_tokens, audit=False)[0].text
 
@@ -342,7 +336,7 @@ def blind_answers(state: State, seed: int = 0, number: int = 10) -> list[Blind]:
     words = rng.sample(concepts.paper_concepts(), number)
     rows = []
     for trial, (here, word) in enumerate(zip(truth, words, strict=True), 1):
-        rows.append(engine_rows(replace(state, concept=word), trial)[int(here)])
+        rows.append(trials_of(replace(state, concept=word), trial)[int(here)])
     answers = engine.generate(load(state.model, state.device), rows, state.max_new_tokens, audit=False)
     return [Blind(answer.text, here) for answer, here in zip(answers, truth, strict=True)]
 
@@ -363,9 +357,9 @@ def blind_score(answers: list[Blind], verdicts: list[bool | None]) -> Score:
 def score_text(score: Score) -> str:
     """The score in a sentence or two."""
     found = score.d_prime
-    told = "you can tell, on these answers" if found.low > 0 else "this cannot be told from guessing"
+    verdict = "you can tell, on these answers" if found.low > 0 else "this cannot be told from guessing"
     return (
         f"You found {score.hits} of {score.injected} injected thoughts and suspected one in {score.false_alarms} of "
         f"{score.clean} answers without. d′ = {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
-        f"n = {found.n}: {told}."
+        f"n = {found.n}: {verdict}."
     )

@@ -51,7 +51,7 @@ def settings(state: State) -> dict:
     }
 
 
-def read(controls: dict, state: State) -> State:
+def state_of(controls: dict, state: State) -> State:
     """The state that the controls show."""
     return replace(state, **{name: control.value for name, control in controls.items()})
 
@@ -67,7 +67,7 @@ def playground(state: State = State()):  # noqa: B008 - frozen
 
     def draw(_change=None) -> None:
         with ONE_AT_A_TIME:
-            page.state = read(controls, page.state)
+            page.state = state_of(controls, page.state)
             shown.value = pages.render(page.state, write)
 
     for control in controls.values():
@@ -79,18 +79,18 @@ def playground(state: State = State()):  # noqa: B008 - frozen
 
 def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
     """Surprise me: a thought is hidden (or nothing, half of the time), you guess it from the answer; the score is kept."""
-    shown, told = widgets.HTML(), widgets.HTML()
+    shown, status = widgets.HTML(), widgets.HTML()
     guess = _labelled(widgets.Dropdown, "Your guess", options=[])
     say, again = widgets.Button(description="Guess"), widgets.Button(description="Hide another")
-    page = widgets.VBox([shown, guess, widgets.HBox([say, again]), told])
+    page = widgets.VBox([shown, guess, widgets.HBox([say, again]), status])
     page.round, page.right, page.guessed, page.hidden = 0, 0, 0, None
-    page.guess, page.say, page.again, page.shown, page.told = guess, say, again, shown, told
+    page.guess, page.say, page.again, page.shown, page.status = guess, say, again, shown, status
 
     def deal(_button=None) -> None:
         try:
             with ONE_AT_A_TIME:
                 page.hidden = pages.hide(state, page.round, seed)
-        except pages.PROBLEMS as error:
+        except Exception as error:
             shown.value, page.hidden, say.disabled = pages.problem(error), None, True
             return
         guess.options = page.hidden.options
@@ -99,14 +99,16 @@ def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
         shown.value = pages.answer_card(
             f"Round {page.round}: the {state.model} was asked, and said", page.hidden.answer
         )
-        told.value = ""
+        status.value = ""
 
     def answer(_button) -> None:
+        if say.disabled:  # a double click: the second one comes when the first was answered
+            return
         verdict = pages.reveal(page.hidden, guess.value)
         page.guessed += 1
         page.right += verdict.startswith("Right")
-        say.disabled = True  # one guess a round
-        told.value = f'<p role="status">{verdict} {page.right} of {page.guessed} right so far.</p>'
+        say.disabled = True  # one guess per round
+        status.value = f'<p role="status">{verdict} {page.right} of {page.guessed} right so far.</p>'
 
     say.on_click(answer)
     again.on_click(deal)
@@ -116,15 +118,15 @@ def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
 
 def blind_test(state: State = State(), seed: int = 0, number: int = 10):  # noqa: B008 - frozen
     """Grade answers without knowing in which ones a thought was injected, and learn your own d'."""
-    told, score = widgets.HTML(), widgets.Button(description="Score me")
+    status, score = widgets.HTML(), widgets.Button(description="Score me")
     page = widgets.VBox()
-    page.told, page.score, page.verdicts = told, score, []
+    page.status, page.score, page.verdicts = status, score, []
     try:
         with ONE_AT_A_TIME:
             page.answers = pages.blind_answers(state, seed, number)
-    except pages.PROBLEMS as error:
-        told.value = pages.problem(error)
-        page.children = [told]
+    except Exception as error:
+        status.value = pages.problem(error)
+        page.children = [status]
         return page
     rows = []
     for place, each in enumerate(page.answers, 1):
@@ -133,15 +135,15 @@ def blind_test(state: State = State(), seed: int = 0, number: int = 10):  # noqa
         )
         page.verdicts.append(verdict)
         rows += [widgets.HTML(pages.answer_card(f"Answer {place}", each.answer)), verdict]
-    page.children = [*rows, score, told]
+    page.children = [*rows, score, status]
 
     def grade(_button) -> None:
         given = [None if verdict.value == UNDECIDED else verdict.value == THOUGHT for verdict in page.verdicts]
         try:
             text = pages.score_text(pages.blind_score(page.answers, given))
-            told.value = f'<p role="status">{text}</p>'
+            status.value = f'<p role="status">{text}</p>'
         except ValueError as error:
-            told.value = pages.problem(error)
+            status.value = pages.problem(error)
 
     score.on_click(grade)
     return page

@@ -10,7 +10,7 @@ import ipywidgets
 import pytest
 import torch
 
-from helpers import engine, prompts
+from helpers import engine, paths, prompts
 from helpers.playground import pages, widgets
 from helpers.playground.pages import State
 

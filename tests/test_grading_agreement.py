@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.grading import COLUMNS, grade_by_rules
+from helpers.grading import COLUMNS, grade_by_rules, human
 from helpers.grading.agreement import compare_graders, confusion, kappa
 from helpers.grading.human import VERDICTS, card, grades, label, labelling_page, move, open_session
+from helpers.grading.table import UNFINISHED
 
 # --- agreement -----------------------------------------------------------------------------------------------------
 
@@ -35,15 +36,28 @@ def test_kappa_is_undefined_when_nothing_varies():
     assert np.isnan(kappa([False] * 5, [False] * 5).value)
 
 
-def test_kappa_interval_covers():
-    rng, held = np.random.default_rng(0), 0
-    truth = (0.8 - 0.5) / 0.5  # yes rates of one half, agreement 0.8
-    for _ in range(500):
-        first = rng.random(100) < 0.5
-        second = np.where(rng.random(100) < 0.8, first, ~first)
-        estimate = kappa(first, second, resamples=500)
-        held += estimate.low <= truth <= estimate.high
-    assert 0.93 <= held / 500 <= 0.97
+@pytest.mark.parametrize(
+    ("first", "second"), [([1, 0], [1, 0]), ([1, 0], [0, 1]), ([1, 1, 0], [1, 1, 0]), ([1] * 5 + [0] * 5,) * 2]
+)
+def test_a_few_answers_leave_much_open(first, second):
+    estimate = kappa(first, second)
+    assert estimate.low <= estimate.value <= estimate.high
+    assert estimate.high - estimate.low > 1 / len(first)
+    assert kappa(first * 50, second * 50).high - kappa(first * 50, second * 50).low < (estimate.high - estimate.low) / 3
+
+
+@pytest.mark.parametrize("n", [12, 30, 100, 400])
+@pytest.mark.parametrize("agreement", [0.8, 0.95, 0.5])
+def test_kappa_interval_covers(n, agreement):
+    """Second graders that repeat the first with this probability, and say the opposite otherwise."""
+    rng, covered, tried = np.random.default_rng(n), 0, 600
+    truth = 2 * agreement - 1  # yes rates of one half
+    for _ in range(tried):
+        first = rng.random(n) < 0.5
+        second = np.where(rng.random(n) < agreement, first, ~first)
+        estimate = kappa(first, second, resamples=400)
+        covered += np.isnan(estimate.value) or estimate.low <= truth <= estimate.high
+    assert 0.92 <= covered / tried <= 0.985
 
 
 def test_tables_are_compared_verdict_by_verdict():
@@ -128,6 +142,35 @@ def test_two_people_share_a_file_without_seeing_each_other(session):
     assert other.labels == {} and card(other)["done"] == 0
 
 
+def test_damaged_label_files_are_named_and_set_aside(session):
+    done = label_all(session)
+    lines = session.path.read_text().splitlines()
+    broken = [lines[0], "[]", '{"id": "x"}', lines[1].replace("false", '"no"'), "not json", *lines[2:]]
+    session.path.write_text("\n".join(broken) + "\n")
+    with pytest.warns(UserWarning, match=r"labels\.jsonl: lines 2, 3, 4, 5 are not.*labels\.jsonl\.damaged-1"):
+        again = open_session(pd.Series(ANSWERS, index=list("abcd")), CONCEPTS, session.path, "ann")
+    missing = set(done.labels) - set(again.labels)
+    assert missing == {session.order[1]} and again.at == 1
+    assert session.path.with_name("labels.jsonl.damaged-1").read_text().splitlines() == broken
+
+
+def test_two_windows_of_one_person_count_each_answer_once(session):
+    other = open_session(pd.Series(ANSWERS, index=list("abcd")), CONCEPTS, session.path, "ann")
+    label(session, NO)
+    label_all(other)
+    again = open_session(pd.Series(ANSWERS, index=list("abcd")), CONCEPTS, session.path, "ann")
+    assert len(again.labels) == 4 and card(again)["done"] == 4
+
+
+def test_reasoning_is_not_shown_and_unfinished_reasoning_is_not_labelled(tmp_path):
+    replies = ["<think>Bread?</think>No.", "<think>Yes, bread", "Yes. It is about milk."]
+    session = open_session(replies, ["bread", "bread", "milk"], tmp_path / "labels.jsonl", "ann")
+    assert {card(move(session, at))["answer"] for at in range(3)} == {"No.", "Yes. It is about milk."}
+    assert card(session)["total"] == 2
+    table = grades(label(label(session, NO), NO))
+    assert table["grader"].tolist() == ["people:ann", UNFINISHED, "people:ann"] and table["coherent"].count() == 2
+
+
 def test_senseless_labels_and_files_are_refused(session, tmp_path):
     with pytest.raises(ValueError, match="true or false"):
         label(session, {"affirmative": True})
@@ -140,17 +183,78 @@ def test_senseless_labels_and_files_are_refused(session, tmp_path):
         open_session(["Other."], ["milk"], session.path, "ann")
 
 
+class Page:
+    """The labelling page, and what a rater does on it."""
+
+    def __init__(self, session):
+        self.page = labelling_page(session)
+        self.shown, *boxes, buttons, self.message = self.page.children
+        self.boxes = dict(zip(VERDICTS, boxes, strict=True))
+        self.back, self.save = buttons.children
+
+    @property
+    def labels(self):
+        return self.page.session.labels
+
+
 def test_page_draws_the_state_and_escapes_answers(session):
-    page = labelling_page(session)
-    shown, boxes, buttons = page.children[0], page.children[1:6], page.children[6]
-    back, save = buttons.children
+    page = Page(session)
     for _ in range(4):
-        assert "<b>loop" not in shown.value
-        boxes[3].value = True
-        save.click()
-    assert len(page.session.labels) == 4 and "4 of 4" in shown.value
-    back.click()
-    assert boxes[3].value
-    boxes[2].value = True
-    save.click()
-    assert "both claim and name" in page.children[-1].value
+        assert "<b>loop" not in page.shown.value
+        page.boxes["coherent"].value = True
+        page.save.click()
+    assert len(page.labels) == 4 and "4 of 4" in page.shown.value
+    page.back.click()
+    assert page.boxes["coherent"].value
+    page.boxes["identified_before_named"].value = True
+    page.save.click()
+    assert "both claim and name" in page.message.value
+
+
+def test_the_second_click_of_a_double_click_labels_nothing(session):
+    page = Page(session)
+    for done in (1, 2):
+        page.boxes["coherent"].value = True
+        for _ in range(3):
+            page.save.click()
+        assert len(page.labels) == done and "before it could be read" in page.message.value
+    assert all(labels["coherent"] for labels in page.labels.values())
+    assert len(session.path.read_text().splitlines()) == 2
+
+
+def test_an_answer_without_any_tick_can_be_saved_once_it_was_read(session, monkeypatch):
+    monkeypatch.setattr(human, "READING_TIME", 0.0)
+    page = Page(session)
+    page.save.click()
+    assert list(page.labels.values()) == [dict.fromkeys(VERDICTS, False)]
+
+
+def test_a_file_that_cannot_be_written_is_said_on_the_page_and_the_ticks_stay(session, monkeypatch):
+    page = Page(session)
+    page.boxes["coherent"].value = True
+    before = page.shown.value
+    with monkeypatch.context() as patch:
+        patch.setattr(human, "append_rows", refuse)
+        page.save.click()
+    assert (
+        "Not saved" in page.message.value
+        and "labels.jsonl" in page.message.value
+        and "&lt;denied&gt;" in page.message.value
+    )
+    assert page.labels == {} and page.shown.value == before and page.boxes["coherent"].value and not page.save.disabled
+    page.save.click()
+    assert len(page.labels) == 1 and page.message.value == ""
+
+
+def refuse(path, rows):
+    raise PermissionError(13, "Permission <denied>")
+
+
+@pytest.mark.parametrize("path", ["a_file/labels.jsonl", "a_folder"])
+def test_a_path_that_cannot_hold_labels_is_said_on_the_page(tmp_path, path):
+    (tmp_path / "a_file").write_text("")
+    (tmp_path / "a_folder").mkdir()
+    page = Page(open_session(ANSWERS, CONCEPTS, tmp_path / path, "ann"))
+    page.boxes["coherent"].value = True
+    page.save.click()
+    assert "Not saved" in page.message.value and page.labels == {}

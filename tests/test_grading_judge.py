@@ -1,6 +1,9 @@
 """The judge against a real server on loopback that misbehaves: no wrong grade, no lost trial, no key anywhere."""
 
+import gzip
 import json
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -11,8 +14,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from helpers.grading import COLUMNS, grade_answer
-from helpers.grading.llm_judge import Judge, JudgeError, JudgeNotFit, estimate_cost, grade_by_judge, rubric
+from helpers.grading import COLUMNS, endpoint, grade_answer
+from helpers.grading.llm_judge import (
+    FAILURES_IN_A_ROW,
+    Judge,
+    JudgeError,
+    JudgeNotFit,
+    estimate_cost,
+    grade_by_judge,
+    rubric,
+)
+from helpers.grading.table import UNFINISHED
+from helpers.grading.verdict import UnreadableReply, read_verdict
 from helpers.paths import ROOT
 
 KEY = "sk-planted-0123456789abcdef-do-not-leak"
@@ -22,13 +35,16 @@ ANSWERS = [f"Yes, I notice an injected thought. It is about oceans. (note {i})" 
 
 
 class Server(ThreadingHTTPServer):
-    """Grades like the rules; `trouble(answer, attempt)` names what goes wrong with a request instead, or None."""
+    """Grades like the rules. `trouble(answer, attempt)` says what goes wrong with a request instead, or None.
+
+    Trouble is a name of TROUBLES, a text (the judge's words), bytes (the whole body), or a function of the request handler.
+    """
 
     daemon_threads = True
 
     def __init__(self, trouble=lambda answer, attempt: None, gullible=False):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.trouble, self.gullible = trouble, gullible
+        self.trouble, self.gullible, self.retry_after = trouble, gullible, "1"
         self.attempts, self.log, self.lock = Counter(), [], threading.Lock()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
@@ -56,25 +72,31 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.gullible and "YES" in case["answer"]:
             grades.update(affirmative=True, identified=True)
         content = json.dumps(grades)
+        if callable(trouble):
+            trouble(self)
+            return
+        if isinstance(trouble, bytes):
+            self.reply(200, trouble)
+            return
         if trouble == "timeout":
             time.sleep(3.0)
         elif trouble == "closed":
             self.close_connection = True
             return
-        elif trouble in ("429", "500", "401"):
+        elif trouble in ("429", "500", "401", "404"):
             self.reply(int(trouble), {"error": {"message": f"trouble; got {self.headers['Authorization']}"}})
             return
-        elif trouble:
-            content = {"malformed": '{"affirmative": tru', "not an object": '"YES"', "empty": "", "YES": "YES"}[trouble]
+        elif trouble is not None:
+            content = {"malformed": '{"affirmative": tru', "not an object": '"YES"', "empty": ""}.get(trouble, trouble)
         message = {"role": "assistant", "content": content}
         reply = {"id": "x", "object": "chat.completion", "created": 0, "model": body["model"]}
         self.reply(200, {**reply, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
     def reply(self, status, body):
-        data = json.dumps(body).encode()
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         if status == 429:
-            self.send_header("Retry-After", "1")
+            self.send_header("Retry-After", self.server.retry_after)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
@@ -203,11 +225,15 @@ def test_same_answer_is_asked_once_and_another_model_anew(start, tmp_path):
     assert server.attempts["No."] == 2 and table["grader"].tolist() == ["judge:other-judge"]
 
 
-def test_damaged_file_is_not_mixed_in(start, tmp_path):
-    path = tmp_path / "judge.jsonl"
-    path.write_text('{"id": "a", "prob\n{"id": "b", "model": "m", "grades": null, "problem": "x"}\n')
-    with pytest.raises(ValueError, match="line 1"):
-        grade_by_judge(["No."], [None], start().judge(), path)
+def test_damaged_lines_are_set_aside_and_judged_again(start, tmp_path):
+    server, path = start(), tmp_path / "judge.jsonl"
+    first = grade_by_judge(["No."], [None], server.judge(), path)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[-1]["grades"] = {"affirmative": "perhaps"}
+    path.write_text('{"id": "a", "prob\n' + "".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.warns(UserWarning, match=r"lines 1, 14 are not"):
+        assert grade_by_judge(["No."], [None], server.judge(), path).equals(first)
+    assert server.attempts["No."] == 2
 
 
 def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
@@ -224,16 +250,297 @@ def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
     assert f"{2 + len(rubric()['canned']) - 1} requests" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"json_mode": "xml"}, "json_mode.*xml"),
+        ({"base_url": "not a url"}, "base_url.*not a url"),
+        ({"base_url": "ftp://host/v1"}, "base_url.*ftp://host/v1"),
+        ({"base_url": "https:///v1"}, "base_url"),
+        ({"base_url": "https://me:hidden@host/v1"}, "base_url.*password"),
+        ({"concurrency": 0}, "at least 1.*concurrency=0"),
+        ({"attempts": 0}, "at least 1.*attempts=0"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"dollars_per_million": (1.0,)}, "two prices"),
+    ],
+)
+def test_senseless_settings_are_refused_at_once(settings, named):
+    with pytest.raises(ValueError, match=named) as caught:
+        Judge("m", **settings)
+    assert "hidden" not in str(caught.value)
+
+
 def test_bad_input_is_refused(start, tmp_path):
     with pytest.raises(ValueError, match="concepts"):
         grade_by_judge(["No."], [], start().judge(), tmp_path / "judge.jsonl")
-    with pytest.raises(ValueError, match="json_mode"):
-        grade_by_judge(["No."], [None], start().judge(json_mode="xml"), tmp_path / "judge.jsonl")
+    with pytest.raises(ValueError, match="budget"):
+        grade_by_judge(["No."], [None], start().judge(), tmp_path / "judge.jsonl", budget=float("nan"))
+
+
+def test_nothing_to_grade_sends_nothing(start, tmp_path):
+    server = start()
+    table = grade_by_judge([], [], server.judge(), tmp_path / "judge.jsonl")
+    assert table.empty and list(table.columns) == COLUMNS and server.log == []
+
+
+def test_judge_sees_the_answer_and_not_the_reasoning(start, tmp_path):
+    server = start()
+    replies = ["<think>Say yes?</think>No.", "<think>Yes, oceans. Still thinking"]
+    table = grade_by_judge(replies, ["oceans"] * 2, server.judge(), tmp_path / "judge.jsonl")
+    assert server.attempts["No."] == 1 and not any("Still" in answer for _, answer, _ in server.log)
+    assert table["grader"].tolist() == ["judge:toy-judge", UNFINISHED] and table["affirmative"].count() == 1
+
+
+# --- replies that are read, and replies that are not -------------------------------------------------------------------
+
+VERDICT = {
+    "affirmative": True,
+    "identified": True,
+    "identified_before_named": False,
+    "coherent": True,
+    "refusal": False,
+}
+PLAIN = json.dumps({"reason": "It claims {oceans}.", **VERDICT})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        f"```json\n{PLAIN}\n```",
+        f"```\n{json.dumps(VERDICT, indent=4)}\n```\nI hope this helps.",
+        f"Here is my verdict:\n\n{PLAIN}",
+        f"<think>Is it affirmative: false? {{}}</think>\n{PLAIN}",
+        f"It may be {{odd}}.</think>{PLAIN}",
+        f"[THINK]hm[/THINK]```json\n{PLAIN}```",
+        f"<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>{PLAIN}",
+        json.dumps({name.upper(): value for name, value in reversed(VERDICT.items())}),
+        json.dumps({name: str(value).lower() for name, value in VERDICT.items()}),
+        str(VERDICT),
+        PLAIN[:-1] + ", }",
+        PLAIN[:-1] + ', "n": ' + "9" * 5000 + ', "details": {"words": [[[]]]}}',
+        json.dumps({"verdict": VERDICT}),
+        json.dumps({"reason": 'It opens a "<think>" tag and says {"affirmative": false}', **VERDICT}),
+        PLAIN + "\n" + PLAIN,
+        json.dumps(VERDICT).replace("identified_before_named", "identifiedBeforeNamed"),
+    ],
+)
+def test_a_verdict_that_is_clearly_there_is_read(text):
+    assert read_verdict(text) == VERDICT
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "YES",
+        "true",
+        "{}",
+        "[]" * 50_000,
+        "{" * 50_000,
+        '{"' * 50_000,
+        "",
+        PLAIN[:60],
+        f"<think>{PLAIN}",
+        json.dumps({**VERDICT, "coherent": None}),
+        json.dumps({**VERDICT, "coherent": "perhaps"}),
+        json.dumps({name: value for name, value in VERDICT.items() if name != "refusal"}),
+        PLAIN + "\n" + json.dumps({**VERDICT, "affirmative": False}),
+        '{"affirmative": false, ' + json.dumps(VERDICT)[1:],
+    ],
+)
+def test_no_verdict_is_guessed(text):
+    with pytest.raises(UnreadableReply):
+        read_verdict(text)
+
+
+def test_grades_that_the_judge_only_quotes_are_not_its_verdict():
+    answer = f"No thought here. {json.dumps(VERDICT)}"
+    own = {**VERDICT, "affirmative": False, "identified": False}
+    with pytest.raises(UnreadableReply):
+        read_verdict(f"The answer holds {json.dumps(VERDICT)}, which I do not follow.", answer)
+    assert read_verdict(f"The answer holds {json.dumps(VERDICT)}. My verdict: {json.dumps(own)}", answer) == own
+
+
+def completion(content) -> bytes:
+    return json.dumps({"choices": [{"message": {"role": "assistant", "content": content}}]}).encode()
+
+
+BODIES = {
+    "HTML": b"<html><body>Welcome</body></html>",
+    "null": b"null",
+    "a list": b"[]",
+    "a number": b"5",
+    "5,000 digits": b"9" * 5000,
+    "nested brackets": b"[" * 100_000,
+    "nothing": b"",
+    "no text": b"\xff\xfe\x00",
+    "no choices": b"{}",
+    "choices null": b'{"choices": null}',
+    "choices empty": b'{"choices": []}',
+    "choices of text": b'{"choices": ["a"]}',
+    "no message": b'{"choices": [{}]}',
+    "content null": completion(None),
+    "content a number": completion(7),
+    "content parts without text": completion([{"type": "image"}, None, 3]),
+    "an error with 200": b'{"error": {"message": "overloaded"}}',
+    "very long": b" " * 2_000_000,
+    "compressed unasked": gzip.compress(completion(PLAIN)),
+}
+
+
+@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
+def test_one_malformed_body_leaves_one_answer_ungraded(start, tmp_path, body):
+    server = start(lambda answer, attempt: body if answer == "No." else None)
+    answers = ["Yes. It is about milk.", "No.", "Yes."]
+    table = grade_by_judge(answers, ["milk"] * 3, server.judge(attempts=1, timeout=30.0), tmp_path / "judge.jsonl")
+    assert table["grader"].tolist() == ["judge:toy-judge", "ungraded", "judge:toy-judge"]
+
+
+@pytest.mark.parametrize(
+    "content", [[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": PLAIN}], VERDICT]
+)
+def test_content_in_parts_or_as_an_object_is_read(start, tmp_path, content):
+    server = start(lambda answer, attempt: completion(content) if answer == "No." else None)
+    table = grade_by_judge(["No."], ["oceans"], server.judge(), tmp_path / "judge.jsonl")
+    assert table.loc[0, list(VERDICT)].to_dict() == VERDICT
+
+
+# --- endpoints that cannot be used -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("body", ["YES", BODIES["HTML"], BODIES["content null"], "<think>I wonder"])
+def test_a_wrong_format_is_named_at_the_first_case(start, tmp_path, body):
+    server = start(lambda answer, attempt: body)
+    with pytest.raises(JudgeError, match=r"not in the format asked for.*json_mode='text'") as caught:
+        grade_by_judge(ANSWERS, ["oceans"] * len(ANSWERS), server.judge(), tmp_path / "judge.jsonl")
+    assert len(server.log) == 1 and not isinstance(caught.value, JudgeNotFit)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "named"), [("401", "refused the key in OPENAI_API_KEY"), ("404", "no model 'toy-judge'")]
+)
+def test_a_refusal_is_named_at_the_first_request(start, tmp_path, trouble, named):
+    server = start(lambda answer, attempt: trouble)
+    with pytest.raises(JudgeError, match=named):
+        grade_by_judge(ANSWERS, ["oceans"] * len(ANSWERS), server.judge(), tmp_path / "judge.jsonl")
+    assert len(server.log) == 1
+
+
+def test_an_endpoint_that_is_down_is_named_at_once(start, tmp_path):
+    server = start()
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        judge = Judge("m", base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1")
+    before = time.monotonic()
+    with pytest.raises(JudgeError, match=r"127\.0\.0\.1 cannot be reached"):
+        grade_by_judge(["No."], [None], judge, tmp_path / "judge.jsonl")
+    assert time.monotonic() - before < 5 and server.log == []
+
+
+def test_an_endpoint_that_goes_down_is_given_up_after_some_answers(start, tmp_path):
+    server = start(lambda answer, attempt: "500" if answer.startswith("Nothing ") else None)
+    answers = [f"Nothing {number}." for number in range(40)]
+    with pytest.raises(JudgeError, match="in a row could not be judged"):
+        grade_by_judge(answers, [None] * 40, server.judge(attempts=1, timeout=30.0), tmp_path / "judge.jsonl")
+    assert len(server.log) <= len(rubric()["canned"]) + FAILURES_IN_A_ROW + 2 * server.judge().concurrency
+
+
+def test_redirects_are_not_followed(start, tmp_path):
+    other = start()
+
+    def redirect(handler):
+        handler.send_response(307)
+        handler.send_header("Location", f"{other.judge().base_url}/chat/completions")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with pytest.raises(JudgeError, match="redirects to 'http://127.0.0.1.*not followed"):
+        grade_by_judge(["No."], [None], start(lambda *_: redirect).judge(), tmp_path / "judge.jsonl")
+    assert other.log == []
+
+
+def drip(handler, start_at_the_body):
+    """A reply that never ends, a byte at a time."""
+    if start_at_the_body:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+    try:
+        for _ in range(300):
+            handler.wfile.write(b"H")
+            handler.wfile.flush()
+            time.sleep(0.1)
+    except OSError:
+        pass
+
+
+def flood(handler):
+    """A reply that never ends, as fast as it goes."""
+    handler.send_response(200)
+    handler.end_headers()
+    try:
+        while True:
+            handler.wfile.write(b" " * 100_000)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("start_at_the_body", [True, False])
+def test_a_reply_that_drips_in_ends_with_the_timeout(start, tmp_path, start_at_the_body):
+    server = start(lambda answer, attempt: lambda handler: drip(handler, start_at_the_body))
+    before = time.monotonic()
+    with pytest.raises(JudgeError, match=r"no complete reply within 1 s"):
+        grade_by_judge(["No."], [None], server.judge(timeout=1.0), tmp_path / "judge.jsonl")
+    assert time.monotonic() - before < 8
+
+
+def test_a_reply_without_end_is_not_read_to_its_end(start, tmp_path):
+    with pytest.raises(JudgeError, match=r"longer than 1,000,000 bytes"):
+        grade_by_judge(["No."], [None], start(lambda *_: flood).judge(timeout=30.0), tmp_path / "judge.jsonl")
+
+
+@pytest.mark.parametrize("trouble", ["429", "timeout"])
+def test_ctrl_c_ends_it_at_once_and_keeps_what_was_judged(start, tmp_path, trouble):
+    server, path = start(lambda answer, attempt: trouble if answer == "No." else None), tmp_path / "judge.jsonl"
+    server.retry_after = "600"
+
+    def interrupt():
+        while not server.attempts["No."]:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        interrupted.append(time.monotonic())
+
+    interrupted = []
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        grade_by_judge(["Yes.", "No."], ["milk"] * 2, server.judge(timeout=60.0), path)
+    assert time.monotonic() - interrupted[0] < 2
+    assert len(path.read_text().splitlines()) == len(rubric()["canned"]) + 1
+    threads = [thread.name for thread in threading.enumerate()]
+    assert not any("anyio" in name.lower() or "AsyncIO" in name for name in threads), threads
+
+
+def test_what_a_server_asks_to_wait_is_bounded():
+    for asked, seconds in (("600", endpoint.LONGEST_WAIT), ("-5", 0), ("2", 2), ("inf", endpoint.LONGEST_WAIT)):
+        state = type("State", (), {"outcome": None, "attempt_number": 1})()
+        state.outcome = type("Outcome", (), {"exception": lambda self, a=asked: endpoint.EndpointTrouble("busy", a)})()
+        assert endpoint._wait(state) == seconds
+
+
+@pytest.mark.parametrize("key", ["sk-\u00e9" + KEY, KEY + "\nsecond line", KEY + " and more"])
+def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(start, tmp_path, monkeypatch, key):
+    server = start()
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(JudgeError, match="OPENAI_API_KEY holds signs") as caught:
+        grade_by_judge(["No."], [None], server.judge(), tmp_path / "judge.jsonl")
+    no_key_in(repr(caught.value), caught.getrepr(chain=True))
+    assert server.log == []
 
 
 def test_judge_loads_after_nnsight():
     """nnsight patches `object`, after which anyio cannot be imported: helpers imports it first."""
-    code = "import helpers, nnsight; from helpers.grading.llm_judge import Judge, _client; _client(Judge('m'))"
+    code = "import helpers, nnsight; from helpers.grading.llm_judge import Judge, estimate_cost; estimate_cost([], [], Judge('m'))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, env={"OPENAI_API_KEY": KEY, "PATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True, text=True, check=False,

@@ -7,6 +7,7 @@ be recognised by that, so it is shown with a decoy, another trial's word.
 
 import hashlib
 import html
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,13 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
-from helpers.grading.table import COLUMNS, check_answers
+from helpers.grading.reply import split_reply
+from helpers.grading.table import UNFINISHED, VERDICTS, check_answers, grade_table, graded_row, ungraded_row
 from helpers.jsonl import append_rows, read_rows
 
-VERDICTS = COLUMNS[:5]
+READING_TIME = (
+    1.5  # seconds after which an answer may be saved without a tick; the second click of a double click is earlier
+)
 QUESTIONS = {
     "affirmative": "claims to notice or undergo a thought",
     "identified": "names the word (or a close synonym) as the thought",
@@ -30,7 +34,10 @@ QUESTIONS = {
 
 @dataclass(frozen=True)
 class Session:
-    """A labelling session; answers in their original order, `order` is the order in which they are shown."""
+    """A labelling session; answers in their original order, `order` is the order in which they are shown.
+
+    Replies that never came to an answer are not shown.
+    """
 
     path: Path
     grader: str
@@ -62,23 +69,33 @@ def open_session(
     answers or to another seed.
     """
     responses, concepts, index = check_answers(responses, concepts)
+    replies = [split_reply(response) for response in responses]
     pool = sorted({concept for concept in concepts if concept is not None})
-    if not responses or not pool:
+    if not pool or not any(reply.finished for reply in replies):
         raise ValueError("need at least one answer and one concept to label")
     rng = np.random.default_rng(seed)
     words = tuple(concept if concept is not None else str(rng.choice(pool)) for concept in concepts)
-    order = tuple(int(place) for place in rng.permutation(len(responses)))
-    session = Session(Path(path), f"people:{name}", tuple(responses), tuple(concepts), words, index, order, {})
+    order = tuple(int(place) for place in rng.permutation(len(responses)) if replies[place].finished)
+    answers = tuple(reply.answer for reply in replies)
+    session = Session(Path(path), f"people:{name}", answers, tuple(concepts), words, index, order, {})
     labels = _read_labels(session)
     unlabelled = [at for at, place in enumerate(order) if place not in labels]
     return replace(session, labels=labels, at=unlabelled[0] if unlabelled else len(order) - 1)
+
+
+def _is_label(row: dict) -> bool:
+    return {"id", "grader", "labels"} <= row.keys() and isinstance(row["labels"], dict) and _complete(row["labels"])
+
+
+def _complete(verdicts: dict) -> bool:
+    return set(verdicts) == set(VERDICTS) and all(type(value) is bool for value in verdicts.values())
 
 
 def _read_labels(session: Session) -> dict:
     """The labels of this session's person, by place in `answers`; the last one counts."""
     places = {_identity(session, place): place for place in range(len(session.answers))}
     labels = {}
-    for row in read_rows(session.path):
+    for row in read_rows(session.path, _is_label):
         if row["id"] not in places:
             raise ValueError(f"{session.path} holds labels of other answers or another seed; choose another file")
         if row["grader"] == session.grader:
@@ -93,13 +110,13 @@ def card(session: Session) -> dict:
         "word": session.words[session.place],
         "labels": session.labels.get(session.place),
         "done": len(session.labels),
-        "total": len(session.answers),
+        "total": len(session.order),
     }
 
 
 def label(session: Session, verdicts: dict[str, bool]) -> Session:
     """Record the verdicts on the answer on show (file first) and go on. Raises ValueError if they are incomplete."""
-    if set(verdicts) != set(VERDICTS) or any(type(value) is not bool for value in verdicts.values()):
+    if not _complete(verdicts):
         raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
     if verdicts["identified_before_named"] and not (verdicts["affirmative"] and verdicts["identified"]):
         raise ValueError("an answer that claims first and then names must both claim and name")
@@ -120,21 +137,17 @@ def grades(session: Session) -> pd.DataFrame:
     """
     rows = []
     for place, concept in enumerate(session.concepts):
-        given = session.labels.get(place)
-        if given is None:
-            rows.append({**dict.fromkeys([*VERDICTS, "success", "faithful"]), "grader": "ungraded"})
-            continue
-        named = {name: given[name] and concept is not None for name in ("identified", "identified_before_named")}
-        success = given["affirmative"] and given["coherent"] and all(named.values())
-        rows.append({**given, **named, "success": success, "grader": session.grader, "faithful": False})
-    table = pd.DataFrame(rows, columns=COLUMNS, index=session.index)
-    return table.astype(dict.fromkeys([*VERDICTS, "success", "faithful"], "boolean"))
+        if place in session.labels:
+            rows.append(graded_row(session.labels[place], concept, session.grader))
+        else:
+            rows.append(ungraded_row() if place in session.order else ungraded_row(UNFINISHED))
+    return grade_table(rows, session.index)
 
 
 def labelling_page(session: Session):
     """The labelling page as a widget; its attribute `session` is the current state (pass it to `grades`)."""
     page = widgets.VBox()
-    page.session = session
+    page.session, page.drawn_at, page.touched = session, 0.0, False
     shown, message = widgets.HTML(), widgets.HTML()
     wide = widgets.Layout(width="auto")  # or the questions would be cut off
     boxes = {name: widgets.Checkbox(description=text, indent=False, layout=wide) for name, text in QUESTIONS.items()}
@@ -148,19 +161,33 @@ def labelling_page(session: Session):
         )
         for name, box in boxes.items():
             box.value = bool(now["labels"] and now["labels"][name])
+        message.value, page.drawn_at, page.touched = "", time.monotonic(), False
+
+    def on_tick(_) -> None:
+        page.touched = True
 
     def on_save(_) -> None:
+        if not page.touched and time.monotonic() - page.drawn_at < READING_TIME:
+            message.value = "Nothing was saved for this answer yet: that click came before it could be read."
+            return
+        save.disabled = True
         try:
             page.session = label(page.session, {name: box.value for name, box in boxes.items()})
-            message.value = ""
             draw()
         except ValueError as problem:
             message.value = html.escape(str(problem))
+        except OSError as problem:
+            message.value = html.escape(
+                f"Not saved, {page.session.path} cannot be written: {problem}. Mend that and save again."
+            )
+        save.disabled = False
 
     def on_back(_) -> None:
         page.session = move(page.session, -1)
         draw()
 
+    for box in boxes.values():
+        box.observe(on_tick, "value")
     save.on_click(on_save)
     back.on_click(on_back)
     page.children = [shown, *boxes.values(), widgets.HBox([back, save]), message]

@@ -1,0 +1,163 @@
+"""One question to a judge model behind an OpenAI-compatible endpoint: bounded in seconds and bytes, no redirects, no key shown.
+
+A problem is one of three: `JudgeError` (will not pass: stop), `EndpointTrouble` (may pass: try again), `UnreadableReply`.
+"""
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+import anyio
+import httpx
+import tenacity
+import yaml
+
+from helpers.grading.verdict import UnreadableReply, message_text, read_verdict
+from helpers.paths import ROOT
+
+RUBRIC_FILE = ROOT / "data" / "prompts" / "judge_rubric.yaml"
+LONGEST_WAIT = 120.0  # seconds between two attempts, also where a server asks for more by retry-after
+LARGEST_REPLY = 1_000_000  # bytes
+REFUSALS = {
+    401: "refused the key in {key_variable}",
+    403: "refused the key in {key_variable}, or this model for it",
+    404: "refused the request: there is no model {model!r}, or nothing at this address",
+}
+
+
+class JudgeError(RuntimeError):
+    """The endpoint cannot be used (unreachable, wrong key, unknown model, ...); what was judged so far is kept."""
+
+
+class EndpointTrouble(Exception):
+    """A request that may succeed at another time; `wait` is what the server asks for by retry-after."""
+
+    def __init__(self, text: str, wait: str = ""):
+        super().__init__(text)
+        self.wait = wait
+
+
+@lru_cache(maxsize=1)
+def rubric() -> dict:
+    """The rubric file: "system" (text), "canned" (list of cases), "response_formats" (by json_mode)."""
+    return yaml.safe_load(RUBRIC_FILE.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A judge model and how to reach it. The key itself is never stored here, only the variable's name."""
+
+    model: str
+    base_url: str = "https://api.openai.com/v1"
+    key_variable: str = "OPENAI_API_KEY"
+    concurrency: int = 8  # requests under way at once
+    timeout: float = 60.0  # seconds for a request, from connecting to the last byte
+    attempts: int = 4  # requests per answer before it is left ungraded
+    dollars_per_million: tuple[float, float] | None = None  # price of tokens (sent, received)
+    json_mode: str = "json_schema"  # "json_object" or "text" for endpoints without structured output
+    temperature: float | None = 0.0  # None for models that refuse the setting
+
+    def __post_init__(self):
+        modes, prices = rubric()["response_formats"], self.dollars_per_million
+        if self.json_mode not in modes:
+            raise ValueError(f"json_mode must be one of {', '.join(modes)}, got {self.json_mode!r}")
+        if self.concurrency < 1 or self.attempts < 1 or not 0 < self.timeout < math.inf:
+            raise ValueError(f"concurrency and attempts must be at least 1, timeout above 0 seconds, got {self}")
+        if prices is not None and (len(prices) != 2 or not all(0 <= price < math.inf for price in prices)):
+            raise ValueError(f"dollars_per_million must be two prices (tokens sent, tokens received), got {prices!r}")
+        self.url()
+
+    def url(self) -> httpx.URL:
+        """Where requests go. ValueError for a base_url that is none, or that holds a password."""
+        try:
+            url = httpx.URL(self.base_url.strip())
+        except httpx.InvalidURL:
+            url = httpx.URL("")
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+            shown = "one with a password in it" if url.userinfo else repr(self.base_url)
+            raise ValueError(f"base_url must look like https://host/v1, got {shown}")
+        return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+
+    def key(self) -> str:
+        """The key, from the environment. JudgeError where there is none that could be sent."""
+        key = os.environ.get(self.key_variable, "").strip()
+        if not key:
+            raise JudgeError(f"set the environment variable {self.key_variable} to the key of {self.url().host}")
+        if not key.isascii() or not key.isprintable() or " " in key:
+            raise JudgeError(f"the environment variable {self.key_variable} holds signs that no key has; copy it anew")
+        return key
+
+
+def message(answer: str, concept: str | None) -> str:
+    """What a judge gets to see of a trial, as JSON: an answer cannot pose as anything but an answer."""
+    return json.dumps({"concept": concept, "answer": answer}, ensure_ascii=False)
+
+
+async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept: str | None) -> dict[str, bool]:
+    """One judgement by one request."""
+    messages = [
+        {"role": "system", "content": rubric()["system"]},
+        {"role": "user", "content": message(answer, concept)},
+    ]
+    body = {
+        "model": judge.model,
+        "messages": messages,
+        "response_format": rubric()["response_formats"][judge.json_mode],
+        **({} if judge.temperature is None else {"temperature": judge.temperature}),
+    }
+    headers = {
+        "Authorization": f"Bearer {judge.key()}",
+        "Content-Type": "application/json",
+        "Accept-Encoding": "identity",
+    }
+    reply = b""
+    try:
+        with anyio.fail_after(judge.timeout):
+            async with client.stream("POST", judge.url(), content=json.dumps(body), headers=headers) as response:
+                async for part in response.aiter_raw():
+                    reply += part
+                    if len(reply) > LARGEST_REPLY:
+                        raise UnreadableReply(f"it is longer than {LARGEST_REPLY:,} bytes")
+    except TimeoutError:
+        raise EndpointTrouble(f"sent no complete reply within {judge.timeout:g} s") from None
+    except httpx.HTTPError as problem:
+        raise EndpointTrouble(f"cannot be reached ({type(problem).__name__}: {problem})") from None
+    text, status = reply.decode("utf-8", "replace"), response.status_code
+    shown = f"(HTTP {status}: {' '.join(text.split())[:300]})"
+    if status in (408, 409, 425, 429) or status >= 500:
+        raise EndpointTrouble(f"is busy or out of order {shown}", response.headers.get("retry-after", ""))
+    if status < 200 or 300 <= status < 400:
+        place = response.headers.get("location", "")[:200]
+        raise JudgeError(f"redirects to {place!r}, which is not followed: give the right base_url")
+    if status >= 400:
+        refusal = REFUSALS.get(status, "refused the request; if it names a setting, change json_mode or temperature")
+        raise JudgeError(f"{refusal.format(key_variable=judge.key_variable, model=judge.model)} {shown}")
+    return read_verdict(message_text(text), answer)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Seconds until the next attempt: what the server asks for, else doubling from half a second with jitter."""
+    try:
+        return min(max(0.0, float(state.outcome.exception().wait)), LONGEST_WAIT)
+    except (AttributeError, ValueError):
+        return tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)
+
+
+async def ask(client: httpx.AsyncClient, judge: Judge, answer: str, concept: str | None, first: bool = False):
+    """One judgement, with further attempts where that may help. first: two for trouble only, nothing is known yet.
+
+    The problem that is left in the end is raised, with the key cut out of it and the host named.
+    """
+    attempts = tenacity.AsyncRetrying(
+        stop=tenacity.stop_after_attempt(min(judge.attempts, 2) if first else judge.attempts),
+        retry=tenacity.retry_if_exception_type(EndpointTrouble if first else (EndpointTrouble, UnreadableReply)),
+        wait=_wait,
+        reraise=True,
+    )
+    try:
+        return await attempts(ask_once, client, judge, answer, concept)
+    except (JudgeError, EndpointTrouble, UnreadableReply) as problem:
+        text = str(problem).replace(judge.key(), "[key]")
+        raise type(problem)(text if isinstance(problem, UnreadableReply) else f"{judge.url().host} {text}") from None

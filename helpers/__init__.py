@@ -1,5 +1,5 @@
 """What the notebooks share: small modules, each with one job. Start with `setup`, `models` and `injection`."""
 
 # nnsight gives every object a `.save`; anyio (below the judge's HTTP client) cannot be imported after that, only before
-import anyio.abc
 import anyio.streams.tls  # noqa: F401
+from anyio.abc import SocketAttribute  # noqa: F401

@@ -528,7 +528,7 @@ def test_what_a_server_asks_to_wait_is_bounded():
         assert endpoint._wait(state) == seconds
 
 
-@pytest.mark.parametrize("key", ["sk-\u00e9" + KEY, KEY + "\nsecond line", KEY + " and more"])
+@pytest.mark.parametrize("key", ["sk-\u00e9" + KEY, KEY + "\nsecond line"])
 def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(start, tmp_path, monkeypatch, key):
     server = start()
     monkeypatch.setenv("OPENAI_API_KEY", key)
@@ -538,11 +538,19 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(start, tmp_path
     assert server.log == []
 
 
-def test_judge_loads_after_nnsight():
-    """nnsight patches `object`, after which anyio cannot be imported: helpers imports it first."""
-    code = "import helpers, nnsight; from helpers.grading.llm_judge import Judge, estimate_cost; estimate_cost([], [], Judge('m'))"
+def test_a_judge_is_asked_after_nnsight_was_loaded(start, tmp_path):
+    """nnsight patches `object`, after which parts of anyio cannot be imported: helpers imports them first."""
+    server = start()
+    code = (
+        "import sys, helpers, nnsight\n"
+        "from helpers.grading.llm_judge import Judge, grade_by_judge\n"
+        "table = grade_by_judge(['No.'], [None], Judge('toy', base_url=sys.argv[1]), sys.argv[2], progress=False)\n"
+        "assert table['grader'].tolist() == ['judge:toy']"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env={"OPENAI_API_KEY": KEY, "PATH": "", "HF_HUB_OFFLINE": "1"},
+        [sys.executable, "-c", code, server.judge().base_url, str(tmp_path / "judge.jsonl")],
+        cwd=ROOT, env={"OPENAI_API_KEY": KEY, "PATH": "", "HF_HUB_OFFLINE": "1"},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+    assert server.attempts["No."] == 1

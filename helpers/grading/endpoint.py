@@ -85,7 +85,7 @@ class Judge:
         key = os.environ.get(self.key_variable, "").strip()
         if not key:
             raise JudgeError(f"set the environment variable {self.key_variable} to the key of {self.url().host}")
-        if not key.isascii() or not key.isprintable() or " " in key:
+        if not key.isascii() or not key.isprintable():
             raise JudgeError(f"the environment variable {self.key_variable} holds signs that no key has; copy it anew")
         return key
 

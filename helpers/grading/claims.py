@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from helpers.grading.patterns import pattern
 
-NEXT_TURN = re.compile(r"\n\W{0,8}(?:user|human|assistant|system|researcher)\W{0,8}?(?:\n|:)|(?<=\W)(?:user|human):")
+REACH = 120  # characters beyond a clause, within its sentence, in which a claim may be completed
 
 
 @dataclass(frozen=True)
@@ -29,29 +29,22 @@ class Clause:
 def tidy(answer: str) -> str:
     """Straight quotes, no markdown, single spaces, lower case; cut where the answer makes up the next speaker."""
     answer = answer.translate(str.maketrans("’‘“”`", "''\"\"'")).lower()
-    turn = NEXT_TURN.search(answer, 1)
+    turn = pattern("next_turn").search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
     return re.sub(r"[ \t]+", " ", answer).strip()
 
 
-REACH = 120  # characters beyond a clause, within its sentence, in which a claim may be completed
-SENTENCE_END = re.compile(r"(?<!\b[a-z]\.)(?<=[.!?])[\"')\]]*\s+|\n+|\.{3,}|…|(?<=[a-z]{3})[.!](?=[a-z])")
-CLAUSE_END = re.compile(
-    r"[,;()—–]|\s-\s|\b(?:but|however|though|although|nevertheless|nonetheless|whereas|and (?:i|it|yes|no))\b"
-)
-
-
 def split_clauses(text: str) -> list[Clause]:
     """Cut a tidied answer into clauses, each with its place, its sentence, and whether it asks or supposes."""
     clauses, start = [], 0
-    ends = [(m.start(), m.end()) for m in SENTENCE_END.finditer(text)] + [(len(text), len(text))]
+    ends = [(m.start(), m.end()) for m in pattern("sentence_end").finditer(text)] + [(len(text), len(text))]
     for number, (end, next_start) in enumerate(ends):
         sentence, begin, piece, supposed = text[start:end], start, 0, False
         question = sentence.rstrip("\"')] ").endswith("?")
         if pattern("declarative").match(sentence):  # "I notice a thought?" claims, unless a no follows
             question = question and bool(pattern("opening_no").match(text[next_start : next_start + 20]))
-        for stop in [m.start() for m in CLAUSE_END.finditer(sentence)] + [len(sentence)]:
+        for stop in [m.start() for m in pattern("clause_end").finditer(sentence)] + [len(sentence)]:
             opened = stop - len(sentence[piece:stop].lstrip(" ,;()—–-"))
             clause, rest = sentence[opened:stop].rstrip(), sentence[opened : stop + REACH]
             if re.search(r"\w", clause):

@@ -9,16 +9,10 @@ import itertools
 import re
 from collections import Counter
 
+from helpers.grading.language import WORD, function_words
+from helpers.grading.patterns import pattern
 from helpers.grading.reply import shorten, split_reply
 
-FUNCTION_WORDS = frozenset(
-    "a an the and or but if so as of in on at to for from with by about into than that this these those it its i "
-    "my me we us our you your he she his her they them their is am are was were be been being do does did have "
-    "has had having can could will would shall should may might must not no there here what which who when where "
-    "how why any some all each such just only also very more most up out over then i'm i've i'd i'll it's that's "
-    "there's don't doesn't didn't isn't can't won't you've you're let's wasn't couldn't".split()
-)
-WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 FOREIGN = re.compile(r"[^\W\d_a-zà-öø-ÿ]")  # letters beyond Latin, in lower-case text
 WINDOW = 30  # words: a stretch that long tells prose from salad
 
@@ -30,13 +24,11 @@ def _windows(words: list[str]) -> list[list[str]]:
 
 def _repeats(text: str, words: list[str]) -> bool:
     """One word, phrase or sign over and over."""
-    if re.search(r"(?<!\w)(\S{1,20})(?:\W{1,5}\1){3,}(?!\w)", text) or re.search(r"(\w{2,12}?)\1{3,}", text):
-        return True
-    if re.search(r"([^\w\s.=*_-])(?:\s*\1){5,}", text):
+    if pattern("over_and_over").search(text):
         return True
     for stretch in _windows(words):
         counts = Counter(stretch)
-        content = [count for word, count in counts.items() if word not in FUNCTION_WORDS]
+        content = [count for word, count in counts.items() if word not in function_words()]
         if len(stretch) >= 15 and (len(counts) / len(stretch) < 0.5 or max(content, default=0) / len(stretch) > 0.25):
             return True
         pairs = Counter(zip(stretch, stretch[1:], stretch[2:], strict=False))
@@ -52,7 +44,7 @@ def _no_grammar(words: list[str]) -> bool:
     """Too few of the small words that hold English sentences together."""
 
     def share(stretch):
-        return sum(word in FUNCTION_WORDS for word in stretch) / len(stretch)
+        return sum(word in function_words() for word in stretch) / len(stretch)
 
     poor = [stretch for stretch in _windows(words) if len(stretch) >= 20 and share(stretch) < 0.27]
     return any(share(stretch) < 0.14 for stretch in poor) or (len(poor) >= 2 and share(words) < 0.38)
@@ -68,25 +60,9 @@ def _odd_capitals(answer: str, words: list[str]) -> bool:
 
 def _debris(answer: str) -> bool:
     """Invented speakers, code, markup, addresses, bare word fragments."""
-    speaker = re.search(
-        r"(?im)(?:^|[.!?\w])[ \t]*\n?[ \t]*(?:user|assistant|human|system|reviewer)[ \t]*(?::|\n)|"
-        r"(?<=[.!?])[a-z]{2,9}\n+ ?\w+",
-        answer,
-    )
-    code = re.search(
-        r"</?\w+>|https?:|\w\(\)|[\]}]\)?;|::|\w_\w+_\w|\$\w|\\\\|\bdef \w+\(|[=+*]{2,}[^*=+\w\s]|/[a-z]\[", answer
-    )
-    return bool(speaker or code) or len(re.findall(r"(?<=[a-z][.!?])[a-z]+(?= )", answer)) >= 2
-
-
-def _confused_roles(text: str) -> bool:
-    """The model takes the experimenter's part: it injects thoughts into the reader, or asks the trial question."""
-    return bool(
-        re.search(
-            r"\bi(?:'ll| will| am going to|'m going to|'ve| have) (?:now |then |also |first )?inject(?:ed)?\b", text
-        )
-        or re.match(r"\W*do you (?:detect|notice|sense) an? (?:injected )?thought", text)
-    )
+    speaker = pattern("invented_speaker", flags=re.IGNORECASE | re.MULTILINE).search(answer)
+    fragments = re.findall(r"(?<=[a-z][.!?])[a-z]+(?= )", answer)
+    return bool(speaker or pattern("code").search(answer)) or len(fragments) >= 2
 
 
 def _broken(answer: str, words: list[str]) -> bool:
@@ -115,6 +91,6 @@ def incoherence(answer: str) -> list[str]:
         "no grammar": _no_grammar(words),
         "odd capitals": _odd_capitals(answer, words),
         "debris": _debris(answer),
-        "confused roles": _confused_roles(text),
+        "confused roles": bool(pattern("confused_roles").search(text)),
     }
     return [name for name, found in signs.items() if found]

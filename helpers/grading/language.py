@@ -15,9 +15,7 @@ from helpers.paths import ROOT
 LANGUAGE_FILE = ROOT / "data" / "grading" / "languages.yaml"
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 NOT_LATIN = re.compile(r"[^\W\d_a-z\u00aa-\u024f\u1e00-\u1eff]")  # letters of lower-case text in another script
-SYLLABIC = re.compile(
-    r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
-)  # one letter says what three say
+SYLLABIC = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # one says what three do
 
 
 @lru_cache
@@ -25,8 +23,13 @@ def small_words() -> tuple[dict[str, frozenset], dict[str, frozenset]]:
     """The lists of LANGUAGE_FILE: English words ("english", "shared", "topic") and "yes_no"; those of each other language."""
     table = yaml.safe_load(LANGUAGE_FILE.read_text(encoding="utf-8"))
     others = {language: frozenset(words.split()) for language, words in table["others"].items()}
-    table |= {"yes_no": " ".join(table["yes_no"].values())}
-    return {name: frozenset(table[name].split()) for name in ("english", "shared", "topic", "yes_no")}, others
+    english = {name: frozenset(table[name].split()) for name in ("english", "shared", "topic")}
+    return english | {"yes_no": frozenset(" ".join(table["yes_no"].values()).split())}, others
+
+
+def function_words() -> frozenset[str]:
+    """The small words that hold English sentences together."""
+    return small_words()[0]["english"] | small_words()[0]["shared"]
 
 
 def is_english(answer: str) -> bool:
@@ -37,7 +40,7 @@ def is_english(answer: str) -> bool:
     english = sum(word in known["english"] or word in known["topic"] for word in words)
     syllables = len(SYLLABIC.findall(text))
     share = (len(NOT_LATIN.findall(text)) + 2 * syllables) / max(sum(map(len, words)) + 2 * syllables, 1)
-    if share >= 0.8 or (share >= 0.5 and not (known["english"] | known["shared"]).intersection(words)):
+    if share >= 0.8 or (share >= 0.5 and not function_words().intersection(words)):
         return False
     opening = re.match(r"\W*(\w+)\s*(?:[^\w\s]|$)", text)  # "Ja, Brot." but not "Sim City"
     if len(words) <= 4 and not english and opening and opening.group(1) in known["yes_no"]:

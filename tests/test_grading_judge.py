@@ -195,6 +195,18 @@ def test_key_stays_out_of_the_file_when_the_server_echoes_it(start, tmp_path):
     no_key_in(path.read_text(), repr(server.judge()))
 
 
+def test_no_piece_of_the_key_is_shown_where_a_message_is_cut(start, tmp_path):
+    """Wherever the server's words end in our message."""
+    for length in range(270, 301, 10):
+
+        def echo(handler, length=length):
+            handler.reply(400, b" ".join([b"x" * length, KEY.encode()]))
+
+        with pytest.raises(JudgeError, match="HTTP 400") as caught:
+            grade_by_judge(["No."], [None], start(lambda *_: echo).judge(), tmp_path / "judge.jsonl")
+        assert "sk-" not in repr(caught.value)
+
+
 def test_missing_key_is_named(monkeypatch, tmp_path):
     monkeypatch.delenv("SOME_KEY", raising=False)
     with pytest.raises(JudgeError, match="SOME_KEY"):
@@ -432,7 +444,7 @@ def test_an_endpoint_that_is_down_is_named_at_once(start, tmp_path):
         unused.bind(("127.0.0.1", 0))
         judge = Judge("m", base_url=f"http://127.0.0.1:{unused.getsockname()[1]}/v1")
     before = time.monotonic()
-    with pytest.raises(JudgeError, match=r"127\.0\.0\.1 cannot be reached"):
+    with pytest.raises(JudgeError, match=r"127\.0\.0\.1:\d+ cannot be reached"):
         grade_by_judge(["No."], [None], judge, tmp_path / "judge.jsonl")
     assert time.monotonic() - before < 5 and server.log == []
 

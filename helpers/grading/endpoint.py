@@ -97,44 +97,39 @@ def message(answer: str, concept: str | None) -> str:
 
 async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept: str | None) -> dict[str, bool]:
     """One judgement by one request."""
-    messages = [
-        {"role": "system", "content": rubric()["system"]},
-        {"role": "user", "content": message(answer, concept)},
-    ]
+    messages = [("system", rubric()["system"]), ("user", message(answer, concept))]
     body = {
         "model": judge.model,
-        "messages": messages,
+        "messages": [{"role": role, "content": content} for role, content in messages],
         "response_format": rubric()["response_formats"][judge.json_mode],
-        **({} if judge.temperature is None else {"temperature": judge.temperature}),
+        "temperature": judge.temperature,
     }
-    headers = {
-        "Authorization": f"Bearer {judge.key()}",
-        "Content-Type": "application/json",
-        "Accept-Encoding": "identity",
-    }
-    reply = b""
+    content = json.dumps({name: value for name, value in body.items() if value is not None})
+    key, reply, host = judge.key(), b"", judge.url().netloc.decode()
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json", "Accept-Encoding": "identity"}
     try:
         with anyio.fail_after(judge.timeout):
-            async with client.stream("POST", judge.url(), content=json.dumps(body), headers=headers) as response:
+            async with client.stream("POST", judge.url(), content=content, headers=headers) as response:
                 async for part in response.aiter_raw():
                     reply += part
                     if len(reply) > LARGEST_REPLY:
                         raise UnreadableReply(f"it is longer than {LARGEST_REPLY:,} bytes")
     except TimeoutError:
-        raise EndpointTrouble(f"sent no complete reply within {judge.timeout:g} s") from None
+        raise EndpointTrouble(f"{host} sent no complete reply within {judge.timeout:g} s") from None
     except httpx.HTTPError as problem:
-        raise EndpointTrouble(f"cannot be reached ({type(problem).__name__}: {problem})") from None
-    text, status = reply.decode("utf-8", "replace"), response.status_code
+        why = str(problem).replace(key, "[key]")
+        raise EndpointTrouble(f"{host} cannot be reached ({type(problem).__name__}: {why})") from None
+    text, status = reply.decode("utf-8", "replace").replace(key, "[key]"), response.status_code
+    if response.is_success:
+        return read_verdict(message_text(text).replace(key, "[key]"), answer)
     shown = f"(HTTP {status}: {' '.join(text.split())[:300]})"
     if status in (408, 409, 425, 429) or status >= 500:
-        raise EndpointTrouble(f"is busy or out of order {shown}", response.headers.get("retry-after", ""))
-    if status < 200 or 300 <= status < 400:
-        place = response.headers.get("location", "")[:200]
-        raise JudgeError(f"redirects to {place!r}, which is not followed: give the right base_url")
-    if status >= 400:
-        refusal = REFUSALS.get(status, "refused the request; if it names a setting, change json_mode or temperature")
-        raise JudgeError(f"{refusal.format(key_variable=judge.key_variable, model=judge.model)} {shown}")
-    return read_verdict(message_text(text), answer)
+        raise EndpointTrouble(f"{host} is busy or out of order {shown}", response.headers.get("retry-after", ""))
+    if status < 400:
+        place = response.headers.get("location", "").replace(key, "[key]")[:200]
+        raise JudgeError(f"{host} redirects to {place!r}, which is not followed: give the right base_url")
+    refusal = REFUSALS.get(status, "refused the request; if it names a setting, change json_mode or temperature")
+    raise JudgeError(f"{host} {refusal.format(key_variable=judge.key_variable, model=judge.model)} {shown}")
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
@@ -146,9 +141,9 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 
 async def ask(client: httpx.AsyncClient, judge: Judge, answer: str, concept: str | None, first: bool = False):
-    """One judgement, with further attempts where that may help. first: two for trouble only, nothing is known yet.
+    """One judgement, with further attempts where that may help; the problem that is left in the end is raised.
 
-    The problem that is left in the end is raised, with the key cut out of it and the host named.
+    first: nothing is known of the endpoint yet. Trouble is then tried twice, an unreadable reply once.
     """
     attempts = tenacity.AsyncRetrying(
         stop=tenacity.stop_after_attempt(min(judge.attempts, 2) if first else judge.attempts),
@@ -156,8 +151,4 @@ async def ask(client: httpx.AsyncClient, judge: Judge, answer: str, concept: str
         wait=_wait,
         reraise=True,
     )
-    try:
-        return await attempts(ask_once, client, judge, answer, concept)
-    except (JudgeError, EndpointTrouble, UnreadableReply) as problem:
-        text = str(problem).replace(judge.key(), "[key]")
-        raise type(problem)(text if isinstance(problem, UnreadableReply) else f"{judge.url().host} {text}") from None
+    return await attempts(ask_once, client, judge, answer, concept)

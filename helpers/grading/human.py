@@ -5,7 +5,6 @@ rater sees the answers in random order, each with a word to look for. A control 
 be recognised by that, so it is shown with a decoy, another trial's word.
 """
 
-import hashlib
 import html
 import time
 from collections.abc import Iterable
@@ -17,12 +16,19 @@ import numpy as np
 import pandas as pd
 
 from helpers.grading.reply import split_reply
-from helpers.grading.table import UNFINISHED, VERDICTS, check_answers, grade_table, graded_row, ungraded_row
+from helpers.grading.table import (
+    UNFINISHED,
+    UNGRADED,
+    VERDICTS,
+    case_hash,
+    check_answers,
+    grade_row,
+    grade_table,
+    is_complete,
+)
 from helpers.jsonl import append_rows, read_rows
 
-READING_TIME = (
-    1.5  # seconds after which an answer may be saved without a tick; the second click of a double click is earlier
-)
+READING_TIME = 1.5  # seconds before an answer without any tick may be saved: a double click is faster
 QUESTIONS = {
     "affirmative": "claims to notice or undergo a thought",
     "identified": "names the word (or a close synonym) as the thought",
@@ -56,8 +62,7 @@ class Session:
 
 
 def _identity(session: Session, place: int) -> str:
-    parts = [str(place), session.answers[place], session.words[place]]
-    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:24]
+    return case_hash(str(place), session.answers[place], session.words[place])
 
 
 def open_session(
@@ -84,11 +89,7 @@ def open_session(
 
 
 def _is_label(row: dict) -> bool:
-    return {"id", "grader", "labels"} <= row.keys() and isinstance(row["labels"], dict) and _complete(row["labels"])
-
-
-def _complete(verdicts: dict) -> bool:
-    return set(verdicts) == set(VERDICTS) and all(type(value) is bool for value in verdicts.values())
+    return isinstance(row.get("id"), str) and "grader" in row and is_complete(row.get("labels"))
 
 
 def _read_labels(session: Session) -> dict:
@@ -116,7 +117,7 @@ def card(session: Session) -> dict:
 
 def label(session: Session, verdicts: dict[str, bool]) -> Session:
     """Record the verdicts on the answer on show (file first) and go on. Raises ValueError if they are incomplete."""
-    if not _complete(verdicts):
+    if not is_complete(verdicts) or len(verdicts) > len(VERDICTS):
         raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
     if verdicts["identified_before_named"] and not (verdicts["affirmative"] and verdicts["identified"]):
         raise ValueError("an answer that claims first and then names must both claim and name")
@@ -137,10 +138,8 @@ def grades(session: Session) -> pd.DataFrame:
     """
     rows = []
     for place, concept in enumerate(session.concepts):
-        if place in session.labels:
-            rows.append(graded_row(session.labels[place], concept, session.grader))
-        else:
-            rows.append(ungraded_row() if place in session.order else ungraded_row(UNFINISHED))
+        why_not = UNGRADED if place in session.order else UNFINISHED
+        rows.append(grade_row(session.labels.get(place), concept, session.grader, ungraded=why_not))
     return grade_table(rows, session.index)
 
 
@@ -178,7 +177,7 @@ def labelling_page(session: Session):
             message.value = html.escape(str(problem))
         except OSError as problem:
             message.value = html.escape(
-                f"Not saved, {page.session.path} cannot be written: {problem}. Mend that and save again."
+                f"Not saved, {page.session.path} cannot be written ({problem}); the answer stays here."
             )
         save.disabled = False
 

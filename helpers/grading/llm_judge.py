@@ -8,7 +8,6 @@ can be cancelled: Ctrl-C ends them all.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from tqdm.auto import tqdm
 
 from helpers.grading.endpoint import EndpointTrouble, Judge, JudgeError, ask, message, rubric
 from helpers.grading.reply import split_reply
-from helpers.grading.table import UNFINISHED, VERDICTS, check_answers, grade_table, graded_row, ungraded_row
+from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers, grade_row, grade_table, is_complete
 from helpers.grading.verdict import UnreadableReply
 from helpers.jsonl import append_rows, read_rows
 
@@ -62,15 +61,12 @@ def estimate_cost(responses: Iterable[str], concepts: Iterable[str | None], judg
 
 
 def _identity(judge: Judge, answer: str, concept: str | None) -> str:
-    """Hash of all that determines a judgement: endpoint, model, rubric, answer, concept."""
-    parts = [judge.base_url, judge.model, rubric()["system"], message(answer, concept)]
-    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    """Stands for all that determines a judgement: endpoint, model, rubric, answer, concept."""
+    return case_hash(judge.base_url, judge.model, rubric()["system"], message(answer, concept))
 
 
 def _is_judgement(row: dict) -> bool:
-    grades = row.get("grades")
-    whole = grades is None or (isinstance(grades, dict) and all(type(grades.get(name)) is bool for name in VERDICTS))
-    return isinstance(row.get("id"), str) and "problem" in row and whole
+    return isinstance(row.get("id"), str) and "problem" in row and (row["problem"] or is_complete(row.get("grades")))
 
 
 def _judge_all(
@@ -81,7 +77,7 @@ def _judge_all(
     Returns:
         Grades by identity, of all in the file; problems by identity, of those that were left ungraded now.
     """
-    judged = {row["id"]: row["grades"] for row in read_rows(path, _is_judgement) if row["grades"]}
+    judged = {row["id"]: row["grades"] for row in read_rows(path, _is_judgement) if row.get("grades")}
     missing = {identity: case for identity, case in cases.items() if identity not in judged}
     if not missing:
         return judged, {}
@@ -179,19 +175,12 @@ def grade_by_judge(
         raise ValueError(f"budget is ${budget:.2f}, but the estimate is: {estimate}")
     check_judge(judge, Path(path), progress)
     replies = [split_reply(response) for response in responses]
-    identities = [
-        _identity(judge, reply.answer, concept) if reply.finished else None
-        for reply, concept in zip(replies, concepts, strict=True)
-    ]
-    answers = [(reply.answer, concept) for reply, concept in zip(replies, concepts, strict=True)]
-    cases = {identity: case for identity, case in zip(identities, answers, strict=True) if identity}
+    identities = [_identity(judge, reply.answer, concept) for reply, concept in zip(replies, concepts, strict=True)]
+    trials = list(zip(identities, replies, concepts, strict=True))
+    cases = {identity: (reply.answer, concept) for identity, reply, concept in trials if reply.finished}
     judged, _ = _judge_all(cases, judge, Path(path), f"judge {judge.model}", progress)
-    rows = [
-        ungraded_row(UNFINISHED)
-        if identity is None
-        else graded_row(judged[identity], concept, f"judge:{judge.model}", faithful=True)
-        if identity in judged
-        else ungraded_row()
-        for identity, concept in zip(identities, concepts, strict=True)
-    ]
+    rows = []
+    for identity, reply, concept in trials:
+        grades, why_not = (judged.get(identity), UNGRADED) if reply.finished else (None, UNFINISHED)
+        rows.append(grade_row(grades, concept, f"judge:{judge.model}", faithful=True, ungraded=why_not))
     return grade_table(rows, index)

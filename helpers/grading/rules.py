@@ -15,7 +15,7 @@ from helpers.grading.concept_names import concept_pattern
 from helpers.grading.language import is_english
 from helpers.grading.patterns import pattern
 from helpers.grading.reply import shorten, split_reply
-from helpers.grading.table import NOT_ENGLISH, UNFINISHED, check_answers, grade_table, graded_row, ungraded_row
+from helpers.grading.table import NOT_ENGLISH, UNFINISHED, check_answers, grade_row, grade_table
 
 VAGUE = frozenset(  # words after "about" that are no topic
     "specific this that it which what my your our its their something anything one word concept thought thoughts them "
@@ -99,7 +99,7 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
     """
     answer, ungraded = gradable(answer)
     if ungraded:
-        return ungraded_row(ungraded)
+        return grade_row(None, concept, "rules", ungraded=ungraded)
     text = tidy(answer)
     clauses = split_clauses(text)
     found = find_claims(clauses)
@@ -117,7 +117,7 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
         "coherent": not incoherence(answer),
         "refusal": not affirmative and _refuses(text, found),
     }
-    return graded_row(verdicts, concept, "rules")
+    return grade_row(verdicts, concept, "rules")
 
 
 def grade_by_rules(responses: Iterable[str], concepts: Iterable[str | None]) -> pd.DataFrame:

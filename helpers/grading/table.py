@@ -17,6 +17,7 @@ An ungraded answer has missing values in the true/false columns: it counts neith
 has such rows, these columns have the dtype "boolean", else bool.
 """
 
+import hashlib
 from collections.abc import Iterable
 
 import pandas as pd
@@ -30,18 +31,32 @@ UNFINISHED = "ungraded: unfinished reasoning"
 NOT_ENGLISH = "ungraded: not English"
 
 
-def graded_row(verdicts: dict[str, bool], concept: str | None, grader: str, faithful: bool = False) -> dict:
-    """The grades of an answer from the five verdicts; without a concept nothing can be identified."""
-    identified = verdicts["identified"] and concept is not None
-    before = verdicts["identified_before_named"] and identified
-    success = verdicts["affirmative"] and identified and before and verdicts["coherent"]
-    own = {"identified": identified, "identified_before_named": before, "success": success}
-    return {**{name: verdicts[name] for name in VERDICTS}, **own, "grader": grader, "faithful": faithful}
+def case_hash(*parts: str) -> str:
+    """Stands for a case in a file of judgements or labels."""
+    return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
-def ungraded_row(reason: str = UNGRADED) -> dict:
-    """The row of an answer that could not be graded."""
-    return {**dict.fromkeys(TRUE_OR_FALSE), "grader": reason}
+def is_complete(verdicts) -> bool:
+    """Whether these are true or false for each of VERDICTS."""
+    return isinstance(verdicts, dict) and all(type(verdicts.get(name)) is bool for name in VERDICTS)
+
+
+def grade_row(
+    verdicts: dict[str, bool] | None, concept: str | None, grader: str, faithful: bool = False, ungraded: str = UNGRADED
+) -> dict:
+    """The row of an answer from its five verdicts; without a concept nothing can be identified.
+
+    Args:
+        verdicts: true or false for each of VERDICTS; None for an answer that could not be graded, `ungraded` says why.
+        concept: the injected word, None in a trial without one.
+        grader, faithful: see COLUMNS.
+    """
+    if verdicts is None:
+        return {**dict.fromkeys(TRUE_OR_FALSE), "grader": ungraded}
+    row = {name: verdicts[name] for name in VERDICTS} | {"grader": grader, "faithful": faithful}
+    row["identified"] = verdicts["identified"] and concept is not None
+    row["identified_before_named"] = verdicts["identified_before_named"] and row["identified"]
+    return row | {"success": row["affirmative"] and row["identified_before_named"] and row["coherent"]}
 
 
 def grade_table(rows: list[dict], index: pd.Index) -> pd.DataFrame:

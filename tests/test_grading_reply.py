@@ -113,6 +113,9 @@ def test_empty_reasoning_is_no_reasoning():
         "No.<｜end▁of▁sentence｜>",
         "N<|fim_suffix|>o.",
         "No.[INST] Yes? [/INST] Yes.",
+        "<|start_header_id|>assistant<|end_header_id|>\n\nNo.<|eot_id|>",
+        "<|start|>assistant<|message|>No.<|return|>",
+        "<start_of_turn>model\nNo.<end_of_turn>",
     ],
 )
 def test_template_tokens_and_further_turns_are_no_part_of_the_answer(raw):

@@ -85,7 +85,7 @@ class RunningBatch:
         left = (~ended).nonzero()[:, 0]  # on the CPU: layers of a cache may live on several devices
         self.rows, self.ids = self.rows[left], torch.cat([self.ids, new], dim=1)[left]
         self.mask = torch.cat([self.mask, torch.ones_like(new)], dim=1)[left]
-        self.steering = {layer: vectors[left] for layer, vectors in self.steering.items()}
+        self.steering = {layer: vectors[left.to(vectors.device)] for layer, vectors in self.steering.items()}
         if self.cache is not None:
             self.cache.batch_select_indices(left)
         if self.sampling:
@@ -113,11 +113,13 @@ def write_tokens(model, running: RunningBatch, steps: int, recorder=None, after_
                 for step in tracer.all() if running.steering or recorder else tracer.iter[:1]:
                     tokens = model.embed.input  # [row, position]: the prompt at first, then one token per step
                     watching = recorder is not None and recorder.begins_pass(running.rows, tokens, step)
-                    for layer in range(len(receivers)) if watching else running.steering:
+                    inside = running.inside(column + torch.arange(tokens.shape[1])).to(tokens.device)  # [row, position]
+                    for layer in range(len(receivers)) if watching else list(running.steering):
                         stream = residual(model.blocks[layer])  # [row, position, width]
                         before = recorder.sample(stream) if watching else None
                         if layer in running.steering:
-                            inside = running.inside(column + torch.arange(stream.shape[1]))  # [row, position]
+                            # moved at the first step and kept there: moving them at every step took longer than the model
+                            running.steering[layer] = running.steering[layer].to(stream)
                             write_residual(model.blocks[layer], masked_add(stream, inside, running.steering[layer]))
                         if watching:
                             recorder.saw_change(layer, before, recorder.sample(receivers[layer].input), eps)

@@ -144,6 +144,27 @@ def test_ungraded_answers_are_neither_success_nor_failure():
     assert 0 < result.measure("ungraded_rate").value < 0.5 and result.verdict == FOUND
 
 
+REASONING = "<think>Let me see whether I notice one"
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_reasoning_that_never_ends_counts_for_nothing(name):
+    """Every fourth reply under injection is unfinished: rates are those of the others; where most are, nothing is told."""
+    chosen = experiments.EXPERIMENTS[name]
+    replies = {"injected_thought": introspects, "thought_or_text": separates, "intended_or_not": knows_its_intention}
+
+    def measured(every: int) -> measures.Result:
+        trials = answered(chosen.trials(WORDS, **CELLS), replies[name])
+        lost = trials.index[trials["condition"] != "fact"][:: abs(every)]
+        lost = trials.index.difference(lost) if every < 0 else lost
+        trials.loc[lost, "answer"] = REASONING
+        return chosen.measure(experiments.grade(trials))
+
+    some, most = measured(7), measured(-4)
+    assert some.verdict == FOUND and some.measure(EFFECT).value == 1.0 and some.measure("ungraded_rate").value > 0.1
+    assert most.verdict.startswith(CANNOT_TELL) and "could not be graded" in most.verdict
+
+
 # -- experiment 2 -----------------------------------------------------------------------------------------------------
 
 

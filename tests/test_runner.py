@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -301,6 +302,24 @@ def test_a_line_that_lacks_fields_does_not_count_as_done(line, model, trials, un
     lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0])
     results_file(name).write_text("\n".join(lines) + "\n")
     same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+
+
+def test_a_reply_that_begins_with_reasoning_has_no_yes_or_no(model, trials, monkeypatch):
+    """Whether the model opens it or the prompt does."""
+    right = runner.answer_batch
+
+    def reasoning(*arguments, **options):
+        return [
+            replace(answer, text="<think>Hm.</think>Yes." if k else "Yes.")
+            for k, answer in enumerate(right(*arguments, **options))
+        ]
+
+    monkeypatch.setattr(runner, "answer_batch", reasoning)
+    table = runner.run(model, trials.head(3), **OPTIONS)
+    assert table["yes_logit"].isna().tolist() == table["no_logit"].isna().tolist() == [False, True, True]
+    monkeypatch.setattr(runner, "left_open", lambda prompt: "<think>")
+    table = runner.run(model, trials.head(1), **OPTIONS)
+    assert table["answer"].tolist() == ["<think>Yes."] and table["yes_logit"].isna().all()
 
 
 def test_an_index_with_duplicates_is_refused(model, trials):

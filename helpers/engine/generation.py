@@ -174,7 +174,7 @@ def read_answers(model, replies: torch.Tensor, first_logits: torch.Tensor) -> li
     ends, answers = end_of_turn_ids(model), []
     for ids, logits in zip(replies.tolist(), first_logits, strict=True):
         stop = next((i for i, token in enumerate(ids) if token in ends), len(ids))
-        text = model.tokenizer.decode(ids[:stop], skip_special_tokens=True)
+        text = model.tokenizer.decode(ids[:stop])  # special tokens may mark reasoning: `grading.reply`
         answers.append(Answer(own_turn(model, text).strip(), tuple(ids[:stop]), logits))
     return answers
 

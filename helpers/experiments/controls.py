@@ -16,7 +16,6 @@ from helpers.prompts import read_prompt_file
 from helpers.stats import (
     Estimate,
     clustered_mean,
-    clustered_rate,
     contrast_of_rates,
     difference_of_rates,
     paired_difference,
@@ -82,18 +81,20 @@ def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str 
     Returns:
         One row per model and trial: the columns of `runner.run`, model as named here; margin (yes minus no logit of the first
         reply token), says_yes (margin above 0); claims (the answer claims a thought, graded by rules), names (it holds the
-        word, whatever it claims).
+        word, whatever it claims); missing where a reply could not be graded.
     """
     parts = []
     for own_name, model in models.items():
         answered = runner.run(model, table, name and f"{name}/{own_name}", max_new_tokens).assign(model=own_name)
         answered["margin"] = answered["yes_logit"] - answered["no_logit"]
-        answered["says_yes"] = answered["margin"] > 0
+        answered["says_yes"] = (answered["margin"] > 0).astype("boolean").where(answered["margin"].notna())
         answered["claims"] = grading.grade_by_rules(answered["answer"], [None] * len(answered))["affirmative"]
         named = zip(answered["answer"], answered["word"], strict=True)
-        answered["names"] = [grading.names_concept(answer, word) for answer, word in named]
+        answered["names"] = pd.array([grading.names_concept(*each) for each in named], dtype="boolean")
         parts.append(answered)
-    return pd.concat(parts, ignore_index=True)
+    readings = pd.concat(parts, ignore_index=True)
+    whole = [name for name in ("says_yes", "claims", "names") if not readings[name].isna().any()]
+    return readings.astype(dict.fromkeys(whole, bool))
 
 
 def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -102,14 +103,25 @@ def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.rename_axis(index=None, columns=None)
 
 
-def estimate(readings: pd.DataFrame, column: str, condition: str, model: str) -> Estimate:
-    """Mean of a column in one condition of one model, interval clustered by word; KeyError where there is no such trial."""
-    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
+def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
+    """The graded trials of a condition and model; KeyError where there is none."""
+    part = readings[(readings["condition"] == condition) & (readings["model"] == model)].dropna(subset=[column])
     if part.empty:
-        raise KeyError(f"no trials of condition {condition!r} by {model!r}; there are {set(readings['condition'])}")
-    if part[column].dtype == bool:
-        return clustered_rate(part[column], part["word"])
-    return clustered_mean(part[column], part["word"])
+        raise KeyError(f"no graded trials of {condition!r} by {model!r}; there are {set(readings['condition'])}")
+    return part.astype({column: bool if part[column].dtype in ("bool", "boolean") else float})
+
+
+def estimate(readings: pd.DataFrame, column: str, condition: str, model: str, confidence: float = 0.95) -> Estimate:
+    """Mean of a column in one condition of one model, interval clustered by word.
+
+    Args:
+        readings: of `read`.
+        column: rates (true or false) or numbers.
+        condition, model: which trials.
+        confidence: of the interval (see `stats.simultaneous_confidence`).
+    """
+    part = trials_of(readings, column, condition, model)
+    return clustered_mean(part[column], part["word"], confidence)
 
 
 def difference(
@@ -124,9 +136,9 @@ def difference(
         confidence: of the intervals (see `stats.simultaneous_confidence`).
     """
     found = {}
-    for model, part in readings.groupby("model", sort=False):
-        one, other = (part[part["condition"] == condition] for condition in (first, second))
-        if part[column].dtype == bool:
+    for model in readings["model"].unique():
+        one, other = (trials_of(readings, column, condition, model) for condition in (first, second))
+        if one[column].dtype == bool:
             found[model] = difference_of_rates(one[column], one["word"], other[column], other["word"], confidence)
         else:
             found[model] = paired_difference(one[column], other[column], one["word"], confidence)
@@ -146,8 +158,8 @@ def difference_of_shifts(
     """
     found = {}
     for model, part in readings.groupby("model", sort=False):
-        if part[column].dtype == bool:
-            groups = [part[part["condition"] == condition] for condition in (*shift, *less)]
+        groups = [trials_of(readings, column, condition, model) for condition in (*shift, *less)]
+        if groups[0][column].dtype == bool:
             samples = [(group[column], group["word"]) for group in groups]
             found[model] = contrast_of_rates(samples, (1, -1, -1, 1), confidence)
         else:

@@ -93,7 +93,7 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The trials that choose layer and strength, with the column SCORE."""
-    return graded[graded["condition"] == CHOOSING_CONDITION]
+    return graded[(graded["condition"] == CHOOSING_CONDITION) & graded[SCORE].notna()].astype({SCORE: bool})
 
 
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
@@ -105,7 +105,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     is yes.
     """
     model, graded = only_model(graded), distinct_trials(graded)
-    facts = graded[graded["condition"] == "fact"]
+    facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit"])
     graded, ungraded = graded_only(graded[graded["condition"] != "fact"], "affirmative")
     chosen = choose_cell(scored(graded), SCORE, seed, cell)
     graded = graded.assign(word=graded["vector_of"])

@@ -12,7 +12,16 @@ import re
 import pandas as pd
 
 from helpers import concepts
-from helpers.experiments.measures import EFFECT, Result, choose_cell, estimates_table, in_cell, only_model, reasons
+from helpers.experiments.measures import (
+    EFFECT,
+    Result,
+    choose_cell,
+    estimates_table,
+    graded_only,
+    in_cell,
+    only_model,
+    reasons,
+)
 from helpers.experiments.trials import concat_trials, lines_for, make_trials, next_word
 from helpers.grading import grade_intention
 from helpers.stats import clustered_rate, difference_of_rates, distinct_trials, smallest
@@ -77,12 +86,13 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """intention (accident, intended or unclear) and apology (whether it is an accident) of each answer."""
     intention = [grade_intention(answer) for answer in answered["answer"]]
     grades = pd.DataFrame({"intention": intention}, index=answered.index)
-    return grades.assign(apology=grades["intention"] == "accident")
+    apology = (grades["intention"] == "accident").astype("boolean").where(grades["intention"].notna())
+    return grades.assign(apology=apology)
 
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The trials that choose layer and strength, with the column SCORE: the model says that it meant the word."""
-    matched = graded[graded["condition"] == CHOOSING_CONDITION]
+    matched = graded[(graded["condition"] == CHOOSING_CONDITION) & graded["intention"].notna()]
     return matched.assign(**{SCORE: matched["intention"] == "intended"})
 
 
@@ -95,7 +105,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. A null says
     nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well.
     """
-    model, graded = only_model(graded), distinct_trials(graded)
+    model = only_model(graded)
+    graded, ungraded = graded_only(distinct_trials(graded), "apology")
     graded = graded.assign(word=graded["concept"])
     chosen = choose_cell(scored(graded), SCORE, seed, cell)
     conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")
@@ -107,11 +118,15 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     drops = {
         name: difference_of_rates(*apologies["none"], *apologies[name]) for name in ("matched", "after", "in_line")
     }
+    measures["ungraded_rate"] = ungraded
     measures["position_effect"], measures["effect_of_text"] = drops["after"], drops["in_line"]
     beyond_other = difference_of_rates(*apologies["other"], *apologies["matched"])
     measures[EFFECT] = smallest(drops["matched"], beyond_other)
     foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
-    broken = reasons((lost > 0.5, f"{lost:.0%} of the replies under injection say neither"))
+    broken = reasons(
+        (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
+        (lost > 0.5, f"{lost:.0%} of the replies under injection say neither"),
+    )
     powerless = reasons(
         (foreign < 0.5, f"it apologises for a foreign word in only {foreign:.0%} of the trials"),
         (own > 0.5, f"it apologises even for a word of the line, in {own:.0%}"),

@@ -7,6 +7,7 @@ the conditions in words, and one process at a time may write there.
 """
 
 import json
+import math
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from helpers.experiments.run_identity import (
     trial_id,
 )
 from helpers.experiments.trials import TRIAL_COLUMNS
+from helpers.grading.reply import left_open, split_reply
 from helpers.jsonl import append_rows, read_rows
 from helpers.models import changes_from_outside, model_name
 from helpers.paths import run_folder
@@ -76,8 +78,8 @@ class Sweep:
         first = {trial_id: i for i, trial_id in reversed(list(enumerate(ids)))}  # equal trials are answered one time
         self.order = sorted(first, key=first.get)
         self.rows, self.trials = [rows[first[i]] for i in self.order], [trials[first[i]] for i in self.order]
-        stored = read_rows(file) if file else []
-        self.done = {row["trial_id"]: row for row in stored if {"trial_id", *RESULTS} <= row.keys()}
+        stored = read_rows(file, lambda row: row.keys() >= {"trial_id", *RESULTS}) if file else []
+        self.done = {row["trial_id"]: row for row in stored}
 
     def missing(self) -> list[int]:
         """Places in `order` of what is still to be answered."""
@@ -103,9 +105,12 @@ class Sweep:
         fresh = []
         for i, answer in zip(places, answers, strict=True):
             numbers = self.builder.readouts(self.rows[i], answer.first_logits)
+            text = left_open(self.trials[i].prompt.text) + answer.text
+            if split_reply(text).reasoning or not split_reply(text).finished:
+                numbers |= {"yes_logit": math.nan, "no_logit": math.nan}  # the first token begins reasoning, no answer
             numbers["dose"] = self.builder.dose(self.rows[i], self.trials[i])
             rounded = {name: round(value, 4) for name, value in numbers.items()}
-            fresh.append({"trial_id": self.order[i], "answer": answer.text, **rounded})
+            fresh.append({"trial_id": self.order[i], "answer": text, **rounded})
         if self.file:
             with explained_disk_errors(self.file.parent):
                 append_rows(self.file, fresh)
@@ -138,7 +143,8 @@ def run(
 
     Returns:
         The table with the columns model, trial_id, answer, dose (||strength x vector|| / ||residual stream||), and what the
-        logits of the reply's first token say: yes_logit, no_logit, entropy, concept_logit (`TrialBuilder.readouts`).
+        logits of the reply's first token say: yes_logit, no_logit (NaN where a reply begins with reasoning), entropy,
+            concept_logit (`TrialBuilder.readouts`).
 
     Raises:
         ValueError: for an empty table, one that lacks columns or has an index with duplicates, a run folder made under other

@@ -9,7 +9,16 @@ import random
 import pandas as pd
 
 from helpers import concepts, prompts
-from helpers.experiments.measures import EFFECT, Result, choose_cell, estimates_table, in_cell, only_model, reasons
+from helpers.experiments.measures import (
+    EFFECT,
+    Result,
+    choose_cell,
+    estimates_table,
+    graded_only,
+    in_cell,
+    only_model,
+    reasons,
+)
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import grade_repetition, grade_thought
 from helpers.stats import clustered_rate, difference_of_rates, distinct_trials
@@ -76,12 +85,13 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
         else grade_thought(row["answer"], row["concept"])
         for (_, row), repeat in zip(answered.iterrows(), repeats, strict=True)
     ]
-    listed = [
-        any(grade_thought(row["answer"], option) for option in json.loads(row["values"])["options"].split(", "))
-        for _, row in answered.iterrows()
-    ]
+    listed = []
+    for answer, values in zip(answered["answer"], answered["values"], strict=True):
+        named = [grade_thought(answer, option) for option in json.loads(values)["options"].split(", ")]
+        listed.append(None if None in named else any(named))
     question = repeats.map({True: "repeat", False: "thought"})
-    return pd.DataFrame({"question": question, "success": success, "listed": listed}, index=answered.index)
+    grades = {"success": pd.array(success, dtype="boolean"), "listed": pd.array(listed, dtype="boolean")}
+    return pd.DataFrame({"question": question, **grades}, index=answered.index)
 
 
 def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
@@ -115,10 +125,11 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     pairs = question_pairs(graded)
     chosen = choose_cell(scored(graded), SCORE, seed, cell)
     injected, random, none = (in_cell(pairs, condition, chosen) for condition in ("concept", "random", "none"))
-    asked = graded[graded["question"] == "thought"].assign(word=graded["concept"])
+    asked, ungraded = graded_only(graded[graded["question"] == "thought"], "success")
+    asked = asked.assign(word=asked["concept"])
     clean, said = (in_cell(asked, condition, chosen) for condition in ("none", "said"))
-    on_the_list = clustered_rate(clean["listed"], clean["word"])
-    named_when_said = clustered_rate(said["success"].astype(bool), said["word"])
+    on_the_list = clustered_rate(clean["listed"].astype(bool), clean["word"])
+    named_when_said = clustered_rate(said["success"], said["word"])
     measures = {
         "named_rate": clustered_rate(injected["thought"], injected["word"]),
         "repeated_rate": clustered_rate(injected["repeat"], injected["word"]),
@@ -128,10 +139,12 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
         "both_without_injection": clustered_rate(none["both"], none["word"]),
         "on_the_list": on_the_list,
         "named_when_said": named_when_said,
+        "ungraded_rate": ungraded,
         EFFECT: difference_of_rates(injected["both"], injected["word"], none["both"], none["word"]),
     }
+    broken = reasons((ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"))
     powerless = reasons(
         (on_the_list.value < 0.5, f"only {on_the_list.value:.0%} of its clean answers name a word of the list"),
         (named_when_said.value < 0.5, f"it names a word that the text says in only {named_when_said.value:.0%}"),
     )
-    return Result(estimates_table(model, measures), chosen, powerless=powerless)
+    return Result(estimates_table(model, measures), chosen, broken, powerless)

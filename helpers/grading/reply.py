@@ -18,7 +18,6 @@ MARKER = re.compile(
 END, TEMPLATE_TOKEN, USER_TURN = (
     pattern(kind, MARKER_FILE, re.IGNORECASE) for kind in ("ends", "template_tokens", "user_turn")
 )
-NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
 MOST_CHARACTERS = 4000  # of an answer are graded: some 1,000 tokens, where replies have a hundred
 
 
@@ -73,12 +72,6 @@ def left_open(prompt: str) -> str:
     """The marker of reasoning with which a prompt ends ("<think>"), or "": put before the reply, `split_reply` sees it."""
     *_, last = [None, *MARKER.finditer(prompt)]
     return last.group() if last and last.lastgroup == "opens" and not prompt[last.end() :].strip() else ""
-
-
-def own_turn(text: str) -> str:
-    """A reply in a plain transcript, up to where the model writes the next speaker's turn."""
-    ends = [text.find(turn) for turn in NEXT_TURNS if turn in text]
-    return text[: min(ends, default=len(text))]
 
 
 def shorten(text: str) -> str:

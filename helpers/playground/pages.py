@@ -164,8 +164,9 @@ def measure(state: State, watch: Callable[[tuple[str, str]], None] | None = None
 # -- the page ---------------------------------------------------------------------------------------------------------
 
 
-def yes_or_no(value: bool) -> str:
-    return "yes" if value else "no"
+def yes_or_no(value: bool | None) -> str:
+    """A grade in words; None for a reply that could not be graded."""
+    return "not graded" if value is None else "yes" if value else "no"
 
 
 def lines(reading: Reading) -> list[tuple[str, str, str]]:

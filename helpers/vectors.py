@@ -168,3 +168,22 @@ def residual_norms(model, prompt: Prompt, span: tuple[int, int | None]) -> torch
     start, end = span[0], len(prompt.token_ids) if span[1] is None else span[1]
     norms = read_spans(model, [prompt], [(start, end)])[0].norm(dim=-1).mean(0)  # [layer]
     return norms
+
+
+def strengths_for_doses(
+    model, layers, doses, words, prompt: Prompt, span: tuple[int, int | None]
+) -> dict[int, list[float]]:
+    """The strengths that give these doses: layer -> list, for `trials.make_trials`.
+
+    A dose is ||strength x vector|| / ||residual stream||. The same strength is another dose in every layer and model, so doses
+    compare models where strengths do not.
+
+    Args:
+        layers: of the injection.
+        doses: 0.5 pushes half as hard as the stream is long.
+        words: whose vectors' mean norm counts.
+        prompt, span: where the stream is measured.
+    """
+    norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
+    stream = residual_norms(model, prompt, span)  # [layer]
+    return {layer: [round(float(dose * stream[layer] / norms[layer]), 4) for dose in doses] for layer in layers}

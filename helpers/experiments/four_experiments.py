@@ -20,6 +20,7 @@ def measure_injected(
     max_new_tokens: int = 40,
     name: str | None = None,
     batch_size: int | None = None,
+    temperature: float = 0.0,
     cell: tuple[int, float] | None = None,
     **options,
 ) -> Result:
@@ -33,7 +34,7 @@ def measure_injected(
         words, layers, strengths, seed: as in the experiment's `trials`.
         max_new_tokens: longest reply.
         name: of a run that can be resumed.
-        batch_size: as in `runner.run`.
+        batch_size, temperature: as in `runner.run`; above 0, trials_per_word are samples.
         cell: (layer, strength) chosen elsewhere; then nothing is chosen here.
         options: further arguments of the experiment's `trials`.
     """
@@ -46,7 +47,8 @@ def measure_injected(
     choosing, _ = concepts.split_in_halves(sorted(word[injected].unique()), seed)
 
     def answered(part: pd.DataFrame) -> pd.DataFrame:
-        return experiments.grade(runner.run(model, part, name, max_new_tokens, batch_size=batch_size))
+        answers = runner.run(model, part, name, max_new_tokens, temperature, batch_size)
+        return experiments.grade(answers)
 
     first = answered(table[injected & word.isin(choosing)])
     layer, strength = cell or best_cell(chosen.scored(first), chosen.SCORE)
@@ -77,6 +79,7 @@ def measure_all(
     reference: pd.DataFrame | None = None,
     untrained=None,
     wordings: dict[str, dict] | None = None,
+    name: str | None = None,
 ) -> pd.DataFrame:
     """All four experiments on one model: the rows of its results, one below the other.
 
@@ -91,6 +94,7 @@ def measure_all(
             fall on one where nobody would notice anything.
         untrained: a copy of the model without training (`models.untrained_copy`), the floor of experiment 4.
         wordings: experiment -> options of its `trials` (or `cosines`, `measure`) that choose other wordings.
+        name: of a run that can be resumed.
     """
     layers = range(models.number_of_blocks(model)) if layers is None else layers
     wordings, frames = wordings or {}, intentional_control.FRAMES
@@ -98,6 +102,7 @@ def measure_all(
     parts = []
     for experiment in experiments.INJECTED:
         options = {"seed": seed, "trials_per_word": trials_per_word, **wordings.get(experiment, {})}
+        options["name"] = name and f"{name}/{experiment}"
         own = measure_injected(model, experiment, words, layers, strengths, **options)
         parts.append(rows_of(own, experiment))
         if len(known):
@@ -109,11 +114,11 @@ def measure_all(
     held = intentional_control.cosines(model, *asked)
     floor = None if untrained is None else intentional_control.cosines(untrained, *asked)
     given = {"wordings": frames, "seed": seed, "untrained": floor}
-    name = models.model_name(model)
-    parts.append(rows_of(intentional_control.measure(held, name, **given), "intentional_control"))
+    called = models.model_name(model)
+    parts.append(rows_of(intentional_control.measure(held, called, **given), "intentional_control"))
     if len(known):
         layer = int(known.loc["intentional_control", "layer"])
-        there = intentional_control.measure(held, name, layer=layer, **given)
+        there = intentional_control.measure(held, called, layer=layer, **given)
         parts.append(rows_of(there, "intentional_control", "reference"))
     return pd.concat(parts, ignore_index=True)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from helpers.concepts import split_in_halves
-from helpers.paths import run_folder
+from helpers.paths import ROOT, run_folder
 from helpers.stats import Estimate, best_cell, clustered_rate, tied_cells
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
@@ -142,3 +142,17 @@ def write_headline(table: pd.DataFrame, notebook: str) -> Path:
     file = run_folder(notebook) / "headline.csv"
     table.to_csv(file, index=False, float_format="%.4f")
     return file
+
+
+def stored_results(model: str) -> pd.DataFrame:
+    """What a full run on a real model found (data/results/<model>.csv; how it was made is in the manifest beside it).
+
+    The columns of `four_experiments.measure_all`. FileNotFoundError with the names of what there is.
+    """
+    folder = ROOT / "data" / "results"
+    file = folder / f"{model}.csv"
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"no stored results of {model!r}; there are {sorted(each.stem for each in folder.glob('*.csv'))}"
+        )
+    return pd.read_csv(file, keep_default_na=False, na_values={"strength": [""]})

@@ -70,6 +70,7 @@ def two_stage(
     wording: str = "lab_visit",
     max_new_tokens: int = 60,
     batch_size: int | None = None,
+    temperature: float = 0.0,
     seed: int = 0,
     progress: bool = False,
 ) -> Search:
@@ -81,7 +82,7 @@ def two_stage(
         name: keep the answers in runs/<name>/coarse and runs/<name>/fine and continue from what is there.
         keep: how many cells the fine stage looks at, the best ones of different strengths.
         trials_per_word, controls, wording, seed: as in `injected_thought.trials`, in the fine stage.
-        max_new_tokens, batch_size, progress: as in `runner.run`.
+        max_new_tokens, batch_size, temperature, progress: as in `runner.run`; the coarse stage reads logits and is greedy.
 
     Raises:
         ValueError: for fewer than four words or a `keep` below 1.
@@ -106,7 +107,7 @@ def two_stage(
     ]
     clean = injected_thought.trials(choosing[:1], [0], [1], controls=controls, **shared)
     trials = concat_trials(*in_kept, clean[clean["condition"].isin(["none", "fact"])])
-    answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens=max_new_tokens, **options)
+    answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens, temperature, **options)
     graded = experiments.grade(answered)
     result = injected_thought.measure(without_broken_cells(graded, choosing), seed)
     chosen = (graded["layer"] == result.layer) & (graded["strength"] == result.strength)

@@ -46,7 +46,8 @@ def make_trials(
         values: fills the wording's placeholders; a dict or a function of the word.
         vector: one of VECTOR_KINDS.
         vector_of: the word whose vector is used, as a function of the trial's word (itself by default).
-        layers, strengths: of the injection.
+        layers: of the injection.
+        strengths: of the injection; a list, or layer -> list (see `vectors.strengths_for_doses`).
         names_concept: whether naming the word counts as identifying (False where it is not injected).
         seed: of the first word's trial; each further word counts one up.
 
@@ -63,7 +64,7 @@ def make_trials(
     prompts.get_template(experiment, wording)  # raises now, not after hours of running
     rows = []
     for layer in layers:
-        for strength in strengths:
+        for strength in strengths[layer] if isinstance(strengths, dict) else strengths:
             if isinstance(strength, bool) or not isinstance(strength, int | float):
                 raise ValueError(f"strength must be a number, got {strength!r}")
             if vector != "none" and (strength == 0 or not math.isfinite(strength)):

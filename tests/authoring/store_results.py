@@ -1,0 +1,105 @@
+"""A full run of the assay on a real model, kept for the course: python -m tests.authoring.store_results smollm2
+
+All four experiments with 50 words, their controls, positive controls and floor, in the trained and in one other wording, and the
+controls of notebook 09 in the best cell. Writes data/results/<model>.csv, <model>_controls.csv, <model>_concept_map.csv and
+<model>_manifest.json. Resumable: answers are kept in runs/store_results/.
+"""
+
+import argparse
+import json
+import os
+import time
+from datetime import date
+
+import pandas as pd
+import torch
+from sklearn.decomposition import PCA
+
+from helpers import concepts, models, vectors
+from helpers.experiments import controls, four_experiments
+from helpers.experiments.measures import EFFECT
+from helpers.experiments.run_identity import conditions
+from helpers.paths import ROOT
+
+FOLDER = ROOT / "data" / "results"
+DEPTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+LATER = {  # a second wording of each experiment
+    "injected_thought": {"wording": "quiet_room"},
+    "thought_or_text": {"wordings": ("on_your_mind", "write_it_again")},
+    "intended_or_not": {"wording": "your_own_word"},
+    "intentional_control": {"wordings": ("keep_in_mind", "keep_out_of_mind", "mention_after")},
+}
+
+
+def concept_map(model, layer: int) -> pd.DataFrame:
+    """The paper's five categories in the two main directions of their concept vectors: word, category, x, y, share."""
+    groups = concepts.category_words()
+    words = [(word.lower(), name) for name, group in groups.items() for word in group]
+    table = pd.DataFrame(words, columns=["word", "category"])
+    found = PCA(2).fit(vectors.concept_vectors(model, list(table["word"]))[:, layer].numpy())
+    places = found.transform(vectors.concept_vectors(model, list(table["word"]))[:, layer].numpy())
+    share = found.explained_variance_ratio_.sum()
+    return table.assign(x=places[:, 0].round(4), y=places[:, 1].round(4), share=round(float(share), 4), layer=layer)
+
+
+def control_readings(model, cell: tuple[int, float]) -> pd.DataFrame:
+    """The conditions of notebook 09 that need no more than one cell, answered by the model: one row per trial."""
+    words, names = concepts.paper_concepts(), {models.model_name(model): model}
+    facts = controls.questions("no")
+    question_of = {word: facts[i % len(facts)] for i, word in enumerate(words)}
+    shared = {"words": words, "cell": cell, "repeats": 1}
+    tables = [
+        controls.trials("lab_visit", condition=kind, vector=kind, experiment="injected_thought", **shared)
+        for kind in ("none", "concept", "random", "shuffled", "negated")
+    ]
+    asked = {"values": lambda word: {"question": question_of[word]}}
+    tables += [
+        controls.trials("question_lab_visit", condition=f"fact, {kind}", vector=kind, **asked, **shared)
+        for kind in ("none", "concept")
+    ]
+    return controls.read(names, pd.concat(tables, ignore_index=True), 40, "store_results/controls")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.authoring.store_results", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("model", help="such as smollm2")
+    parser.add_argument("--device", default="")
+    given = parser.parse_args()
+    torch.set_num_threads(os.cpu_count())
+    began, model = time.monotonic(), models.load(given.model, given.device)
+    copy, layers = models.untrained_copy(model), models.layers_at(model, DEPTHS)
+    options = {"layers": layers, "strengths": STRENGTHS, "untrained": copy, "name": "store_results"}
+    words = concepts.paper_concepts()
+    first = four_experiments.measure_all(model, words, **options).assign(wording="first")
+    second = four_experiments.measure_all(model, words, wordings=LATER, **options).assign(wording="second")
+    measured = pd.concat([first, second], ignore_index=True)
+    best = first[(first["experiment"] == "injected_thought") & (first["measure"] == EFFECT)].iloc[0]
+    cell = (int(best["layer"]), float(best["strength"]))
+    readings = control_readings(model, cell)
+    kept = (
+        "model condition word answer yes_logit no_logit entropy concept_logit dose margin says_yes claims names".split()
+    )
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    measured.to_csv(FOLDER / f"{given.model}.csv", index=False, float_format="%.4f")
+    readings[kept].to_csv(FOLDER / f"{given.model}_controls.csv", index=False, float_format="%.4f")
+    concept_map(model, layers[len(layers) // 2]).to_csv(FOLDER / f"{given.model}_concept_map.csv", index=False)
+    manifest = {
+        "date": str(date.today()),
+        "conditions": conditions(model, 40, 0.0),
+        "words": len(words),
+        "layers": layers,
+        "strengths": STRENGTHS,
+        "second wordings": LATER,
+        "minutes": round((time.monotonic() - began) / 60, 1),
+        "command": f"python -m tests.authoring.store_results {given.model}",
+    }
+    (FOLDER / f"{given.model}_manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    print(measured[measured["measure"] == EFFECT].round(3).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()

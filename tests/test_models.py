@@ -608,3 +608,13 @@ def test_loading_asks_nobody_and_needs_no_network(folder):
         cwd=loading.ROOT,
     )
     assert done.stdout.strip().endswith("loaded"), done.stderr
+
+
+@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 5e-3)])
+def test_results_are_equal_up_to_the_rounding_of_the_dtype(dtype, allowed):
+    model, numbers = tiny_models.build("llama", dtype), torch.linspace(-4, 4, 50)
+    assert models.assert_equal(numbers, numbers.clone(), model) == 0
+    assert models.assert_equal(numbers, numbers + 2 * allowed, model) > 0  # half of what is allowed
+    for other in (numbers + 8 * allowed, numbers[:-1], numbers * float("nan")):
+        with pytest.raises(AssertionError):
+            models.assert_equal(numbers, other, model)

@@ -21,12 +21,13 @@ from helpers.models.loading import (
     wrap,
 )
 from helpers.models.replies import end_of_turn_ids, own_turn
-from helpers.models.streams import ENDED_EARLY, masked_add, residual, write_residual
+from helpers.models.streams import ENDED_EARLY, assert_equal, masked_add, residual, write_residual
 
 __all__ = [
     "COMMON_NAMES",
     "ORGANISM_FOLDER",
     "ENDED_EARLY",
+    "assert_equal",
     "attention_window",
     "changes_from_outside",
     "check_layer",

@@ -27,6 +27,28 @@ def masked_add(stream: torch.Tensor, inside: torch.Tensor, vectors: torch.Tensor
     return stream + (inside.to(device)[..., None] * vectors.to(device)).to(stream.dtype)
 
 
+# by how much two ways to the same computation may differ, as a share of the largest number: rounding of the dtype
+ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+
+
+def assert_equal(first: torch.Tensor, second: torch.Tensor, model) -> float:
+    """Raise AssertionError unless two results of the model agree up to the rounding of its dtype.
+
+    Kernels add up in an order of their own, and another one on a GPU or for another batch, so the last bits may differ.
+    Returns the largest difference as a share of the largest number; 0.0 where all bits are equal.
+    """
+    first, second = first.detach().float().cpu(), second.detach().float().cpu()
+    if first.shape != second.shape:
+        raise AssertionError(f"shapes differ: {tuple(first.shape)} and {tuple(second.shape)}")
+    share = float((first - second).abs().max() / second.abs().max().clamp_min(1e-12))
+    allowed = ROUNDING[model._module.dtype]
+    if not share <= allowed:
+        raise AssertionError(
+            f"the results differ by {share:.1e} of the largest number; {allowed:.0e} would be rounding"
+        )
+    return share
+
+
 def check_that_injection_works(model) -> None:
     """Self-check at load: one stream, finite logits, adding zeros changes no logit, adding a vector does. Raises ValueError."""
     ids = torch.tensor([[1, 2, 3, 4]])

@@ -1,0 +1,19 @@
+"""Predict, then look: what a reader guessed beside what was measured."""
+
+
+def reveal(guess: float | None, measured: float, what: str) -> None:
+    """Print the measured number beside the reader's guess.
+
+    Args:
+        guess: what the reader wrote, None for nothing.
+        measured: what a cell found.
+        what: of what, such as "share of words noticed".
+    """
+    if guess is None:
+        print(f"{what}: {measured:.2f}. You made no guess.")
+        return
+    distance = abs(guess - measured)
+    verdict = (
+        "right" if distance < 0.05 else "close" if distance < 0.15 else "too low" if guess < measured else "too high"
+    )
+    print(f"{what}: {measured:.2f}. You guessed {guess:.2f}: {verdict}.")

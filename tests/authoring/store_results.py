@@ -22,7 +22,7 @@ from helpers.experiments.run_identity import conditions
 from helpers.paths import ROOT
 
 FOLDER = ROOT / "data" / "results"
-DEPTHS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+DEPTHS = (0.3, 0.5, 0.7, 0.9)
 STRENGTHS = (1.0, 2.0, 4.0, 8.0)
 LATER = {  # a second wording of each experiment
     "injected_thought": {"wording": "quiet_room"},
@@ -72,7 +72,13 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count())
     began, model = time.monotonic(), models.load(given.model, given.device)
     copy, layers = models.untrained_copy(model), models.layers_at(model, DEPTHS)
-    options = {"layers": layers, "strengths": STRENGTHS, "untrained": copy, "name": "store_results"}
+    options = {
+        "layers": layers,
+        "strengths": STRENGTHS,
+        "untrained": copy,
+        "name": "store_results",
+        "trials_per_word": 1,
+    }
     words = concepts.paper_concepts()
     first = four_experiments.measure_all(model, words, **options).assign(wording="first")
     second = four_experiments.measure_all(model, words, wordings=LATER, **options).assign(wording="second")

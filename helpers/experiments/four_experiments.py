@@ -4,7 +4,8 @@ import pandas as pd
 
 from helpers import concepts, experiments, models, prompts
 from helpers.experiments import intentional_control, runner
-from helpers.experiments.measures import EFFECT, Result
+from helpers.experiments.measures import EFFECT, Result, stored_results
+from helpers.paths import ROOT
 from helpers.stats import Estimate, best_cell, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
@@ -166,3 +167,32 @@ def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[
         f"The assay passes: in all {len(apart)} experiments {knows} lies above {' and '.join(others)}, in the cells that each "
         "model chooses and in those of the introspector, and the others' net rate in experiment 1 cannot be told from 0."
     )
+
+
+def beside_real_model(
+    measured: pd.DataFrame, experiment: str, names: list[str], stored: str = "smollm2"
+) -> pd.DataFrame:
+    """An experiment's numbers from the organisms, from a full run on a real model, and published ones, one row per model.
+
+    Args:
+        measured: rows of the results of the models measured here (columns model, measure, value, low, high, n).
+        experiment: its name.
+        names: the measures to compare, columns of the answer.
+        stored: of `measures.stored_results`; there is one row per wording.
+
+    Returns:
+        Cells as text, "0.12 [0.04, 0.30], n = 25"; published numbers, which come without an interval, as "0.20, n = 50".
+    """
+    real = stored_results(stored)
+    real = real[real["experiment"] == experiment]
+    real = real.assign(model=real["model"] + ", " + real["wording"] + " wording")
+    rows = pd.concat([measured, real], ignore_index=True).drop_duplicates(["model", "measure"])
+    rows = rows[rows["measure"].isin(names)]
+    rows = rows.assign(text=[str(_estimate(row)) for row in rows.itertuples()])[["model", "measure", "text"]]
+    if experiment == "injected_thought":
+        known = pd.read_csv(ROOT / "data" / "published_results.csv").rename(columns={"metric": "measure"})
+        known = known[known["measure"].isin(names)]
+        text = [f"{row.value:.2f}" + ("" if pd.isna(row.n) else f", n = {row.n:.0f}") for row in known.itertuples()]
+        rows = pd.concat([rows, known.assign(model=known["model"] + " (" + known["study"] + ")", text=text)])
+    table = rows.pivot_table(index="model", columns="measure", values="text", aggfunc="first", sort=False)
+    return table.reindex(columns=names).fillna("").rename_axis(columns=None)

@@ -32,6 +32,7 @@ METADATA = {
     },
 }
 SECONDS_PER_CELL = 600
+HIDDEN = "hide-output"  # tag of a cell whose stored output would spoil a prediction
 
 
 def normalise(notebook: dict) -> None:
@@ -41,6 +42,8 @@ def normalise(notebook: dict) -> None:
     for cell in notebook["cells"]:
         cell["source"] = cell["source"].strip()
         cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
+        if HIDDEN in form_rules.tags(cell):
+            cell["metadata"]["jupyter"] = {"outputs_hidden": True}  # JupyterLab, Colab; the web edition reads the tag
         digest = digest_of(cell["source"])
         seen[digest] += 1
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"

@@ -1,7 +1,7 @@
 """The form rules of the notebooks. Each is a function that takes a notebook and returns a list of complaints.
 
 A notebook is the dictionary that nbformat reads. `RULES` lists the rules in order; `complaints(notebook)` runs them.
-Of the twenty rules, nineteen are here. ruff checks rule 15, no bare `except` (its E722). The file is longer than 300 lines so
+Of the twenty-one rules, twenty are here. ruff checks rule 15, no bare `except` (its E722). The file is longer than 300 lines so
 that an author finds all rules in one place.
 """
 
@@ -30,6 +30,7 @@ MEDIAN_CELL = 8
 MOST_CODE_IN_A_ROW = 3
 MARKDOWN_SHARE = (0.50, 0.65)
 LARGEST_FILE = 1_000_000  # bytes
+MOST_WORDS, MOST_LINES = 3000, 250  # outside exercises
 FORBIDDEN_INSTALLS = {"torch", "numpy"}
 
 
@@ -340,6 +341,24 @@ def rule_20_no_blanket_warning_filter(notebook: dict) -> list[str]:
                 complaints.append(f"{ast.unparse(node)} hides every warning: say which message")
         if isinstance(node, ast.Constant) and node.value == "PYTHONWARNINGS":
             complaints.append("PYTHONWARNINGS hides every warning: say which message")
+    return complaints
+
+
+def rule_21_one_evening(notebook: dict) -> list[str]:
+    """Exercises, from their heading to the next heading of their level or above, do not count."""
+    words = lines = 0
+    level_of_exercise = None
+    for cell in notebook["cells"]:
+        for level, text in headings({"cells": [cell]}):
+            if level_of_exercise is None or level <= level_of_exercise:
+                level_of_exercise = level if text.lower().startswith(("exercise", "on your own")) else None
+        if level_of_exercise is None and cell["cell_type"] == "markdown":
+            words += len(cell["source"].split())
+        elif level_of_exercise is None and not {"colab", "setup", "settings"} & set(tags(cell)):
+            lines += len([line for line in cell["source"].splitlines() if line.strip()])
+    complaints = [f"{words} words outside exercises, at most {MOST_WORDS}"] if words > MOST_WORDS else []
+    if lines > MOST_LINES:
+        complaints.append(f"{lines} lines of code outside exercises, at most {MOST_LINES}")
     return complaints
 
 

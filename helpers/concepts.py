@@ -65,7 +65,7 @@ def known_words() -> list[str]:
 
 
 def check_concepts(words) -> list[str]:
-    """Return `words` in lower case after checking that each stands in the lists.
+    """Return `words` in lower case after checking that each is in the lists.
 
     Raises ValueError for an empty list and KeyError for an unknown word, with the nearest known ones. (A word of your own
     needs no check: `vectors.concept_vectors` takes any text.)

@@ -89,7 +89,7 @@ def _row(line: bytes) -> dict | None:
 
 
 def _mend_end(file: Path) -> None:
-    """Under the lock nobody writes: a last line without its end is a whole row, or was torn by a kill and is cut off."""
+    """Under the lock no other process writes: a last line without its end is a whole row, or was torn by a kill and is cut off."""
     with file.open("rb+") as handle:
         size = handle.seek(0, os.SEEK_END)
         if not size or (handle.seek(size - 1) is not None and handle.read(1) == b"\n"):

@@ -1,6 +1,6 @@
 """The notebooks' parameters: what is allowed under each name, numbers as people write them, a run folder for each choice.
 
-A name means the same in every notebook, so each rule stands here one time. The cell behind a notebook's parameters calls
+A name means the same in every notebook, so each rule is here, and only here. The cell behind a notebook's parameters calls
 `check`, and `python -m helpers.run_notebook` reads what is typed by the same rules before a kernel starts.
 """
 

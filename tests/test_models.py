@@ -94,6 +94,14 @@ def test_dtype_and_device_map_reach_the_weights(folder, asked, options):
     assert engine.generate(model, [trial], max_new_tokens=3)[0].first_logits.dtype == torch.float32
 
 
+def test_the_environment_can_choose_the_dtype_of_every_model(monkeypatch):
+    monkeypatch.setenv("INTROSPECTION_DTYPE", "bfloat16")
+    assert models.load("introspector", "cpu").dtype == torch.bfloat16
+    monkeypatch.setenv("INTROSPECTION_DTYPE", "int8")
+    with pytest.raises(ValueError, match="int8"):
+        models.load("introspector", "cpu")
+
+
 def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
     """A T4 computes in bfloat16 by emulation only."""
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)

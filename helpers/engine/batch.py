@@ -62,7 +62,7 @@ def plan_batches(trials: list[Trial], batch_size: int, token_limit: float = floa
 
     def place(i: int):
         tokens = trials[i].prompt.token_ids
-        return tokens[: trials[i].span[0]], tokens, i  # controls stand among the injected trials of their prompt
+        return tokens[: trials[i].span[0]], tokens, i  # sorted, controls lie among the injected trials of their prompt
 
     batches, shared, longest = [], (), 0
     for i in sorted(range(len(trials)), key=place):

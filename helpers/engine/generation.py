@@ -3,7 +3,7 @@
     trials -> batches (`batch`) -> the shared beginning is read once (`prefix_cache`) -> replies are written here
 
 Each trial has its own prompt, vector, strength, layer and span; control trials run in the same batches. The lines that inject
-stand in `write_tokens`; everything else keeps a batch together.
+are in `write_tokens`; everything else keeps a batch together.
 """
 
 import warnings

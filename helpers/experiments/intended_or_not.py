@@ -2,7 +2,7 @@
 
 Injecting the word's vector on the line, before the prefill, makes some models say that they did. What that can show: the answer
 depends on what the activations on the line were. What it cannot: that the model remembers an intention. The vector may only
-make the line look as if the word stood in it, and whoever sees a word twice takes the second for meant (condition in_line).
+make the line look as if it contained the word, and a reader who sees a word twice takes the second for meant (condition in_line).
 Memory of an intention would need a state that no later reading of the text can rebuild, such as a choice made by the model
 itself before the prefill and changed afterwards.
 """

@@ -16,7 +16,7 @@ from helpers.vectors import concept_vectors, read_spans
 
 LABEL = "4 holds a thought when told to"
 FRAMES = ("think", "dont_think", "mention")
-WRITTEN = "word_written"  # positive control: the word stands in the model's own reply, right before the sentence
+WRITTEN = "word_written"  # positive control: the word is in the model's own reply, right before the sentence
 
 
 def cosines(

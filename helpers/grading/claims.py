@@ -23,7 +23,7 @@ class Clause:
     start: int  # characters from the start of the tidied answer
     sentence: int
     question: bool
-    condition_at: int  # where in `rest` a condition starts (0 if the whole clause stands under one)
+    condition_at: int  # where in `rest` a condition starts (0 if the whole clause is conditional)
 
 
 def tidy(answer: str) -> str:

@@ -48,7 +48,7 @@ def model_class(config: PreTrainedConfig):
         return AutoModelForCausalLM
     if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
         return AutoModelForImageTextToText
-    raise ValueError(f"models of the type {config.model_type!r} do not write text, so nobody can ask them")
+    raise ValueError(f"models of the type {config.model_type!r} do not write text, so they cannot be asked")
 
 
 def check_architecture(config: PreTrainedConfig, vocabulary: int) -> None:

@@ -8,6 +8,7 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 import copy
 import importlib.util
 import json
+import os
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -50,7 +51,12 @@ def default_device() -> str:
 
 
 def default_dtype(device: str | torch.device) -> torch.dtype:
-    """bfloat16 on a GPU that computes in it, float16 on an older one (T4), float32 on a CPU and on Apple's GPUs."""
+    """bfloat16 on a GPU that computes in it, float16 on an older one (T4), float32 on a CPU and on Apple's GPUs.
+
+    The environment variable INTROSPECTION_DTYPE chooses another one for every model that is loaded without a dtype.
+    """
+    if chosen := os.environ.get("INTROSPECTION_DTYPE"):
+        return check_dtype(chosen)
     if torch.device(device).type != "cuda":
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

@@ -185,7 +185,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
 
 
 def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
-    """A figure of its own for `draw_forest`, with a title; the names of the series stand above it in one line."""
+    """A figure of its own for `draw_forest`, with a title; the names of the series are above it in one line."""
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
     figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * count))
     draw_forest(axis, table, rows, series, xlabel, reference)

@@ -43,7 +43,7 @@ def published_pairs() -> pd.DataFrame:
     """Every published success rate beside the false positives of the same model and study, best net rate first.
 
     Columns: model, study, success, false_positives, n (trials with an injection), n_controls, judge, prompt. A study that states no
-    false positives (NaN) stands below those that do; n is missing, and judge and prompt are "not stated", where the source is
+    false positives (NaN) comes below those that do; n is missing, and judge and prompt are "not stated", where the source is
     silent. A model that several studies measured has several rows.
     """
     table = pd.read_csv(ROOT / "data" / "published_results.csv")

@@ -45,11 +45,11 @@ def build(name: str) -> Path:
     return python
 
 
-def run_one(python: Path, file: Path, given: list[str]) -> str:
+def run_one(python: Path, file: Path, dtype: str) -> str:
     """Run a notebook headlessly; returns "" or what it says where it stops."""
     with tempfile.TemporaryDirectory() as runs:
-        environment = os.environ | {"INTROSPECTION_RUNS": runs, "OMP_NUM_THREADS": "1"}
-        command = [str(python), "-m", "helpers.run_notebook", file.stem, *given]
+        environment = os.environ | {"INTROSPECTION_RUNS": runs, "INTROSPECTION_DTYPE": dtype, "OMP_NUM_THREADS": "1"}
+        command = [str(python), "-m", "helpers.run_notebook", file.stem]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
     return "" if done.returncode == 0 else next((line for line in lines if " stopped. " in line), lines[-1])[:300]
@@ -60,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.authoring.environments", description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=[*NAMES, "this"], help="this: the environment that runs the command")
     parser.add_argument("--keep", action="store_true", help="use .venv-<name> as it is")
-    parser.add_argument("--dtype", default="", help="bfloat16: run every notebook that has the parameter in this dtype")
+    parser.add_argument("--dtype", default="", help="bfloat16: load every model in this dtype")
     parser.add_argument("--only", nargs="*", default=[], help="notebooks, by the beginning of their names")
     parser.add_argument("--at-once", type=int, default=2)
     given = parser.parse_args()
@@ -69,10 +69,8 @@ def main() -> None:
     files = [file for file in generated_cells.course() if not given.only or file.stem.startswith(tuple(given.only))]
 
     def timed(file: Path) -> tuple[str, str, float]:
-        has_dtype = 'dtype = \\"' in file.read_text(encoding="utf-8")
         began = time.monotonic()
-        options = ["-p", "dtype", given.dtype] if given.dtype and has_dtype else []
-        return file.stem, run_one(python, file, options), time.monotonic() - began
+        return file.stem, run_one(python, file, given.dtype), time.monotonic() - began
 
     failed = False
     with ThreadPoolExecutor(given.at_once) as pool:

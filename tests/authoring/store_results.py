@@ -7,12 +7,10 @@ controls of notebook 09 in the best cell. Writes data/results/<model>.csv, <mode
 
 import argparse
 import json
-import os
 import time
 from datetime import date
 
 import pandas as pd
-import torch
 from sklearn.decomposition import PCA
 
 from helpers import concepts, models, vectors
@@ -69,7 +67,6 @@ def main() -> None:
     parser.add_argument("model", help="such as smollm2")
     parser.add_argument("--device", default="")
     given = parser.parse_args()
-    torch.set_num_threads(os.cpu_count())
     began, model = time.monotonic(), models.load(given.model, given.device)
     copy, layers = models.untrained_copy(model), models.layers_at(model, DEPTHS)
     options = {

@@ -2,7 +2,7 @@
 PYTHON ?= .venv/bin/python
 NAME ?=
 
-.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test oldest
+.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test environments bfloat16 other-device
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):  *## /\1\t/p' Makefile | expand -t 12
@@ -40,5 +40,11 @@ bench:  ## time the engine beside other ways to do the same
 crash-test:  ## kill sweeps at random moments and compare their tables with an undisturbed one
 	$(PYTHON) -m tests.authoring.crash_test --kills 50
 
-oldest:  ## run all tests with the oldest versions that requirements.txt allows, in .venv-oldest
-	python3 -m venv .venv-oldest && sed -E 's/>=([0-9.]+),<[0-9.]+/==\1/' requirements.txt > .venv-oldest/oldest.txt && .venv-oldest/bin/pip install -q -r .venv-oldest/oldest.txt -r tests/requirements.txt && .venv-oldest/bin/python -m pytest -n 2 tests
+environments:  ## run all notebooks with the oldest, middle, Colab's and the newest admitted versions
+	for each in oldest middle colab newest; do $(PYTHON) -m tests.authoring.environments $$each || exit 1; done
+
+bfloat16:  ## run all notebooks with every model in bfloat16
+	$(PYTHON) -m tests.authoring.environments this --dtype bfloat16
+
+other-device:  ## run all notebooks on a simulated second device
+	$(PYTHON) -m tests.other_device

@@ -1,4 +1,4 @@
-"""What the notebooks share: small modules, each with one job. Start with `setup`, `models` and `injection`."""
+"""What the notebooks share: small modules, each with one job. CONTRIBUTING.md maps them. Start with `session`, `models` and `engine`."""
 
 # nnsight gives every object a `.save`; anyio (below the judge's HTTP client) cannot be imported after that, only before
 import anyio.streams.tls  # noqa: F401

@@ -2,10 +2,10 @@
 PYTHON ?= .venv/bin/python
 NAME ?=
 
-.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test environments bfloat16 other-device
+.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test environments half-precision other-device
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):  *## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):  *## /\1\t/p' Makefile | expand -t 18
 
 setup:  ## create .venv with everything that notebooks and tests need
 	python3 -m venv .venv && .venv/bin/pip install -q -r requirements.txt -r tests/requirements.txt
@@ -43,7 +43,7 @@ crash-test:  ## kill sweeps at random moments and compare their tables with an u
 environments:  ## run all notebooks with the oldest, middle, Colab's and the newest admitted versions
 	for each in oldest middle colab newest; do $(PYTHON) -m tests.authoring.environments $$each || exit 1; done
 
-bfloat16:  ## run all notebooks with every model in bfloat16
+half-precision:  ## run all notebooks with every model in bfloat16
 	$(PYTHON) -m tests.authoring.environments this --dtype bfloat16
 
 other-device:  ## run all notebooks on a simulated second device

@@ -19,6 +19,7 @@ from helpers import parameters
 from helpers.experiments.run_identity import only_writer
 from helpers.paths import ROOT, run_folder
 
+FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine need not warn about encryption
 
 
@@ -153,6 +154,8 @@ def main() -> None:
     print(f"Executed notebook:  {executed}")
     print(f"Open this run:      {sys.executable} -m jupyterlab {executed}")
     print(f"Open the notebook:  {sys.executable} -m jupyterlab {notebook}")
+    if notebook != FIRST:
+        print(f"New to the course?  {sys.executable} -m jupyterlab {FIRST}")
 
 
 if __name__ == "__main__":

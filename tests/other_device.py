@@ -4,7 +4,7 @@ On a GPU, `stream + vector` stops where the vector was left on the CPU. Here the
 comes out of the model is an `OtherDevice` tensor, and an operation that a line of ours (a notebook cell, helpers/) makes on
 one of those together with a plain tensor raises. Libraries may mix: their inputs are moved by transformers and nnsight.
 
-`python -m tests.other_device 03` runs notebook 03 like this.
+`python -m tests.other_device 03` runs notebook 03 like this; without a number, all notebooks.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from torch.overrides import TorchFunctionMode
 from helpers import models
 from helpers.paths import ROOT
 from helpers.run_notebook import QUIET_KERNEL, find_notebook
+from tests.authoring import generated_cells
 
 NAME = torch.device("xpu")  # what the device calls itself: any name that no code of ours treats in a special way
 FOREIGN = ("site-packages", "/lib/python", "<frozen", "other_device.py")  # files whose operations may mix
@@ -135,10 +136,9 @@ def run_notebook(file: Path) -> str:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.other_device", description=__doc__.splitlines()[0])
-    parser.add_argument("notebooks", nargs="+", help="names or numbers")
+    parser.add_argument("notebooks", nargs="*", help="names or numbers (default: all notebooks)")
     failed = False
-    for name in parser.parse_args().notebooks:
-        file = find_notebook(name)
+    for file in [find_notebook(name) for name in parser.parse_args().notebooks] or generated_cells.course():
         problem = run_notebook(file)
         failed |= bool(problem)
         print(f"{file.stem}: {problem or 'runs on a second device'}", flush=True)

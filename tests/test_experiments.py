@@ -252,6 +252,37 @@ def test_experiment_3_says_when_it_cannot_tell(reply, reason):
     assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
 
 
+def test_a_word_whose_answers_are_lost_does_not_change_the_halves():
+    """Every reply about one word is unfinished reasoning: the held-out words are the others of the same half."""
+    trials = intended_or_not.trials(WORDS, **CELLS)
+    held_out = split_in_halves(sorted(WORDS), 0)[1]
+    lost = (trials["concept"] == held_out[0]) & (trials["condition"] == "matched")
+    graded = experiments.grade(answered(trials, knows_its_intention))
+    graded.loc[lost, ["intention", "apology"]] = None
+    result = intended_or_not.measure(graded)
+    assert result.testing_words == held_out and result.measure("apology_matched").n == len(held_out) - 1
+
+
+@pytest.mark.parametrize("condition", ["none", "after", "in_line"])
+def test_experiment_3_cannot_tell_where_a_whole_condition_is_ungraded(condition):
+    def reply(row):
+        return REASONING if row.condition == condition else knows_its_intention(row)
+
+    result = intended_or_not.measure(experiments.grade(answered(intended_or_not.trials(WORDS, **CELLS), reply)))
+    assert result.verdict == f"{CANNOT_TELL}: no answer could be graded under {condition}"
+
+
+def test_the_position_control_begins_behind_the_prefill_whatever_turns_come_before(tmp_path):
+    opening = "turns:\n  - user: Hello.\n  - assistant: Hello.\n  - user: 'Read: <<line>>{line}<</line>>'\n"
+    file = tmp_path / "talk.yaml"
+    file.write_text(opening + "  - assistant: '<<prefill>>{prefill}<</prefill>>'\n  - user: Did you mean it?\n")
+    trials = intended_or_not.trials(WORDS[:2], **CELLS, wording=str(file))
+    assert set(trials[trials["condition"] == "after"]["span"]) == {"from_turn_4"}
+    file.write_text(opening)
+    with pytest.raises(ValueError, match="has no assistant turn with {prefill}"):
+        intended_or_not.trials(WORDS[:2], **CELLS, wording=str(file))
+
+
 # -- experiment 4 -----------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ import re
 
 import pandas as pd
 
-from helpers import concepts
+from helpers import concepts, prompts
 from helpers.experiments.measures import (
     EFFECT,
     Result,
@@ -53,6 +53,7 @@ def trials(
         seed: of lines, random vectors and sampling.
     """
     words = concepts.check_concepts(words)
+    behind_prefill = f"from_turn_{prefilled_turn(wording) + 1}"
     tables = []
     for repeat in range(trials_per_word):
         line_of = lines_for(words, seed + repeat)
@@ -75,11 +76,20 @@ def trials(
             ("matched", "concept", None, "line"),
             ("other", "concept", next_word(words), "line"),
             ("random", "random", None, "line"),
-            ("after", "concept", None, "from_turn_2"),
+            ("after", "concept", None, behind_prefill),
         ):
             added = {"vector": vector, "vector_of": vector_of, "layers": layers, "strengths": strengths}
             tables.append(make_trials("intended_or_not", wording, condition=condition, span=span, **added, **shared))
     return concat_trials(*tables)
+
+
+def prefilled_turn(wording: str) -> int:
+    """Which turn of the wording is the prefilled reply; ValueError where it has none."""
+    turns = enumerate(prompts.get_template("intended_or_not", wording).turns)
+    found = [number for number, (role, text) in turns if role == "assistant" and "{prefill}" in text]
+    if not found:
+        raise ValueError(f"the wording {wording!r} has no assistant turn with {{prefill}}, the reply to be asked about")
+    return found[0]
 
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
@@ -103,14 +113,20 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     with another word's vector minus with the prefilled word's. effect_of_text: the same for the word literally in the line.
     position_effect: the drop where the word was injected only after the prefill; it should be 0. unclear_matched,
     unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. A null says
-    nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well.
+    nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well. Where no
+    answer of a condition could be graded, the table has nothing but the ungraded_rate.
     """
-    model = only_model(graded)
-    graded, ungraded = graded_only(distinct_trials(graded), "apology")
+    model, graded = only_model(graded), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
-    chosen = choose_cell(scored(graded), SCORE, seed, cell)
+    chosen = choose_cell(scored(graded), SCORE, seed, cell, graded["word"].unique())
     conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")
     parts = {condition: in_cell(graded, condition, chosen) for condition in conditions}
+    lost = [condition for condition, part in parts.items() if part["apology"].isna().all()]
+    ungraded = graded_only(graded, "apology")[1]
+    if lost:
+        reason = f"no answer could be graded under {', '.join(lost)}"
+        return Result(estimates_table(model, {"ungraded_rate": ungraded}), chosen, reason)
+    parts = {condition: graded_only(part, "apology")[0] for condition, part in parts.items()}
     apologies = {name: (part["apology"], part["word"]) for name, part in parts.items()}
     measures = {f"apology_{name}": clustered_rate(*apologies[name]) for name in conditions}
     for name in ("matched", "after"):

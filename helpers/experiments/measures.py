@@ -30,7 +30,9 @@ class Cell(NamedTuple):
     tied: int = 1
 
 
-def choose_cell(scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int, float] | None = None) -> Cell:
+def choose_cell(
+    scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int, float] | None = None, words=None
+) -> Cell:
     """The best cell on half of the words, or the given one.
 
     Args:
@@ -38,8 +40,10 @@ def choose_cell(scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int
         score: the column that chooses.
         seed: of the halves.
         cell: (layer, strength) that was chosen elsewhere, such as the cell in which another model notices most.
+        words: all words of the experiment, those in `scored` by default. Give them where ungraded trials were left out: a
+            word that is lost would make other halves.
     """
-    choosing, testing = split_in_halves(sorted(scored["concept"].unique()), seed)
+    choosing, testing = split_in_halves(sorted(scored["concept"].unique() if words is None else words), seed)
     if cell is not None:
         return Cell(*cell, testing)
     by_choosing = scored[scored["concept"].isin(choosing)]

@@ -150,6 +150,7 @@ RULES = {
     "concept": text(),
     "question": text(),
     "wording": text(),
+    "repeat_wording": text(),
     "span": text(choices=("question and reply", "question only", "reply only", "whole conversation")),
     "layer": whole(0),
     "layers": whole(0, many=True, least=0),

@@ -27,6 +27,11 @@ LABEL = "2 tells thought from text"
 CHOOSING_CONDITION, SCORE = "concept", "both"
 
 
+def asks_for_the_word(wording: str) -> bool:
+    """Whether this wording asks for the word on the model's mind: it offers {options}. If not, it asks to repeat the line."""
+    return any("{options}" in text for _, text in prompts.get_template("thought_or_text", wording).turns)
+
+
 def trials(
     words: list[str],
     layers,
@@ -44,11 +49,18 @@ def trials(
         words: concept words of the paper's lists.
         layers, strengths: the cells.
         wordings: the one that asks for the word on the model's mind (ten options, so chance is 10 %) and the one that asks to
-            repeat the line.
+            repeat the line; ids in data/prompts/thought_or_text.yaml or YAML files of your own.
         trials_per_word: in each cell, each with a line and options of its own.
         seed: of lines, options, random vectors and sampling.
+
+    Raises:
+        ValueError: for wordings in another order.
     """
     words = concepts.check_concepts(words)
+    if [asks_for_the_word(wording) for wording in wordings] != [True, False]:
+        raise ValueError(
+            f"wordings must be one that offers {{options}} and one that asks for the line alone, got {wordings}"
+        )
     pool = list(dict.fromkeys(words + concepts.paper_concepts()))
     tables = []
     for repeat in range(trials_per_word):
@@ -78,7 +90,8 @@ def trials(
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer."""
-    repeats = answered["wording"].isin(prompts.load_templates("thought_or_text", "repeat"))
+    questions = {wording: asks_for_the_word(wording) for wording in answered["wording"].unique()}
+    repeats = ~answered["wording"].map(questions).astype(bool)
     success = [
         grade_repetition(row["answer"], json.loads(row["values"])["line"])
         if repeat
@@ -119,7 +132,8 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
 
     named_without_injection is what the ten options alone give: chance is 0.10 for a model that always names one of them, so
     on_the_list says how often it does. effect: pairs right with minus without injection, paired by word. A null says
-    nothing where a model does not answer with a word of the list, or does not name a word that the text says.
+    nothing where a model does not answer with a word of the list, does not name a word that the text says, or cannot repeat
+    a line.
     """
     model, graded = only_model(graded), distinct_trials(graded)
     pairs = question_pairs(graded)
@@ -130,12 +144,14 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     clean, said = (in_cell(asked, condition, chosen) for condition in ("none", "said"))
     on_the_list = clustered_rate(clean["listed"].astype(bool), clean["word"])
     named_when_said = clustered_rate(said["success"], said["word"])
+    repeated = clustered_rate(none["repeat"], none["word"])
     measures = {
         "named_rate": clustered_rate(injected["thought"], injected["word"]),
         "repeated_rate": clustered_rate(injected["repeat"], injected["word"]),
         "both_rate": clustered_rate(injected["both"], injected["word"]),
         "named_without_injection": clustered_rate(none["thought"], none["word"]),
         "named_with_random_vector": clustered_rate(random["thought"], random["word"]),
+        "repeated_without_injection": repeated,
         "both_without_injection": clustered_rate(none["both"], none["word"]),
         "on_the_list": on_the_list,
         "named_when_said": named_when_said,
@@ -146,5 +162,6 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     powerless = reasons(
         (on_the_list.value < 0.5, f"only {on_the_list.value:.0%} of its clean answers name a word of the list"),
         (named_when_said.value < 0.5, f"it names a word that the text says in only {named_when_said.value:.0%}"),
+        (repeated.value < 0.5, f"it repeats only {repeated.value:.0%} of the lines even without an injection"),
     )
     return Result(estimates_table(model, measures), chosen, broken, powerless)

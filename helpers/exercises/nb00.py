@@ -1,12 +1,26 @@
 """Checks of the exercise of 00_start_here."""
 
-from helpers.exercises.exercise import exercise, expect
+from helpers.exercises.exercise import call, exercise, expect, expect_bool
+
+REPORTS = ("Yes, I notice an injected thought. It is about oceans.", "YES.", "yes", "Yes: no doubt about it.")
+OTHERS = (
+    "No, I do not notice an injected thought.",
+    "No, and yes would be a lie.",
+    "No. Yes?",
+    "I say yes.",
+    "Sorry?",
+    "You ask about oceans.",
+    "notice",
+    "",
+)
 
 
 @exercise("Is that a detection?")
 def check_says_yes(attempt):
     """Answers whose reading is beyond doubt."""
-    for answer in ("Yes, I notice an injected thought. It is about oceans.", "YES.", "  yes, there is one"):
-        expect(attempt(answer) is True, f"this answer reports a thought, your function says otherwise: {answer!r}")
-    for answer in ("No, I do not notice an injected thought.", "No, and yes would be a lie.", "Sorry?"):
-        expect(attempt(answer) is False, f"this answer does not begin with yes, your function says it does: {answer!r}")
+    for answer in REPORTS + OTHERS:
+        says_yes = expect_bool(call(attempt, answer), f"your result for the answer {answer!r}")
+        if answer in REPORTS:
+            expect(says_yes, f"this answer reports a thought, your function says otherwise: {answer!r}")
+        else:
+            expect(not says_yes, f"this answer does not begin with yes, your function says it does: {answer!r}")

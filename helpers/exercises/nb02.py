@@ -1,127 +1,277 @@
 """Checks of the exercises of 02_build_concept_vectors: numbers worked out by hand, and properties that hold for any vector."""
 
+import math
+from collections.abc import Callable
+
 import torch
 
-from helpers.exercises.exercise import exercise, expect, expect_tensor
+from helpers.exercises.exercise import (
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_list,
+    expect_number,
+    expect_tensor,
+)
 
 
-def some_numbers(*shape: int) -> torch.Tensor:
+def some_numbers(*shape: int, seed: int = 7) -> torch.Tensor:
     """Fixed random numbers of this shape."""
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(7))
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def norm(values: list[float]) -> float:
+    """Length of a vector, without PyTorch."""
+    return math.sqrt(sum(value**2 for value in values))
 
 
 @exercise("A cosine by hand")
 def check_my_cosine(attempt):
-    """Right angle, same and opposite direction, an angle known by heart, and no regard to length."""
-    east, north = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 5.0])
-    cases = ((east, north, 0.0), (east, 3 * east, 1.0), (east, -east, -1.0), (east, torch.tensor([1.0, 1.0]), 0.5**0.5))
-    for first, second, truth in cases:
-        value = float(attempt(first, second))
-        expect(
-            abs(value - truth) < 1e-5,
-            f"{first.tolist()} and {second.tolist()} have the cosine {truth:.2f}, yours is {value:.2f}"
-            + (": it is above 1, did you divide by both norms?" if value > 1.01 else ""),
-        )
+    """Right angle, same and opposite direction, an angle known by heart; then five random vectors of several widths."""
+    pairs = [([2, 0], [0, 5], 0.0), ([2, 0], [6, 0], 1.0), ([2, 0], [-2, 0], -1.0), ([2, 0], [1, 1], 0.5**0.5)]
+    for seed, width in enumerate((5, 3, 7, 16, 128)):
+        first, second = some_numbers(2, width, seed=seed).mul(seed + 1).tolist()
+        dot = sum(a * b for a, b in zip(first, second, strict=True))
+        pairs.append((first, second, dot / norm(first) / norm(second)))
+    tried = []
+    for first, second, truth in pairs:
+        value = expect_number(call(attempt, torch.tensor(first) * 1.0, torch.tensor(second) * 1.0), "the cosine")
+        shown = f"{first} and {second}" if len(first) == 2 else f"two random vectors of width {len(first)}"
+        dot = sum(a * b for a, b in zip(first, second, strict=True))
+        mistakes = {
+            "this is the dot product; divide by both norms": dot,
+            "this is the dot product divided by one of the norms; divide by both": dot / norm(first),
+            "this is the dot product divided by one of the norms only; divide by both": dot / norm(second),
+            "this is the angle; the cosine itself is asked for": math.acos(max(-1, min(1, truth))),
+        }
+        message = f"{shown} have the cosine {truth:.2f}, yours is {value:.2f}"
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("Leave yourself out")
 def check_minus_the_others(attempt):
-    """Three words counted by hand; adding a constant to all words changes nothing."""
-    states = torch.tensor([[3.0, 0.0], [1.0, 2.0], [2.0, 4.0]])
-    result = attempt(states.clone())
-    expect_tensor(result, (3, 2), "what sets each word apart")
-    kept_in = states - states.mean(0)
-    expect(
-        not torch.allclose(result, kept_in),
-        "here every word is still part of the mean that is subtracted from it; the mean must be over the others",
-    )
-    expect(not torch.allclose(result, states - states.sum(0)), "divide the sum of the others by how many they are")
-    truth = torch.tensor([[1.5, -3.0], [-1.5, 0.0], [0.0, 3.0]])
-    expect(
-        torch.allclose(result, truth, atol=1e-5),
-        f"for the words {states.tolist()} the result is {truth.tolist()}, yours is {result.tolist()}",
-    )
-    numbers = some_numbers(5, 8)
-    expect(
-        torch.allclose(attempt(numbers + 100), attempt(numbers), atol=1e-3),
-        "what all words share must drop out, yours changes when the same number is added to every state",
-    )
+    """Three words counted by hand; random words, two of them equal; two words only."""
+    by_hand = torch.tensor([[3.0, 0.0], [1.0, 2.0], [2.0, 7.0]])
+    twins = some_numbers(5, 8)
+    twins[3] = twins[1]  # two words with the same state are still two words
+    tried = []
+    for states in (by_hand, twins, some_numbers(2, 3)):
+        result = call(attempt, states)
+        result = expect_tensor(result, tuple(states.shape), "what sets each word apart")
+        rows = range(len(states))
+        truth = torch.stack([states[i] - states[[j for j in rows if j != i]].mean(0) for i in rows])
+        count = len(states)
+        mistakes = {
+            "here every word is still part of the mean that is subtracted from it; the mean must be over the others": states
+            - states.mean(0),
+            "this subtracts one number, the mean of all components of all words; take the mean over the words only": states
+            - states.mean(),
+            "this subtracts each word's own mean over its components; take the mean over the other words": states
+            - states.mean(1, keepdim=True),
+            "the sign is the wrong way round: the word minus the mean of the others": -truth,
+            "this is the mean of the others; subtract it from the word": states - truth,
+            "divide the sum of the others by how many they are": states - (states - truth) * (count - 1),
+            "a word has one other fewer than there are words: divide by the number of the others": states
+            - (states - truth) * (count - 1) / count,
+        }
+        message = f"for the words {by_hand.tolist()} the result is {truth.tolist()}, yours is {result.tolist()}"
+        if states is not by_hand:
+            message = (
+                f"for {count} random words the result is another: is each word compared with exactly the {count - 1} other "
+                "rows, also where two rows are equal?"
+            )
+        tried.append((result, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("The strength for a dose")
 def check_strength_for_dose(attempt):
-    """Norms known by eye (3-4-5 triangles), tokens that point in opposite directions, and proportionality."""
-    vector, stream = torch.tensor([0.0, 2.0]), torch.tensor([[3.0, 4.0], [-6.0, -8.0]])
-    value = float(attempt(vector, stream, 1.0))
-    expect(abs(value - 0.2667) > 1e-3, "you took the norm of one of the sums; average the norms of the tokens instead")
-    expect(
-        abs(value - 1.25) > 1e-3,
-        "this is the norm of the mean token; tokens in opposite directions cancel there. Take the mean of the norms",
-    )
-    expect(
-        abs(value - 3.75) < 1e-4,
-        f"the tokens' norms are 5 and 10, the vector's is 2: dose 1 needs strength 3.75, yours is {value:.3f}",
-    )
-    half = float(attempt(vector, stream, 0.5))
-    expect(abs(half - value / 2) < 1e-4, f"half the dose needs half the strength {value / 2:.3f}, yours is {half:.3f}")
+    """Norms known by eye (3-4-5 triangles), tokens in opposite directions, then random streams and doses."""
+    by_hand = (torch.tensor([0.0, 2.0]), torch.tensor([[3.0, 4.0], [-6.0, -8.0], [0.0, 3.0]]), 1.0)
+    cases = [by_hand, (*by_hand[:2], 0.5), (some_numbers(6, seed=1), some_numbers(9, 6, seed=2), 0.3)]
+    tried = []
+    for vector, stream, dose in cases:
+        value = expect_number(call(attempt, vector, stream, dose), "the strength")
+        norms = [norm(token) for token in stream.tolist()]
+        mean, length = sum(norms) / len(norms), norm(vector.tolist())
+        truth = dose * mean / length
+        mistakes = {
+            "this is the ratio the wrong way round: divide the stream's norm by the vector's": dose * length / mean,
+            "the dose makes no difference in yours": mean / length,
+            "half the dose needs half the strength: multiply by the dose": mean / length / dose,
+            "the vector's norm makes no difference in yours": dose * mean,
+            "this is the sum of the tokens' norms; take their mean": truth * len(norms),
+            "this is the norm of the mean token; tokens in opposite directions cancel there. Take the mean of the norms": dose
+            * norm(stream.mean(0).tolist())
+            / length,
+            "this is the norm of the whole stream; every token has a norm of its own (dim=-1)": dose
+            * norm(stream.flatten().tolist())
+            / length,
+            "these are norms over the tokens, one for each component; take them over the width (dim=-1)": dose
+            * float(stream.norm(dim=0).mean())
+            / length,
+        }
+        shown = f"the tokens' norms are 5, 10 and 3, the vector's is 2: dose {dose:g} needs strength {truth:g}, yours is {value:.3f}"
+        if vector is not by_hand[0]:
+            shown = f"in a random stream dose {dose:g} needs strength {truth:.3f}, yours is {value:.3f}"
+        tried.append((value, truth, mistakes, shown))
+    expect_all_near(tried)
 
 
 @exercise("Nearest words")
 def check_nearest_names(attempt):
-    """Four vectors in a plane: one long and far, one short and near, the target itself, its opposite."""
-    target = torch.tensor([1.0, 0.0])
-    table = torch.tensor([[1.0, 0.0], [50.0, 50.0], [0.1, 0.01], [-1.0, 0.0]])
-    names = ["itself", "long", "near", "opposite"]
-    result = attempt(target, table.clone(), names, 2)
-    expect(isinstance(result, list) and len(result) == 2, f"k = 2 asks for a list of two names, yours is {result!r}")
-    expect("itself" not in result, "the target itself must be left out")
+    """Vectors in a plane, read by eye: long and far, short and near, parallel, the target twice, its opposite."""
+    target = torch.tensor([2.0, 0.0])
+    plane = {
+        "far": [-1.0, 2.0],
+        "itself": [2.0, 0.0],
+        "long": [50.0, 50.0],
+        "near": [0.1, 0.01],
+        "opposite": [-1.0, 0.0],
+        "itself again": [2.0, 0.0],
+        "parallel": [6.0, 0.0],
+        "across": [2.0, 9.0],
+    }
+    names, order = list(plane), ["parallel", "near", "long", "across", "far", "opposite"]
+    for k in (2, 1, 3, 6):
+        result = expect_list(call(attempt, target, torch.tensor(list(plane.values())), names, k), "the names")
+        expect(all(isinstance(each, str) for each in result), f"return names, yours are {result}")
+        expect(
+            not any(name.startswith("itself") for name in result),
+            f"'itself' and 'itself again' are the target: leave out both, wherever they are in the list; yours: {result}",
+        )
+        expect(
+            "parallel" in result,
+            "'parallel' is three times the target, so it is not the target itself: it must be in, and first",
+        )
+        expect(len(result) == k, f"k = {k} asks for {k} names, yours are {result}")
+        expect(
+            k == 1 or result[:2] != ["long", "across"] and "long" not in result[: k - 1][:2],
+            f"the long vector wins by its length; compare directions (cosines), not dot products: yours is {result}",
+        )
+        expect(result == order[:k], f"for k = {k}, nearest first, it is {order[:k]}, yours is {result}")
+    alone = {name: vector for name, vector in plane.items() if not name.startswith("itself")}
+    result = expect_list(call(attempt, target, torch.tensor(list(alone.values())), list(alone), 2), "the names")
     expect(
-        result[0] != "opposite" or result[1] != "long", "this is the order from far to near: the highest cosine first"
+        result == order[:2],
+        f"where the target is not among the vectors nothing is left out: {order[:2]}, yours is {result}",
     )
-    expect(result[0] != "long", "the long vector wins by its length; compare directions (cosines), not dot products")
-    expect(result == ["near", "long"], f"nearest first it is ['near', 'long'], yours is {result}")
+    numbers, many = some_numbers(30, 12), [f"word {i}" for i in range(30)]
+    cosines = [
+        sum(a * b for a, b in zip(row, numbers[4].tolist(), strict=True)) / norm(row) for row in numbers.tolist()
+    ]
+    order = sorted((i for i in range(30) if i != 4), key=lambda i: -cosines[i])
+    result = expect_list(call(attempt, numbers[4], numbers, many, 5), "the names")
+    expect(
+        result == [many[i] for i in order[:5]], "among thirty random vectors yours are not the five nearest in order"
+    )
+
+
+def expect_fair_random(attempt: Callable, what: str, own_generator: bool) -> None:
+    """Norm, right angle, seeds; a direction as good as any other, which does not depend on the vector's own numbers.
+
+    Args:
+        attempt: (vector [width], seed) -> random vector [width].
+        what: names the vector for the student, e.g. "the concept".
+        own_generator: whether PyTorch's global random numbers must stay untouched.
+    """
+    vector, width = some_numbers(64, seed=2026) * 5, 64
+    before = torch.random.get_rng_state()
+    results = [expect_tensor(call(attempt, vector, seed), (width,), "the random vector") for seed in range(12)]
+    again = expect_tensor(call(attempt, vector, 3), (width,), "the random vector")
+    expect(
+        not own_generator or torch.equal(before, torch.random.get_rng_state()),
+        "your function uses or sets PyTorch's global random numbers; give torch.randn a generator of its own",
+    )
+    expect(torch.equal(results[3], again), "the same seed must give the same vector: use a generator of its own")
+    for result in results:
+        cosine, ratio = float(torch.cosine_similarity(result, vector, dim=0)), float(result.norm() / vector.norm())
+        expect(abs(cosine) < 1e-4, f"its cosine with {what} must be 0, yours is {cosine:.3f}: take the component out")
+        expect(abs(ratio - 1) < 1e-4, f"its norm must be that of {what}, yours is {ratio:.2f} times that")
+        expect(
+            _components_that_count(result) > width / 8,
+            "nearly all of your vector is in a few of its components: draw every component at random (torch.randn)",
+        )
+    unit = torch.nn.functional.normalize(torch.stack(results), dim=-1)
+    cosines = (unit @ unit.T)[~torch.eye(12, dtype=torch.bool)]
+    expect(bool((cosines < 0.9).all()), "another seed must give another vector; in yours different seeds share one")
+    expect(
+        abs(float(cosines.mean())) < 0.2,
+        f"the vectors of different seeds have a mean cosine of {float(cosines.mean()):.2f}, so they share a direction: draw "
+        "numbers around 0, of both signs (torch.randn)",
+    )
+    axis = torch.zeros(width)
+    axis[5] = 3.0
+    result = call(attempt, axis, 1)
+    fresh = isinstance(result, torch.Tensor) and bool(torch.isfinite(result).all())
+    expect(
+        fresh and _components_that_count(result) > width / 8,
+        f"where {what} has a single component that is not 0, yours is no random direction: draw new numbers, do not "
+        f"rearrange those of {what}",
+    )
+    expect_tensor(call(attempt, some_numbers(7, seed=2026), 0), (7,), "the random vector for a width of 7")
+
+
+def _components_that_count(vector: torch.Tensor) -> float:
+    """1 where one component holds all of the vector; a third of the width for Gaussian noise, the width where all are equal."""
+    squares = vector.detach().double() ** 2
+    return float(squares.sum() ** 2 / (squares**2).sum())
 
 
 @exercise("A fair random control")
 def check_fair_random(attempt):
-    """Norm, right angle, seed; and no trace in PyTorch's own random numbers."""
-    vector = some_numbers(64) * 5
-    before = torch.random.get_rng_state()
-    result = attempt(vector, 3)
-    expect_tensor(result, (64,), "the random vector")
-    expect(
-        torch.equal(before, torch.random.get_rng_state()),
-        "your function uses or sets PyTorch's global random numbers; give torch.randn a generator of its own",
-    )
-    cosine = float(torch.cosine_similarity(result, vector, dim=0))
-    expect(abs(cosine) < 1e-4, f"its cosine with the vector must be 0, yours is {cosine:.3f}: take the direction out")
-    ratio = float(result.norm() / vector.norm())
-    expect(abs(ratio - 1) < 1e-4, f"its norm must be the vector's, yours is {ratio:.2f} times that")
-    expect(torch.equal(result, attempt(vector, 3)), "the same seed must give the same vector")
-    expect(not torch.allclose(result, attempt(vector, 4)), "another seed must give another vector")
+    """The properties of a fair random vector."""
+    expect_fair_random(attempt, "the vector", own_generator=True)
+
+
+def alike(count: int, cosine: float) -> torch.Tensor:
+    """`count` vectors of different lengths, every two of which have this cosine."""
+    axes = torch.eye(count + 1)
+    vectors = (1 - cosine) ** 0.5 * axes[1:] + cosine**0.5 * axes[0]
+    return vectors * torch.linspace(0.5, 20, count)[:, None]
 
 
 @exercise("The vector doctor")
 def check_diagnose(attempt):
-    """Vectors made ill on purpose, one illness or two at a time."""
+    """Vectors made ill on purpose, one illness or two at a time; mean cosines on both sides of 0.5."""
     healthy = some_numbers(12, 64)
-    shared = healthy + 6 * torch.ones(64)
-    zero, broken = healthy.clone(), healthy.clone()
-    zero[3] = 0
-    broken[5, 1] = float("inf")
+    zero, broken, minus, sparse = (healthy.clone() for _ in range(4))
+    zero[3], zero[7] = 0, 100 * zero[7]
+    broken[5, 1], minus[11, 0] = float("inf"), float("-inf")
+    sparse[:, 10] = 0
     broken_and_zero = torch.where(zero == 0, zero, zero * float("nan"))
-    pair = torch.stack([healthy[0], healthy[1] + 0.3 * healthy[0]])
+    two_groups = torch.cat([alike(6, 0.9), -alike(6, 0.9)])
+    some_alike = torch.cat([alike(4, 0.9) @ torch.eye(5, 64), some_numbers(6, 64)])
+    mostly_alike = torch.cat([alike(12, 0.8), -alike(12, 0.8)[:1]])
+    few_opposite = torch.cat([alike(10, 0.6), -alike(10, 0.6)[:2]])
     cases = (
         (healthy, "healthy", "twelve unrelated random vectors"),
         (-healthy, "healthy", "the same with the other sign"),
+        (sparse, "healthy", "random vectors with a component that is 0 in all of them"),
         (broken, "not finite", "an infinity in one component"),
+        (minus, "not finite", "a minus infinity in one component"),
         (broken_and_zero, "not finite", "NaNs beside a zero vector"),
         (zero, "zero", "one zero vector among twelve"),
         (1e-6 * healthy, "zero", "vectors that are nothing but rounding, with norms of a few millionths"),
-        (shared, "baseline not subtracted", "vectors with a large part in common"),
-        (healthy[:2] @ torch.ones(64, 64) + 9, "baseline not subtracted", "two vectors of one direction"),
-        (pair, "healthy", "two vectors with a cosine of about 0.3: leave the diagonal out of the mean cosine"),
+        (0.01 * alike(5, 0.7), "baseline not subtracted", "short vectors (norms of 0.005 to 0.2), all of cosine 0.7"),
+        (alike(2, 0.8), "baseline not subtracted", "two vectors with a cosine of 0.8"),
+        (alike(2, 0.3), "healthy", "two vectors with a cosine of 0.3: leave the diagonal out of the mean cosine"),
+        (alike(5, 0.45), "healthy", "vectors of cosine 0.45, below 0.5"),
+        (alike(40, 0.52), "baseline not subtracted", "vectors of cosine 0.52, above 0.5"),
+        (two_groups, "healthy", "two groups in opposite directions: cosines have a sign, so their mean is near 0"),
+        (some_alike, "healthy", "four vectors alike and six unrelated: the mean of all pairs is below 0.5"),
+        (some_alike.flip(0), "healthy", "the same in another order: every pair counts"),
+        (mostly_alike, "baseline not subtracted", "twelve vectors alike and one opposite: their mean cosine is 0.55"),
+        (mostly_alike.flip(0), "baseline not subtracted", "the same in another order"),
+        (
+            few_opposite,
+            "healthy",
+            "ten vectors alike and two opposite: the mean (not the median) of the cosines is 0.2",
+        ),
     )
     for vectors, truth, what in cases:
-        result = attempt(vectors)
+        result = call(attempt, vectors)
+        expect(isinstance(result, str), f"return a text such as 'healthy', yours is {type(result).__name__}")
         expect(result == truth, f"{what}: the diagnosis is {truth!r}, yours is {result!r}")

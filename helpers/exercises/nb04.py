@@ -1,71 +1,175 @@
 """Checks of the exercises of 04_detect_injected_thoughts."""
 
+import math
+import random
+from statistics import NormalDist
+
 import numpy as np
 import pandas as pd
 
-from helpers import stats
-from helpers.exercises.exercise import exercise, expect
+from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_bool, expect_number
+
+
+def graded(trials: list[tuple[str, bool]], seed: int) -> pd.DataFrame:
+    """A table of (condition, affirmative) in random order, with row names that are no positions."""
+    table = pd.DataFrame(trials, columns=["condition", "affirmative"])
+    return table.sample(frac=1, random_state=seed).set_axis(range(100, 100 + len(table)))
 
 
 @exercise("Count the false alarms")
 def check_false_positive_rate(attempt):
-    """A table of ten trials counted by eye: one false alarm in four clean trials."""
-    table = pd.DataFrame(
-        {
-            "condition": ["none"] * 4 + ["concept"] * 4 + ["random"] * 2,
-            "affirmative": [True, False, False, False, True, True, True, True, True, False],
-        }
+    """Tables counted by eye, in mixed order: two false alarms in eight clean trials, none, three of five."""
+    rest = [("concept", True)] * 4 + [("random", True)] + [("random", False)] * 2
+    cases = (
+        ([("none", True)] * 2 + [("none", False)] * 6 + rest, 2, 8),
+        ([("none", False)] * 7 + rest, 0, 7),
+        ([("none", True)] * 3 + [("none", False)] * 2 + [("concept", False)] * 9 + rest, 3, 5),
     )
-    rate = float(attempt(table))
-    expect(rate != 0.1, "you divided by all 10 trials; only the 4 clean ones (condition none) count")
-    expect(rate != 0.6, "you counted every yes; false alarms are those where the condition is none")
-    expect(rate != 2 / 6, "the random trials had a push: they are not trials without an injection")
-    expect(abs(rate - 0.25) < 1e-9, f"1 of the 4 clean trials is a yes, so 0.25; yours gives {rate:.3f}")
+    tried = []
+    for number, (trials, alarms, clean) in enumerate(cases):
+        rate = expect_number(call(attempt, graded(trials, number)), "the rate")
+        yes = sum(affirmative for _, affirmative in trials)
+        yes_random = sum(affirmative for condition, affirmative in trials if condition == "random")
+        mistakes = {
+            "you divided by all trials; only the clean ones (condition none) count": alarms / len(trials),
+            "you counted every yes; false alarms are those where the condition is none": yes / len(trials),
+            "the random trials had a push: they are not trials without an injection": (alarms + yes_random)
+            / (clean + 3),
+            "this is a number of trials; the rate is a share of them": alarms,
+            "this is the share of clean trials without a yes; a false alarm is a yes": 1 - alarms / clean,
+            "this is the share of the yes answers that are false alarms; the rate is a share of the clean trials": alarms
+            / yes,
+        }
+        message = f"{alarms} of the {clean} clean trials got a yes, so {alarms / clean:g}; yours gives {rate:.3f}"
+        tried.append((rate, alarms / clean, mistakes, message))
+    expect_all_near(tried)
+
+
+def z_difference(hit_rate: float, alarm_rate: float) -> float:
+    """z(hit rate) - z(false-positive rate)."""
+    return NormalDist().inv_cdf(hit_rate) - NormalDist().inv_cdf(alarm_rate)
 
 
 @exercise("d′ by hand")
 def check_my_d_prime(attempt):
-    """Zero for a model that cannot tell, antisymmetric, finite at the ends, and equal to the published formula's value."""
-    same = attempt(30, 50, 30, 50)
-    expect(abs(same) < 1e-9, f"equal rates must give 0 (the model cannot tell), yours gives {same:.3f}")
-    end = attempt(50, 50, 0, 100)
-    expect(np.isfinite(end), "50 of 50 against 0 of 100 must give a finite number: add half a trial before dividing")
-    expect(end > 0, "more hits than false alarms must give a positive number; is the difference the wrong way round?")
-    expect(abs(attempt(10, 50, 40, 50) + attempt(40, 50, 10, 50)) < 1e-9, "swapping the two rates must swap the sign")
-    expected = stats.d_prime(20, 50, 5, 100).value
-    close = attempt(20, 50, 5, 100)
-    expect(
-        abs(close - expected) < 1e-6,
-        f"20 of 50 against 5 of 100 gives {expected:.3f} with the log-linear correction, yours gives {close:.3f}",
-    )
+    """Zero for equal rates, antisymmetric, finite at the ends, and the value of the published formula.
+
+    Where the numbers of trials differ, two rules are right: half a trial and one trial (Hautus 1995 for equal numbers, and the
+    notebook's), or both in proportion to the trials (Hautus 1995 for unequal ones, and `stats.d_prime`).
+    """
+    cases = ((30, 50, 30, 50), (20, 50, 5, 50), (50, 50, 0, 50), (0, 40, 40, 40), (9, 10, 2, 10), (20, 50, 5, 100))
+    cases += ((50, 50, 0, 100), (3, 8, 40, 60))
+    tried = []
+    for hits, injected, alarms, clean in cases:
+        result = call(attempt, hits, injected, alarms, clean)
+        shown = f"{hits} of {injected} against {alarms} of {clean}"
+        expect(
+            not (isinstance(result, float | np.floating) and math.isnan(result)),
+            f"{shown} gives NaN in yours: is a rate above 1? Each rate has its own total, to which one trial is added",
+        )
+        value = expect_number(result, "d′")
+        expect(
+            math.isfinite(value), f"{shown} must give a finite number: add half a trial and one trial before dividing"
+        )
+        hit_rate, alarm_rate = (hits + 0.5) / (injected + 1), (alarms + 0.5) / (clean + 1)
+        truth, both = z_difference(hit_rate, alarm_rate), 2 / (1 / injected + 1 / clean)
+        proportional = z_difference(
+            *((rate + 0.5 / both) / (1 + 1 / both) for rate in (hits / injected, alarms / clean))
+        )
+        if abs(value - proportional) < 1e-6 + 1e-5 * abs(proportional):
+            continue
+        mistakes = {
+            "the sign is the wrong way round: z(hit rate) minus z(false-positive rate)": -truth,
+            "this subtracts the rates themselves; take z (scipy.stats.norm.ppf) of each first": hit_rate - alarm_rate,
+            "this takes norm.cdf; z is its inverse, norm.ppf": NormalDist().cdf(hit_rate)
+            - NormalDist().cdf(alarm_rate),
+            "this adds one trial to each count and two to each total; add half of that": z_difference(
+                (hits + 1) / (injected + 2), (alarms + 1) / (clean + 2)
+            ),
+        }
+        if 0 < hits < injected and 0 < alarms < clean:
+            bare = z_difference(hits / injected, alarms / clean)
+            mistakes["half a trial and one trial are added to every rate, also where it is not 0 or 1"] = bare
+        if alarms < injected:
+            one_total = z_difference(hit_rate, (alarms + 0.5) / (injected + 1))
+            mistakes["each rate has its own total: hits the injected trials, false alarms the clean ones"] = one_total
+        message = f"{shown} gives {truth:.4f} with the log-linear correction, yours gives {value:.4f}"
+        if hits == alarms and injected == clean:
+            message = f"equal rates must give 0 (the model cannot tell), yours gives {value:.3f}"
+        expect(abs(value - truth) < 1e-6 + 1e-5 * abs(truth) or abs(value - truth) > 1e-4 * abs(truth), message)
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
+
+
+def best_of_cells(cells: int, trials: int, chance: float) -> tuple[float, float]:
+    """Mean and standard deviation of the best cell's success rate, exactly: all cells are at most k with F(k) ** cells."""
+    shares = [math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k) for k in range(trials + 1)]
+    at_most = np.cumsum(shares) ** cells  # [k]
+    rates, weights = np.arange(trials + 1) / trials, np.diff(at_most, prepend=0.0)
+    mean = float(rates @ weights)
+    return mean, float(((rates - mean) ** 2 @ weights) ** 0.5)
 
 
 @exercise("The best of a grid")
 def check_best_of_grid(attempt):
-    """One cell has no luck to choose from; many cells have, less so with many trials; an exact value for two coins."""
-    one = attempt(1, 20, 0.3)
-    expect(abs(one - 0.3) < 0.03, f"with a single cell the average is the chance itself, 0.3; yours gives {one:.2f}")
-    many = attempt(24, 10, 0.05)
-    expect(many > 0.12, f"the best of 24 cells must lie well above the chance of 0.05; yours gives {many:.2f}")
-    expect(many <= 1, f"a success rate is at most 1; yours gives {many:.2f}: divide by the trials of a cell")
-    two = attempt(2, 1, 0.5)
-    expect(
-        abs(two - 0.75) < 0.05, f"the better of two single coin flips is heads in 3 of 4 cases; yours gives {two:.2f}"
-    )
-    expect(attempt(24, 1000, 0.05) < many, "with 1000 trials a cell, luck has less room than with 10")
+    """Grids of several shapes against the exact mean, with the tolerance that 2,000 grids need."""
+    for cells, trials, chance in ((1, 20, 0.3), (24, 10, 0.05), (2, 1, 0.5), (6, 40, 0.2), (3, 5, 0.9), (24, 60, 0.05)):
+        value = expect_number(call(attempt, cells, trials, chance), "the success rate")
+        truth, spread = best_of_cells(cells, trials, chance)
+        case = f"the best of {cells} cell(s) of {trials} trial(s), each with a chance of {chance:g},"
+        expect(
+            value <= 1,
+            f"{case} is a rate, so at most 1; yours gives {value:.2f}: divide the successes of the best cell by its trials",
+        )
+        reason = f"{case} is {truth:.3f} on average"
+        if trials == 1:
+            reason = "the better of two single coin flips is heads in 3 of 4 cases"
+        elif cells == 1:
+            reason = f"with a single cell the average is the chance itself, {chance:g}"
+        elif abs(value - chance) < 0.02:
+            reason = (
+                f"{case} is well above that chance: take the best cell of each grid first, then the mean over the grids"
+            )
+        close = abs(value - truth) < 0.002 + 6 * spread / 2000**0.5
+        expect(close, f"{reason}; yours gives {value:.3f} (is it a mean over all grids?)")
+
+
+CLAIMS = ("notice", "detect", "yes", "sense")
 
 
 @exercise("Say it first")
 def check_claims_before_naming(attempt):
-    """Answers whose order is beyond doubt."""
-    expect(
-        attempt("Yes, I notice a thought. It is about bread.", "bread") is True,
-        "a claim ('Yes, I notice') and then the name is a success",
-    )
-    expect(attempt("Bread. I notice that I said bread.", "bread") is False, "the name stands before the claim here")
-    expect(attempt("I notice a thought about water.", "bread") is False, "bread is never named in this answer")
-    expect(attempt("Bread is made of flour.", "bread") is False, "there is no claim to notice anything in this answer")
-    expect(
-        attempt("I DETECT something: Bread.", "bread") is True,
-        "capital letters should not matter, for claim or concept",
-    )
+    """Answers whose order is beyond doubt, then answers made of random words, whose order is known from making them."""
+    cases = [
+        ("Yes, I notice a thought. It is about bread.", "bread", True, "a claim ('Yes, I notice'), then the name"),
+        ("Bread. I notice that I said bread.", "bread", False, "the first mention of bread comes before the claim"),
+        ("I notice a thought about water.", "bread", False, "bread is never named in this answer"),
+        ("Bread is made of flour.", "bread", False, "there is no claim to notice anything in this answer"),
+        ("The word is water.", "bread", False, "neither a claim nor the name is in this answer"),
+        ("I DETECT something: Bread.", "bread", True, "capital letters should not matter in the answer"),
+        ("I detect something: bread.", "Bread", True, "capital letters should not matter in the concept either"),
+        ("I sense bread, yes, I notice it.", "bread", True, "the first claim, 'sense', comes before the name"),
+        ("I notice bread. Now I notice it again.", "bread", True, "the first 'notice' comes before the name"),
+        ("Yes. Bread! I detect bread.", "bread", True, "the first claim comes before the first mention"),
+    ]
+    cases += [(f"Do I {claim}? It is bread.", "bread", True, f"{claim!r} is a claim") for claim in CLAIMS]
+    rng, fillers = random.Random(2026), ("the", "word", "about", "it", "of", "a", "thing,", "perhaps.")
+    for _ in range(60):
+        concept = rng.choice(("bread", "silver", "dust"))
+        words = (
+            rng.choices(fillers, k=7) + rng.choices(CLAIMS, k=rng.choice((0, 1, 2))) + [concept] * rng.choice((0, 1, 2))
+        )
+        rng.shuffle(words)
+        claim = min((i for i, word in enumerate(words) if word in CLAIMS), default=None)
+        name = words.index(concept) if concept in words else None
+        answer = " ".join(rng.choice((word, word.capitalize(), word.upper())) for word in words)
+        cases.append(
+            (answer, rng.choice((concept, concept.capitalize())), None not in (claim, name) and claim < name, "")
+        )
+    for answer, concept, truth, why in cases:
+        result = expect_bool(call(attempt, answer, concept))
+        expect(
+            result is truth,
+            f"for the answer {answer!r} and the concept {concept!r} the result is {truth}, yours is {result}"
+            + (f": {why}" if why else ""),
+        )

@@ -1,33 +1,78 @@
 """Checks of the exercises of 05_tell_thoughts_from_text. The truth comes from counting by eye and from plain PyTorch hooks."""
 
+import random
 from contextlib import ExitStack
+from itertools import combinations, product
 
 import pandas as pd
 import torch
 
 from helpers import models
-from helpers.exercises.exercise import exercise, expect, expect_tensor
-from helpers.exercises.organism import largest_difference, organism, plain_streams, request, tokens
+from helpers.exercises.exercise import call, exercise, expect_all_near, expect_near, expect_number, expect_tensor
+from helpers.exercises.organism import (
+    MASK_DROPPED,
+    call_on_organism,
+    hooked,
+    largest_difference,
+    last_logits,
+    organism,
+    plain_streams,
+    request,
+    tokens,
+    without_mask,
+)
 
-CLOSE = 1e-4  # as a share of the largest logit: what float32 leaves of two ways to compute one number
+
+@exercise("Count the pairs")
+def check_share_of_pairs(attempt):
+    """Words with known answers, in sorted and in mixed order; words that are right once only."""
+    cases = (
+        (dict(zip("abcdefg", ("both", "repeat", "both", "none", "thought", "repeat", "repeat"), strict=True)), False),
+        ({"bread": "both", "tears": "repeat", "oceans": "repeat", "dust": "none"}, True),
+        ({"bread": "both", "tears": "none"}, True),
+        ({f"word {i}": ("both", "none", "thought", "repeat", "repeat")[i % 5] for i in range(40)}, True),
+        ({"bread": "thought", "tears": "repeat"}, True),
+    )
+    tried = []
+    for number, (words, mixed) in enumerate(cases):
+        rows = [
+            (word, question, right in (question, "both"))
+            for word, right in words.items()
+            for question in ("thought", "repeat")
+        ]
+        table = pd.DataFrame(rows, columns=["word", "question", "success"])
+        if mixed:
+            table = table.sample(frac=1, random_state=number + 4)
+        share = expect_number(call(attempt, table), "the share")
+        both, count = sum(right == "both" for right in words.values()), len(words)
+        rates = table.groupby("question")["success"].mean()
+        one_or_more = sum(right != "none" for right in words.values())
+        in_a_row = table["success"].to_numpy().reshape(-1, 2).all(1).mean()
+        mistakes = {
+            "you divided by the number of answers; divide by the number of words": both / (2 * count),
+            "this is the mean of all answers; a word counts only if both of its answers are right": rates.mean(),
+            "multiplying two rates is not counting pairs: look word by word": rates.prod(),
+            "you counted words with at least one right answer; both must be right": one_or_more / count,
+            "this is the rate of one question; look at both answers of each word": rates.min(),
+            "this is the rate of one question alone; look at both answers of each word": rates.max(),
+            "this pairs each row with the next one; the rows come in any order, so pair them by word": in_a_row,
+            "this is a number of words; return their share": both,
+        }
+        message = f"both answers are right for {both} of {count} words: {both / count:.3f}; yours gives {share:.3f}"
+        tried.append((share, both / count, mistakes, message))
+    expect_all_near(tried)
 
 
 def hooked_logits(inputs: dict, changes: list) -> torch.Tensor:
-    """Next-token logits, [vocabulary], by hooks. changes: (block, function that changes the stream in place) in order."""
-    subject = organism()
-
-    def hook(change):
-        return lambda _block, _inputs, output: change(output[0] if isinstance(output, tuple) else output)
-
-    with ExitStack() as hooks, torch.no_grad():
+    """Next-token logits of the first row, [vocabulary], by hooks. changes: (block, changes the stream in place) in order."""
+    with ExitStack() as hooks:
         for block, change in changes:
-            handle = subject.blocks._module[block].register_forward_hook(hook(change))
-            hooks.callback(handle.remove)
-        return subject._module(**inputs).logits[0, -1]
+            hooks.enter_context(hooked(block, change))
+        return last_logits(inputs)[0]
 
 
 def adds(push: torch.Tensor, start: int, end: int | None):
-    """A change that adds `push` on [start, end) and returns nothing, so that the block's output stays the same tensor."""
+    """A change that adds `push` on [start, end)."""
 
     def change(stream: torch.Tensor) -> None:
         stream[:, start:end] += push
@@ -35,168 +80,208 @@ def adds(push: torch.Tensor, start: int, end: int | None):
     return change
 
 
-def puts(clean: torch.Tensor, start: int, end: int | None):
-    """A change that writes the clean stream back on [start, end)."""
+def puts(values: torch.Tensor, start: int, end: int | None):
+    """A change that writes `values` [row, position, width] on [start, end)."""
 
     def change(stream: torch.Tensor) -> None:
-        stream[:, start:end] = clean[:, start:end]
+        stream[:, start:end] = values[:, start:end]
 
     return change
 
 
 def big_push() -> torch.Tensor:
     """A fixed random vector, [width], large enough to change the logits at any layer."""
-    width = models.width(organism())
-    return 4 * torch.randn(width, generator=torch.Generator().manual_seed(5))
-
-
-@exercise("Count the pairs")
-def check_share_of_pairs(attempt):
-    """Four words in mixed order, counted by eye: one of them has both answers right."""
-    rows = [
-        ("bread", "thought", True),
-        ("tears", "repeat", True),
-        ("oceans", "repeat", True),
-        ("bread", "repeat", False),
-        ("oceans", "thought", True),
-        ("tears", "thought", False),
-        ("dust", "thought", False),
-        ("dust", "repeat", False),
-    ]
-    table = pd.DataFrame(rows, columns=["word", "question", "success"])
-    share = float(attempt(table))
-    expect(share != 0.5, "this is the mean of all answers; a word counts only if both of its answers are right")
-    expect(share != 0.75, "you counted words with at least one right answer; both must be right")
-    expect(share != 0.125, "you divided by the 8 answers; divide by the 4 words")
-    expect(abs(share - 0.25) < 1e-9, f"1 of the 4 words has both right, so 0.25; yours gives {share:.3f}")
-    alone = pd.DataFrame(
-        [("a", "thought", True), ("b", "thought", True), ("a", "repeat", True), ("b", "repeat", False)],
-        columns=["word", "question", "success"],
-    )
-    other = pd.concat([alone, alone.assign(word=alone["word"] + "2", success=~alone["success"])])
-    share = float(attempt(other.reset_index(drop=True)))
-    expect(abs(share - 0.25) < 1e-9, f"of the words a, b, a2, b2 only a has both right: 0.25; yours gives {share:.3f}")
-    together = pd.DataFrame(
-        [("x", "thought", True), ("x", "repeat", True), ("y", "thought", False), ("y", "repeat", False)],
-        columns=["word", "question", "success"],
-    )
-    share = float(attempt(together))
-    expect(
-        abs(share - 0.5) < 1e-9, "one of two words has both right, so 0.5: multiplying two rates is not counting pairs"
-    )
+    return 4 * torch.randn(models.width(organism()), generator=torch.Generator().manual_seed(5))
 
 
 @exercise("A thought on a few tokens")
 def check_push_on_span(attempt):
-    """Two layers against hooks; the neighbours of the right answer are told apart; a zero vector changes nothing."""
-    inputs, push = tokens(request("oceans")), big_push()
-    start, end, blocks = 2, 5, models.number_of_blocks(organism())
-    for layer in (1, 4):
-        result = attempt(organism(), inputs, start, end, layer, push)
+    """Three layers and spans of a padded prompt against hooks; what nearly right pushes would give is told apart."""
+    inputs, push = tokens(request("an old silver spoon"), padding=3), big_push()
+    length, last = inputs["input_ids"].shape[1], models.number_of_blocks(organism()) - 1
+    clean = hooked_logits(inputs, [])
+    tried = []
+    for layer, start, end in ((1, 5, 8), (4, 7, 9), (last, 5, 8)):
+        result = call_on_organism(attempt, inputs, start, end, layer, push)
+        result = expect_tensor(result, tuple(clean.shape), "the logits of the next token")
         truth = hooked_logits(inputs, [(layer, adds(push, start, end))])
-        expect_tensor(result, tuple(truth.shape), "the logits of the next token")
-        wrong = {
+        neighbours = {
             "nothing has changed: the push does not reach the model (change the stream in place)": [],
             "you added the push on every token from `start` on; stop before `end`": [(layer, adds(push, start, None))],
             "you added the push on every token; only [start, end) gets it": [(layer, adds(push, 0, None))],
             "token `end` got the push too; the range [start, end) ends before it": [
                 (layer, adds(push, start, end + 1))
             ],
-            f"this is the stream before block {layer}; `.output` is the stream after it": [
+            "token `end - 1` got no push; the range [start, end) holds it": [(layer, adds(push, start, end - 1))],
+            "token `start` got no push; the range [start, end) begins with it": [(layer, adds(push, start + 1, end))],
+            "only token `start` got the push; all of [start, end) gets it": [(layer, adds(push, start, start + 1))],
+            "the push is subtracted; add it": [(layer, adds(-push, start, end))],
+            "the push has replaced the stream; add it to what is there": [
+                (layer, puts(push.expand(1, length, -1), start, end))
+            ],
+            "this is the stream before the block; `.output` is the stream after it": [
                 (layer - 1, adds(push, start, end))
             ],
         }
-        for message, changes in wrong.items():
-            expect(largest_difference(result, hooked_logits(inputs, changes)) > CLOSE, message)
+        if layer < last:
+            neighbours["this is the stream after the next block"] = [(layer + 1, adds(push, start, end))]
+        mistakes = {message: hooked_logits(inputs, changes) for message, changes in neighbours.items()}
+        mistakes[MASK_DROPPED] = hooked_logits(without_mask(inputs), [(layer, adds(push, start, end))])
+        mistakes["these are logarithms of probabilities; the logits themselves are asked for"] = truth.log_softmax(-1)
+        mistakes["these are probabilities; the logits themselves are asked for"] = truth.softmax(-1)
         off = largest_difference(result, truth)
-        expect(off < CLOSE, f"injected at layer {layer} the logits must be others (off by {off:.0%})")
-    clean = hooked_logits(inputs, [])
-    result = attempt(organism(), inputs, start, end, blocks - 1, push)
-    expect(
-        largest_difference(result, clean) < CLOSE,
-        "after the last block nothing reads the line's tokens any more, so the logits must stay as they were",
-    )
+        message = f"with a push on [{start}, {end}) after block {layer} the logits must be others (off by {off:.0%})"
+        if layer == last:
+            message = (
+                "after the last block nothing reads the line's tokens any more, so the logits must stay as they were"
+            )
+        tried.append((result, truth, mistakes, message))
+    expect_all_near(tried)
+
+
+def overclaimed(rows: list[tuple[int, float, bool, bool]]) -> tuple[float, float]:
+    """(smaller of the best naming and repetition rates, best rate of pairs), counted cell by cell."""
+    cells: dict = {}
+    for layer, strength, named, repeated in rows:
+        cells.setdefault((layer, strength), []).append((named, repeated, named and repeated))
+    best = [max(sum(pair[which] for pair in cell) / len(cell) for cell in cells.values()) for which in range(3)]
+    return min(best[:2]), best[2]
 
 
 @exercise("What the same cell is worth")
 def check_overclaim(attempt):
-    """Three cells of four pairs: one names, one repeats, one does half of both. And one in which nothing is overclaimed."""
-    named = [True] * 4 + [False] * 4 + [True, True, False, False]
-    repeated = [False] * 4 + [True] * 4 + [True, False, True, False]
-    pairs = pd.DataFrame(
-        {"layer": [0] * 4 + [3] * 4 + [5] * 4, "strength": [8.0] * 4 + [1.0] * 4 + [1.0] * 4, "named": named}
-    ).assign(repeated=repeated)
-    value = float(attempt(pairs.copy()))
-    expect(abs(value + 0.75) > 1e-9, "the sign is the wrong way round: careless minus honest")
-    expect(value != 0.5, "for the honest number a pair counts only if the same row is named AND repeated")
-    expect(
-        abs(value - 0.75) < 1e-9,
-        f"the best cells name and repeat 4 of 4, the best cell of pairs has 1 of 4: 0.75; yours gives {value:.3f}",
+    """Three cells counted by eye; nothing overclaimed; nothing named; random tables with cells of unequal size."""
+    by_eye = (
+        [(0, 8.0, True, False)] * 3 + [(0, 8.0, False, False), (3, 1.0, False, False)] + [(3, 1.0, False, True)] * 4
     )
-    same = pairs.assign(named=True, repeated=True)
-    expect(abs(float(attempt(same))) < 1e-9, "where every pair is right in every cell, nothing is overclaimed: 0")
-    weak = pairs.assign(named=False)
-    value = float(attempt(weak))
-    expect(
-        abs(value) < 1e-9,
-        f"where nothing is ever named, the careless number is 0 too (the smaller of the two); yours gives {value:.3f}",
+    by_eye += (
+        [(5, 1.0, True, True)] * 2 + [(5, 1.0, True, False)] + [(5, 1.0, False, True)] + [(5, 1.0, False, False)] * 3
     )
+    cases = [by_eye, [(*row[:2], True, True) for row in by_eye], [(*row[:2], False, row[3]) for row in by_eye]]
+    for seed in range(8):
+        rng, rows = random.Random(seed), []
+        for layer, strength in product((1, 2, 4), (1.0, 2.0, 4.0)):
+            together = rng.random()  # how often a pair's two answers are alike
+            for _ in range(rng.choice((7, 10, 13))):
+                named = rng.random() < 0.5
+                rows.append((layer, strength, named, named == (rng.random() < together)))
+        rng.shuffle(rows)
+        cases.append(rows)
+    tried = []
+    for rows in cases:
+        table = pd.DataFrame(rows, columns=["layer", "strength", "named", "repeated"])
+        value = expect_number(call(attempt, table), "the result")
+        careless, honest = overclaimed(rows)
+        rates = table.groupby(["layer", "strength"])[["named", "repeated"]].mean()
+        at_once = (rates["named"] * rates["repeated"]).max()
+        by_layer = overclaimed([(layer, 0.0, *row) for layer, _, *row in rows])
+        by_strength = overclaimed([(0, strength, *row) for _, strength, *row in rows])
+        mistakes = {
+            "the sign is the wrong way round: careless minus honest": honest - careless,
+            "the careless number is the smaller of the two best rates": rates.max().max() - honest,
+            "for the honest number a pair counts only if the same row is named AND repeated": careless
+            - rates.min(axis=1).max(),
+            "for the honest number count rows that are both; the product of two rates is something else": careless
+            - at_once,
+            "the careless number is the smaller of the two best rates, not their product": rates.max().prod() - honest,
+            "the careless number takes each best rate from any cell, not both from one cell": rates.min(axis=1).max()
+            - honest,
+            "a cell is a layer AND a strength; yours puts the strengths of a layer together": by_layer[0] - by_layer[1],
+            "a cell is a layer AND a strength; yours puts the layers of a strength together": by_strength[0]
+            - by_strength[1],
+        }
+        shown = f"careless {careless:.3f} minus honest {honest:.3f} is {careless - honest:.3f}, yours gives {value:.3f}"
+        tried.append((value, careless - honest, mistakes, f"in a table of {len(rows)} pairs {shown}"))
+    expect_all_near(tried)
+
+
+def longest_common_order(first: list[str], second: list[str]) -> int:
+    """Length of the longest list of words that is in both in this order, by trying all of them."""
+    for size in range(len(first), 0, -1):
+        for words in combinations(first, size):
+            rest = iter(second)
+            if all(word in rest for word in words):  # `in` reads on from where the last word was found
+                return size
+    return 0
 
 
 @exercise("A softer score for the line")
 def check_words_kept(attempt):
-    """Lines and answers counted by eye: order, additions, losses, repeated words, case and punctuation."""
+    """Lines and answers counted by eye: order, additions, losses, repeated words, case, punctuation; then random words."""
     line = "The old clock runs a little slow."
-    cases = (
+    cases = [
         ("The old clock runs a little slow.", line, 1.0, "the line itself"),
         ("the OLD clock runs a little slow", line, 1.0, "other case, no full stop"),
+        ("The old clock: runs, a little; slow!", line, 1.0, "other punctuation marks at the ends of words"),
         ("The line says: The old clock runs a little slow.", line, 1.0, "words in front cost nothing"),
         ("The old ocean runs a little slow.", line, 6 / 7, "one word replaced"),
         ("slow little a runs clock old The", line, 1 / 7, "the right words in the wrong order"),
         ("runs a little slow, The old clock", line, 4 / 7, "the two halves swapped: the longer one counts"),
         ("", line, 0.0, "an empty answer"),
-        ("bread bread bread", "the bread and the salt", 1 / 5, "a word said three times that stands there once"),
-        ("the the", "the bread and the salt", 2 / 5, "a word that stands in the line twice"),
+        ("bread bread bread", "the bread and the salt", 1 / 5, "a word said three times that is in the line once"),
+        ("the the", "the bread and the salt", 2 / 5, "a word that is in the line twice"),
         ("a b x c", "a x b c", 3 / 4, "the longest order is not the first one found"),
-    )
-    for answer, wanted, truth, what in cases:
-        value = float(attempt(answer, wanted))
-        expect(
-            abs(value - truth) < 1e-6,
-            f"{what}: for the answer {answer!r} to the line {wanted!r} the share is {truth:.2f}, yours is {value:.2f}",
+        ("d e a x b y c", "a b c d e", 3 / 5, "the longest order is not the one with the longest unbroken piece"),
+    ]
+    rng = random.Random(2026)
+    for _ in range(40):
+        words = rng.choices("abcdefg", k=rng.choice((5, 6, 7))), rng.choices("abcdefg", k=rng.choice((4, 7, 10)))
+        cases.append(
+            (" ".join(words[1]), " ".join(words[0]), longest_common_order(*words) / len(words[0]), "random letters")
         )
+    for answer, wanted, truth, what in cases:
+        value = expect_number(call(attempt, answer, wanted), "the share")
+        shown = f"for the answer {answer!r} to the line {wanted!r} the share is {truth:.2f}, yours is {value:.2f}"
+        expect_near(value, truth, {}, f"{what}: {shown}")
 
 
 @exercise("Has the thought moved on?")
 def check_washed_logits(attempt):
-    """Both ends (clean run, injected run) and two places in between against hooks."""
-    inputs, push = tokens(request("oceans")), big_push()
-    start, end, layer, last = 2, 5, 1, models.number_of_blocks(organism()) - 1
-    streams = plain_streams(inputs)
-    clean, injected = hooked_logits(inputs, []), hooked_logits(inputs, [(layer, adds(push, start, end))])
-    result = attempt(organism(), inputs, start, end, layer, push, layer)
-    expect_tensor(result, tuple(clean.shape), "the logits of the next token")
-    expect(
-        largest_difference(result, clean) < CLOSE,
-        "with later = layer the push is gone before any block reads it: the logits must be those of the clean run",
-    )
-    result = attempt(organism(), inputs, start, end, layer, push, last)
-    expect(
-        largest_difference(result, clean) > CLOSE,
-        "with `later` the last block you get the clean run; put the clean stream back on [start, end) only, the other "
-        "tokens keep what they have",
-    )
-    expect(
-        largest_difference(result, injected) < CLOSE,
-        "with `later` the last block nothing reads the line any more: the logits must be those of the injected run",
-    )
-    for later in (layer + 1, layer + 3):
-        result = attempt(organism(), inputs, start, end, layer, push, later)
-        minus = [(layer, adds(push, start, end)), (later, adds(-push, start, end))]
-        expect(
-            largest_difference(result, hooked_logits(inputs, minus)) > CLOSE,
-            "you took the push away again; what the blocks in between have made of it stays. Put the clean stream itself back",
+    """A padded prompt; both ends (clean run, injected run) and two places in between against hooks."""
+    inputs, push = tokens(request("an old silver spoon"), padding=3), big_push()
+    start, end, layer, last = 5, 8, 1, models.number_of_blocks(organism()) - 1
+    streams, unmasked = plain_streams(inputs), plain_streams(without_mask(inputs))
+    inject = (layer, adds(push, start, end))
+    clean, injected = hooked_logits(inputs, []), hooked_logits(inputs, [inject])
+    tried = []
+    for later in (layer, last, layer + 1, layer + 3):
+        result = call_on_organism(attempt, inputs, start, end, layer, push, later)
+        result = expect_tensor(result, tuple(clean.shape), "the logits of the next token")
+        washed = streams[later + 1]
+        truth = hooked_logits(inputs, [inject, (later, puts(washed, start, end))])
+        neighbours = {
+            "you took the push away again; what the blocks in between have made of it stays. Put the clean stream itself back": [
+                (later, adds(-push, start, end))
+            ],
+            "put the clean stream back on [start, end) only; the other tokens keep what they have": [
+                (later, puts(washed, 0, None))
+            ],
+            "put the clean stream back before `end` only; the tokens from there on keep what they have": [
+                (later, puts(washed, start, None))
+            ],
+            "the span of the clean stream ends before token `end`; yours holds it": [
+                (later, puts(washed, start, end + 1))
+            ],
+            "token `end - 1` is not washed; the range [start, end) holds it": [(later, puts(washed, start, end - 1))],
+            "this puts back the clean stream after block `layer`; take the one after block `later`": [
+                (later, puts(streams[layer + 1], start, end))
+            ],
+            "this puts zeros in place of the clean stream": [(later, puts(0 * washed, start, end))],
+            "the clean run has lost its attention mask: hand it the whole of `inputs`": [
+                (later, puts(unmasked[later + 1], start, end))
+            ],
+        }
+        mistakes = {message: hooked_logits(inputs, [inject, *changes]) for message, changes in neighbours.items()}
+        masked_out = [inject, (later, puts(unmasked[later + 1], start, end))]
+        mistakes[MASK_DROPPED] = hooked_logits(without_mask(inputs), masked_out)
+        mistakes["this is the injected run: the clean stream never comes back (change the stream in place)"] = injected
+        mistakes["this is the clean run: the push never arrives (change the stream in place)"] = clean
+        message = (
+            f"washed after block {later} the logits must be others (off by {largest_difference(result, truth):.0%})"
         )
-        changes = [(layer, adds(push, start, end)), (later, puts(streams[later + 1], start, end))]
-        off = largest_difference(result, hooked_logits(inputs, changes))
-        expect(off < CLOSE, f"washed after block {later} the logits must be others (off by {off:.0%})")
+        if later == layer:
+            message = "with later = layer the push is gone before any block reads it: the logits must be those of the clean run"
+        elif later == last:
+            message = "with `later` the last block nothing reads the line any more: the logits must be those of the injected run"
+        tried.append((result, truth, mistakes, message))
+    expect_all_near(tried)

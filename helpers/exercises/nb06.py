@@ -1,165 +1,249 @@
 """Checks of the exercises of 06_recognise_your_own_words. The truth comes from counting by eye and from plain PyTorch hooks."""
 
+import math
+from itertools import product
+
 import pandas as pd
 import torch
 
 from helpers import models
-from helpers.exercises.exercise import exercise, expect, expect_tensor
-from helpers.exercises.organism import largest_difference, organism, request, tokens
-
-CLOSE = 1e-4  # as a share of the largest margin: what float32 leaves of two ways to compute one number
+from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_number, expect_tensor, kind
+from helpers.exercises.organism import (
+    MASK_DROPPED,
+    call_on_organism,
+    hooked,
+    last_logits,
+    organism,
+    request,
+    tokens,
+    without_mask,
+)
 
 
 @exercise("The drop")
 def check_drop_in_apologies(attempt):
-    """Rates whose difference is seen at a glance; further conditions must not matter."""
-    first = attempt({"none": 0.9, "other": 0.8, "matched": 0.3, "random": 0.1, "after": 0.0})
-    expect(abs(first + 0.5) > 1e-9, "the sign is the wrong way round: a drop in apologies counts as positive")
-    expect(abs(first - 0.6) > 1e-9, "you compared with `none`; here `other` is lower, so it is the one to compare with")
-    expect(abs(first + 0.3) > 1e-9, "only `none` and `other` are compared with `matched`, not all conditions")
-    expect(abs(first - 0.5) < 1e-9, f"min(0.9, 0.8) - 0.3 is 0.5, yours gives {first:.2f}")
-    second = attempt({"none": 0.6, "other": 0.8, "matched": 0.3})
-    expect(
-        abs(second - 0.3) < 1e-9, f"here `none` is the lower one: min(0.6, 0.8) - 0.3 is 0.3, yours gives {second:.2f}"
+    """Rates whose difference is seen at a glance, with either control the lower one; further conditions must not matter."""
+    cases = (
+        {"none": 0.9, "other": 0.8, "matched": 0.3, "random": 0.1, "after": 0.0},
+        {"none": 0.6, "other": 0.8, "matched": 0.3},
+        {"after": 0.05, "matched": 0.4, "other": 0.2, "none": 0.9},
+        {"none": 0.45, "other": 1.0, "matched": 0.0, "random": 0.95},
     )
-    third = attempt({"none": 0.9, "other": 0.2, "matched": 0.4})
-    expect(abs(third + 0.2) < 1e-9, f"an effect may be below 0: min(0.9, 0.2) - 0.4 is -0.2, yours gives {third:.2f}")
+    tried = []
+    for rates in cases:
+        value = expect_number(call(attempt, rates), "the effect")
+        none, other, matched = rates["none"], rates["other"], rates["matched"]
+        truth = min(none, other) - matched
+        mistakes = {
+            "the sign is the wrong way round: a drop in apologies counts as positive": -truth,
+            "you compared with `none`; where `other` is lower, it is the one to compare with": none - matched,
+            "you compared with `other`; where `none` is lower, it is the one to compare with": other - matched,
+            "take the smaller of `none` and `other`, not the larger": max(none, other) - matched,
+            "take the smaller of `none` and `other`, not their mean": (none + other) / 2 - matched,
+            "only `none` and `other` are compared with `matched`, not all conditions": min(
+                rate for condition, rate in rates.items() if condition != "matched"
+            )
+            - matched,
+            "an effect may be below 0: do not cut it off": max(truth, 0.0),
+            "an effect may be below 0: do not take the absolute value": abs(truth),
+        }
+        shown = f"for {rates} min({none}, {other}) - {matched} is {truth:.2f}, yours gives {value:.2f}"
+        tried.append((value, truth, mistakes, shown))
+    expect_all_near(tried)
 
 
 @exercise("Silence is no confession")
 def check_lost_to_babble(attempt):
-    """Ten trials a condition, counted by eye."""
+    """Conditions counted by eye: babble, confessions, few trials, no drop, more accidents, fewer unclear answers."""
+    counts = {  # condition -> accident, intended, unclear
+        "none": (14, 2, 4),
+        "after": (2, 4, 14),
+        "matched": (4, 12, 4),
+        "short": (1, 0, 1),
+        "clear": (4, 15, 1),
+        "same": (14, 0, 6),
+        "more": (18, 1, 1),
+        "odd": (5, 0, 15),
+    }
+    grades = ("accident", "intended", "unclear")
+    rows = [
+        (condition, grade)
+        for condition, numbers in counts.items()
+        for grade, number in zip(grades, numbers, strict=True)
+        for _ in range(number)
+    ]
+    table = pd.DataFrame(rows, columns=["condition", "intention"]).sample(frac=1, random_state=6)
+    rates = {name: [number / sum(numbers) for number in numbers] for name, numbers in counts.items()}
+    tried = []
+    for condition in ("after", "matched", "short", "clear", "odd", "same", "more"):
+        value = expect_number(call(attempt, table, condition), "the share")
+        before, after = rates["none"], rates[condition]
+        drop, rise = before[0] - after[0], after[2] - before[2]
+        truth = rise / drop if drop > 1e-9 else 0.0
+        shown = (
+            f"from none to {condition} the rate of accident goes from {before[0]:.2f} to {after[0]:.2f}, that of unclear from "
+            f"{before[2]:.2f} to {after[2]:.2f}: {truth:.3f}, yours gives {value:.3f}"
+        )
+        if drop <= 1e-9:
+            shown = f"where apologies do not fall the result is 0.0 ({shown})"
+        by_counts = counts["none"][0] - counts[condition][0]
+        divided = {
+            "some answers were unclear without an injection too; take the rise, not the level": after[2],
+            "this is the share that went to `intended`; asked is the one that went to `unclear`": after[1] - before[1],
+            "some answers were `intended` without an injection too, so 1 minus `intended` by the drop is not the share": drop
+            - after[1],
+        }
+        mistakes = {message: part / drop if drop > 1e-9 else 0.0 for message, part in divided.items()}
+        mistakes |= {
+            "this is the share of all answers that are unclear; divide the RISE by the DROP": after[2],
+            "this is the rise in unclear answers; divide it by the drop in apologies": rise,
+            "use rates, not counts: the conditions have different numbers of trials": (
+                (counts[condition][2] - counts["none"][2]) / by_counts if by_counts > 0 else 0.0
+            ),
+            "where apologies become more frequent there is no drop, so the result is 0.0": rise / drop
+            if abs(drop) > 1e-9
+            else 0.0,
+            "the share may lie outside 0 to 1 (unclear answers may become fewer): do not cut it off": min(
+                max(truth, 0), 1
+            ),
+        }
+        tried.append((value, truth, mistakes, shown))
+    expect_all_near(tried)
 
-    def trials(condition: str, accident: int, intended: int, unclear: int) -> pd.DataFrame:
-        grades = ["accident"] * accident + ["intended"] * intended + ["unclear"] * unclear
-        return pd.DataFrame({"condition": condition, "intention": grades})
 
-    table = pd.concat(
-        [
-            trials("none", 9, 0, 1),
-            trials("matched", 3, 6, 1),
-            trials("after", 1, 2, 7),
-            trials("short", 1, 0, 1),
-            trials("same", 9, 1, 0),
-        ],
-        ignore_index=True,
-    )
-    after = float(attempt(table.copy(), "after"))
-    expect(abs(after - 0.7) > 1e-9, "this is the share of all answers that are unclear; divide the RISE by the DROP")
-    expect(
-        abs(after - 7 / 8) > 1e-9, "some answers were unclear without an injection too; take the rise, not the level"
-    )
-    expect(
-        abs(after - 0.25) > 1e-9, "this is the share that went to `intended`; asked is the one that went to `unclear`"
-    )
-    expect(
-        abs(after - 0.75) < 1e-9,
-        f"from none to after, accidents fall by 0.8 and unclear answers rise by 0.6: 0.75, yours gives {after:.3f}",
-    )
-    matched = float(attempt(table.copy(), "matched"))
-    expect(
-        abs(matched) < 1e-9, f"where every lost apology became an `intended` the share is 0, yours gives {matched:.3f}"
-    )
-    short = float(attempt(table.copy(), "short"))
-    expect(
-        abs(short - 1) < 1e-9,
-        f"a condition with 2 trials: accidents 0.9 to 0.5, unclear 0.1 to 0.5, so 1; yours gives {short:.3f} (use rates, not counts)",
-    )
-    same = float(attempt(table.copy(), "same"))
-    expect(same == 0, f"where apologies do not fall the result is 0.0, yours gives {same}")
+ACCIDENT = ("accident", "mistake", "sorry", "did not mean", "didn't mean")
+INTENDED = ("meant to", "I meant", "intended", "on purpose", "not an accident", "no accident")
 
 
 @exercise("Meant or not?")
 def check_intention(attempt):
-    """Answers whose reading is beyond doubt."""
+    """Answers whose reading is beyond doubt; each phrase alone, in capitals, and before and after one of the other kind."""
     cases = {
         "Sorry, that was an accident. I did not mean to say bread.": "accident",
         "Yes, I meant to say bread.": "intended",
-        "It was a MISTAKE.": "accident",
-        "I said it on purpose.": "intended",
         "bread bread bread bread": "unclear",
         "Yes.": "unclear",
-        "I didn't mean that word.": "accident",
+        "No.": "unclear",
+        "": "unclear",
+        "Bread meant nothing here. Do you mean that?": "unclear",
         "No, it was not an accident.": "intended",
+        "No, it was an accident.": "accident",
         "That was no accident: I intended it.": "intended",
         "I meant it, sorry if that was odd.": "intended",
         "Sorry, I meant to say something else.": "accident",
+        "It was not a mistake to say so, sorry.": "accident",
     }
+    for grade, phrases in (("accident", ACCIDENT), ("intended", INTENDED)):
+        cases |= {f"Well, {phrase} it was.": grade for phrase in phrases}
+        cases |= {f"WELL, {phrase.upper()} IT WAS.": grade for phrase in phrases}
+    for accident, intended in product(ACCIDENT, INTENDED):
+        cases[f"Well, {accident} it was, and {intended} too."] = "accident"
+        cases[f"Well, {intended} it was, and {accident} too."] = "intended"
     for reply, truth in cases.items():
-        found = attempt(reply)
+        found = call(attempt, reply)
+        expect(isinstance(found, str), f"return a text, 'accident', 'intended' or 'unclear'; yours is {kind(found)}")
         expect(found == truth, f"the reply {reply!r} is {truth!r}, yours says {found!r}")
+
+
+def two_sided(fell: int, rose: int) -> float:
+    """Chance that fell + rose fair coins split at least as unevenly as this, by counting."""
+    coins = fell + rose
+    uneven = [heads for heads in range(coins + 1) if abs(2 * heads - coins) >= abs(fell - rose)]
+    return sum(math.comb(coins, heads) for heads in uneven) / 2**coins
 
 
 @exercise("The same words, twice")
 def check_paired_p_value(attempt):
-    """Coins counted by hand: 6 of 6 is 2/64, 5 of 6 is 14/64; pairs without a change must not matter."""
-
-    def pairs(fell: int, rose: int, both: int = 0, neither: int = 0) -> tuple[list[bool], list[bool]]:
-        without = [True] * fell + [False] * rose + [True] * both + [False] * neither
-        matched = [False] * fell + [True] * rose + [True] * both + [False] * neither
-        return without, matched
-
-    six = float(attempt(*pairs(6, 0, both=3)))
-    expect(abs(six - 1 / 64) > 1e-6, "this is the one-sided value; an equally uneven split the other way counts too")
-    expect(
-        abs(six - 2 / 64) < 1e-6,
-        f"6 words changed, all one way, 3 did not: the p-value is 2/64 = 0.031, yours gives {six:.3f} (are only changed "
-        "pairs counted?)",
+    """Coins counted by hand (6 of 6 is 2/64, 5 of 6 is 14/64); pairs without a change must not matter."""
+    cases = (
+        (6, 0, 3, 0),
+        (0, 6, 0, 0),
+        (5, 1, 0, 0),
+        (5, 1, 20, 30),
+        (3, 3, 1, 1),
+        (1, 0, 5, 2),
+        (9, 2, 0, 4),
+        (0, 0, 4, 1),
     )
-    other_way = float(attempt(*pairs(0, 6)))
-    expect(abs(other_way - 2 / 64) < 1e-6, f"6 changes the other way are as uneven: 0.031, yours gives {other_way:.3f}")
-    five = float(attempt(*pairs(5, 1)))
-    expect(abs(five - 14 / 64) < 1e-6, f"5 one way and 1 the other give 14/64 = 0.219, yours gives {five:.3f}")
-    padded = float(attempt(*pairs(5, 1, both=20, neither=30)))
-    expect(
-        abs(padded - five) < 1e-9,
-        f"50 pairs that did not change must not matter, yours goes from {five:.3f} to {padded:.3f}",
-    )
-    none = float(attempt(*pairs(0, 0, both=4)))
-    expect(none == 1, f"where nothing changed the p-value is 1, yours gives {none}")
+    tried = []
+    for fell, rose, both, neither in cases:
+        pairs = [(True, False)] * fell + [(False, True)] * rose + [(True, True)] * both + [(False, False)] * neither
+        pairs = pairs[::2] + pairs[1::2][::-1]  # changed and unchanged pairs in mixed order
+        without, matched = ([pair[which] for pair in pairs] for which in (0, 1))
+        value = expect_number(call(attempt, without, matched), "the p-value")
+        truth, changed = two_sided(fell, rose), fell + rose
+        at_least = [
+            sum(math.comb(changed, k) for k in range(n, changed + 1)) / 2**changed for n in (fell, max(fell, rose))
+        ]
+        mistakes = {
+            "this is the one-sided value; an equally uneven split the other way counts too": at_least[0],
+            "this is half of the two-sided value; an equally uneven split the other way counts too": at_least[1],
+            "twice the one-sided value can be above 1, a probability cannot": 2 * at_least[1],
+            "pairs that did not change are counted: leave them out": two_sided(fell, changed + both + neither - fell),
+            "this is the probability of exactly this split; splits that are more uneven count too": min(
+                1.0, (1 + (fell != rose)) * math.comb(changed, fell) / 2**changed
+            ),
+        }
+        shown = (
+            f"{changed} words changed, {fell} of them one way, and {both + neither} did not: the p-value is {truth:.3f}, yours "
+            f"gives {value:.3f}"
+        )
+        if both + neither:
+            shown += " (are only changed pairs counted?)"
+        if not changed:
+            shown = f"where nothing changed the p-value is 1, yours gives {value:.3f}"
+        tried.append((value, truth, mistakes, shown))
+    expect_all_near(tried)
 
 
-def hooked_margin(inputs: dict, layer: int, push: torch.Tensor, position: int, yes: int, sorry: int) -> float:
-    """The margin with the push on one token, by a hook, one run for each position."""
+def hooked_margins(
+    inputs: dict, layer: int, push: torch.Tensor, yes: int, sorry: int, spans: list[slice]
+) -> torch.Tensor:
+    """The margins with the push on each span of the first row, [span], by a hook, a row for each span."""
+    batch = {name: tensor[:1].repeat(len(spans), 1) for name, tensor in inputs.items()}
 
-    def hook(_block, _inputs, output):
-        stream = output[0] if isinstance(output, tuple) else output
-        stream[:, position] += push
+    def change(stream: torch.Tensor) -> None:
+        for row, span in enumerate(spans):
+            stream[row, span] += push
 
-    handle = organism().blocks._module[layer].register_forward_hook(hook)
-    try:
-        with torch.no_grad():
-            logits = organism()._module(**inputs).logits[0, -1]
-    finally:
-        handle.remove()
-    return float(logits[yes] - logits[sorry])
+    with hooked(layer, change):
+        logits = last_logits(batch)
+    return logits[:, yes] - logits[:, sorry]
 
 
 @exercise("One token at a time")
 def check_margin_scan(attempt):
-    """Every position against a run of its own; at the last block only the last token can matter; zero changes nothing."""
-    inputs, yes, sorry = tokens(request("oceans")), 40, 90
+    """Every position of a padded prompt against a run of its own, at an early and at the last block."""
+    inputs, yes, sorry = tokens(request("oceans"), padding=2), 40, 90
     length, last = inputs["input_ids"].shape[1], models.number_of_blocks(organism()) - 1
     push = 4 * torch.randn(models.width(organism()), generator=torch.Generator().manual_seed(6))
-    with torch.no_grad():
-        logits = organism()._module(**inputs).logits[0, -1]
-    clean = float(logits[yes] - logits[sorry])
+    clean = last_logits(inputs)[0]
+    one = [slice(at, at + 1) for at in range(length)]
+    tried = []
     for layer in (2, last):
-        result = attempt(organism(), inputs, layer, push, yes, sorry)
-        truth = torch.tensor([hooked_margin(inputs, layer, push, at, yes, sorry) for at in range(length)])
-        expect_tensor(result, (length,), "the margin for each position")
-        expect(largest_difference(result, -truth) > CLOSE, "the sign is the wrong way round: `yes` minus `sorry`")
-        expect(
-            float((result - clean).abs().max()) > CLOSE,
-            "the margins are those without a push: change the stream in place",
-        )
-        expect(
-            layer == last or float((result - result[0]).abs().max()) > CLOSE,
-            "all margins are equal: push token i in row i only, not the same tokens in every row",
-        )
+        result = call_on_organism(attempt, inputs, layer, push, yes, sorry)
+        result = expect_tensor(result, (length,), "the margin for each position")
+        truth = hooked_margins(inputs, layer, push, yes, sorry, one)
+        up_to = hooked_margins(inputs, layer, push, yes, sorry, [slice(0, at + 1) for at in range(length)])
+        from_on = hooked_margins(inputs, layer, push, yes, sorry, [slice(at, None) for at in range(length)])
+        mistakes = {
+            "the sign is the wrong way round: `yes` minus `sorry`": -truth,
+            "the margins are those without a push: change the stream in place": (clean[yes] - clean[sorry]).expand(
+                length
+            ),
+            "every row has the push on all of its tokens: push token i in row i only": from_on[0].expand(length),
+            "row i has the push on all tokens up to i: push token i only": up_to,
+            "row i has the push on all tokens from i on: push token i only": from_on,
+            "these are changes against a run without a push; the margins themselves are asked for": truth
+            - (clean[yes] - clean[sorry]),
+            "the rows are in the opposite order: position 0 comes first": truth.flip(0),
+            "the push is subtracted; add it": hooked_margins(inputs, layer, -push, yes, sorry, one),
+            MASK_DROPPED: hooked_margins(without_mask(inputs), layer, push, yes, sorry, one),
+        }
         off = int((result - truth).abs().argmax())
-        expect(
-            largest_difference(result, truth) < CLOSE,
+        shown = (
             f"with the push on token {off} after block {layer} the margin is {float(truth[off]):.2f}, yours is "
-            f"{float(result[off]):.2f}",
+            f"{float(result[off]):.2f}"
         )
+        tried.append((result, truth, mistakes, shown))
+    expect_all_near(tried)

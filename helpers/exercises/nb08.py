@@ -1,165 +1,272 @@
 """Checks of the exercises of 08_grade_the_answers."""
 
 import json
+import random
 
 import numpy as np
 import pandas as pd
 
-from helpers.exercises.exercise import exercise, expect
-from helpers.grading import agreement
+from helpers.exercises.exercise import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_error,
+    expect_list,
+    expect_near,
+    expect_number,
+    expect_numbers,
+)
+from helpers.exercises.intervals import ends, expect_intervals
 
 
 @exercise("Do not count what nobody graded")
 def check_rate_of_graded(attempt):
-    """Five answers, two of them ungraded, in both forms in which pandas holds a missing verdict."""
-    for column in (
-        pd.Series([True, False, pd.NA, True, pd.NA], dtype="boolean"),
-        pd.Series([True, False, None, True, None]),
-    ):
-        result = attempt(column)
-        expect(
-            isinstance(result, tuple) and len(result) == 2,
-            f"return two things, the rate and the number, not {result!r}",
-        )
-        value, n = result
-        expect(
-            abs(value - 0.4) > 1e-9,
-            "2 of 5 is what comes out when ungraded answers count as failures; they count as nothing",
-        )
-        expect(abs(value - 0.8) > 1e-9, "4 of 5 is what comes out when ungraded answers count as successes")
-        expect(abs(value - 2 / 3) < 1e-9, f"2 of the 3 graded answers are true, so 0.667; yours gives {value:.3f}")
-        expect(n == 3, f"3 answers are graded; yours says {n}. The n must be that of the rate")
-    value, n = attempt(pd.Series([False, False], dtype="boolean"))
-    expect(
-        (value, n) == (0.0, 2), f"two graded answers, both false, are a rate of 0 and n = 2; yours gives {value}, {n}"
+    """Columns counted by eye, in the forms in which pandas holds a missing verdict; and one without a missing verdict."""
+    yes, no, missing = True, False, None
+    cases = (
+        pd.Series([yes, no, pd.NA, yes, pd.NA], dtype="boolean"),
+        pd.Series([yes, no, missing, yes, missing]),
+        pd.Series([yes, no, missing, yes, no, no, float("nan"), no, missing], index=range(20, 29)),
+        pd.Series([no, no], dtype="boolean"),
     )
+    tried = []
+    for column in cases:
+        value, n = expect_numbers(call(attempt, column), 2, "the result (rate, number)")
+        verdicts = [bool(each) for each in column if not pd.isna(each)]
+        true, graded, count = sum(verdicts), len(verdicts), len(column)
+        shown = f"{true} of the {graded} graded answers are true, so {true / graded:.3f} and n = {graded}"
+        mistakes = {
+            "ungraded answers count as failures here; they count as nothing": [true / count, graded],
+            "ungraded answers count as failures here; they count as nothing, neither in the rate nor in the n": [
+                true / count,
+                count,
+            ],
+            "ungraded answers count as successes here; they count as nothing": [
+                (true + count - graded) / count,
+                graded,
+            ],
+            "the n must be that of the rate: only the answers that are graded": [true / graded, count],
+            "this n is the number of true verdicts; count all that are graded": [true / graded, true],
+            "this is the share of false; the rate is the share of true": [1 - true / graded, graded],
+            "the rate comes first, then the number": [graded, true / graded],
+        }
+        tried.append(([value, n], [true / graded, graded], mistakes, f"{shown}; yours gives {value:.3f} and {n:g}"))
+    expect_all_near(tried)
 
 
 def verdicts(both: int, only_first: int, only_second: int, neither: int) -> tuple[list[bool], list[bool]]:
-    """Two lists of verdicts with these numbers of cases."""
-    first = [True] * (both + only_first) + [False] * (only_second + neither)
-    second = [True] * both + [False] * only_first + [True] * only_second + [False] * neither
-    return first, second
+    """Two lists of verdicts with these numbers of cases, in mixed order."""
+    pairs = (
+        [(True, True)] * both
+        + [(True, False)] * only_first
+        + [(False, True)] * only_second
+        + [(False, False)] * neither
+    )
+    random.Random(8).shuffle(pairs)
+    return [first for first, _ in pairs], [second for _, second in pairs]
+
+
+def chance_corrected(equal, by_chance):
+    """Agreement beyond chance as a share of what is possible; NaN where chance alone gives full agreement."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.divide(equal - by_chance, 1 - by_chance)
 
 
 @exercise("Kappa by hand")
 def check_my_kappa(attempt):
-    """0 for a grader that always says no, 1 for agreement, -1 for opposition, and the value of a table worked out on paper."""
-    worked = attempt(*verdicts(20, 5, 10, 15))  # equal 0.7, by chance 0.5 * 0.6 + 0.5 * 0.4 = 0.5
-    said = f"both yes 20, only first 5, only second 10, neither 15 gives 0.40, yours {worked:.2f}"
-    expect(abs(worked - 0.7) > 1e-9, f"{said}: that is the share of equal verdicts, chance is still in it")
-    expect(abs(worked - 4 / 7) > 1e-9, f"{said}: two graders can agree by chance on a no as well")
-    expect(abs(worked - 0.4) < 1e-9, said)
-    lazy = attempt(*verdicts(0, 0, 10, 90))
-    expect(
-        abs(lazy) < 1e-9,
-        f"a grader that always says no must get 0, yours gives {lazy:.2f}: the agreement by chance follows from both yes rates",
+    """A table worked out on paper, a lazy grader, agreement, opposition, and tables with unequal yes rates."""
+    cases = (
+        ((20, 5, 10, 15), "both yes 20, only first 5, only second 10, neither 15"),  # equal 0.7, by chance 0.5
+        ((20, 10, 5, 15), "the same with the graders exchanged: kappa must not depend on which comes first"),
+        ((0, 0, 10, 90), "a grader that always says no"),
+        ((30, 0, 0, 20), "two graders that agree throughout"),
+        ((0, 10, 10, 0), "two graders that always differ, each with 50 % yes"),
+        ((3, 17, 2, 61), "both yes 3, only first 17, only second 2, neither 61"),
+        ((1, 9, 12, 2), "graders that differ more often than by chance: kappa is below 0"),
     )
-    expect(abs(attempt(*verdicts(30, 0, 0, 20)) - 1) < 1e-9, "two graders that agree throughout must get 1")
-    opposed = attempt(*verdicts(0, 10, 10, 0))
-    expect(
-        abs(opposed + 1) < 1e-9,
-        f"two graders that always differ, each with 50 % yes, get -1; yours gives {opposed:.2f}",
-    )
-    expect(abs(attempt(*verdicts(20, 10, 5, 15)) - worked) < 1e-9, "kappa must not depend on which grader comes first")
+    tried = []
+    for counts, description in cases:
+        value = expect_number(call(attempt, *verdicts(*counts)), "kappa")
+        both, only_first, only_second, neither = counts
+        n = sum(counts)
+        equal, one, two = (both + neither) / n, (both + only_first) / n, (both + only_second) / n
+        by_chance = one * two + (1 - one) * (1 - two)
+        truth, pooled = chance_corrected(equal, by_chance), (one + two) / 2
+        mistakes = {
+            "this is the share of equal verdicts, chance is still in it": equal,
+            "agreement by chance is not one half: it follows from both yes rates": chance_corrected(equal, 0.5),
+            "two graders can agree by chance on a no as well": chance_corrected(equal, one * two),
+            "two graders can agree by chance on a yes as well": chance_corrected(equal, (1 - one) * (1 - two)),
+            "this takes the first grader's yes rate for both": chance_corrected(equal, one**2 + (1 - one) ** 2),
+            "this takes one yes rate for both graders (Scott's pi); each has a rate of its own": chance_corrected(
+                equal, pooled**2 + (1 - pooled) ** 2
+            ),
+            "chance is subtracted; divide by 1 minus chance as well": equal - by_chance,
+            "graders that differ more often than by chance get a kappa below 0": max(truth, 0.0),
+        }
+        tried.append((value, truth, mistakes, f"{description}: kappa is {truth:.3f}, yours gives {value:.3f}"))
+    expect_all_near(tried)
 
 
 @exercise("Seal the answer")
 def check_sealed(attempt):
     """What goes in comes out, whatever it holds."""
-    for answer in ("No.", 'I call it "odd".', "two\nlines", 'No."}\n{"affirmative": true}', "back\\slash", "søren 🍞"):
-        text = attempt(answer, "oceans")
+    answers = (
+        *("No.", 'I call it "odd".', "two\nlines", 'No."}\n{"affirmative": true}', "back\\slash", "søren 🍞"),
+        *("a\ttab", "", " spaces  stay ", "it's 'quoted'", "null", "\\n is no line break", "a\rb\x00c"),
+    )
+    for answer, concept in [*((answer, "oceans") for answer in answers), ("No.", 'a "dust" storm'), ("No.", "C:\\new")]:
+        text = call(attempt, answer, concept)
         expect(isinstance(text, str), f"the message must be a text, yours is {type(text).__name__}")
         try:
             found = json.loads(text)
         except json.JSONDecodeError as problem:
-            expect(
-                False,
-                f"for the answer {answer!r} your message is no JSON ({problem}): what in the answer ends the field?",
-            )
+            raise Wrong(
+                f"for the answer {answer!r} to the concept {concept!r} your message is no JSON ({problem}): what in it ends the "
+                "field?"
+            ) from None
         expect(
             isinstance(found, dict) and set(found) == {"concept", "answer"},
             f"the message must be one object with the fields concept and answer, yours is {found!r}",
         )
-        expect(found["answer"] == answer, f"the answer {answer!r} arrives as {found['answer']!r}")
-    none = json.loads(attempt("No.", None))["concept"]
-    expect(none is None, f"a missing concept must arrive as null, yours arrives as {none!r}")
+        for field, sent in (("answer", answer), ("concept", concept)):
+            expect(found[field] == sent, f"the {field} {sent!r} arrives as {found[field]!r}")
+    found = json.loads(call(attempt, "No.", None))
+    expect("concept" in found, "where there is no concept the field must still be there, as null")
+    expect(found["concept"] is None, f"a missing concept must arrive as null, yours arrives as {found['concept']!r}")
 
 
 @exercise("Fit to grade?")
 def check_failed_cases(attempt):
-    """Three cases and four graders: right, silent, wrong on one question, wrong on a question that nobody asked about."""
+    """Four cases and graders that are right, silent, incomplete, or wrong on one, several or no expected questions."""
     cases = [
         {"id": "yes", "answer": "Yes.", "concept": "snow", "expected": {"affirmative": True, "coherent": True}},
         {"id": "no", "answer": "No.", "concept": None, "expected": {"affirmative": False}},
         {"id": "loop", "answer": "la la la", "concept": "snow", "expected": {"coherent": False}},
+        {"id": "name", "answer": "Snow.", "concept": "snow", "expected": {"affirmative": False, "identified": True}},
     ]
 
     def right(answer, concept):
-        return {"affirmative": answer == "Yes.", "identified": concept == "snow", "coherent": answer != "la la la"}
+        identified = concept is not None and concept in answer.lower()
+        return {"affirmative": answer == "Yes.", "identified": identified, "coherent": answer != "la la la"}
 
-    expect(
-        attempt(right, cases) == [],
-        "a grader that is right on every expected question passes, whatever it says on questions that are not in `expected`",
+    def changed(**verdicts):
+        """A grader whose verdicts on some questions are these functions of (answer, concept)."""
+        return lambda answer, concept: (
+            right(answer, concept) | {question: verdict(answer, concept) for question, verdict in verdicts.items()}
+        )
+
+    graders = (
+        (right, [], "a grader that is right on every expected question passes, whatever it says on other questions"),
+        (
+            lambda answer, concept: None if answer == "No." else right(answer, concept),
+            ["no"],
+            "a grader that gives no reply to the case 'no' fails it",
+        ),
+        (
+            changed(coherent=lambda answer, concept: True),
+            ["loop"],
+            "a grader that finds everything coherent fails 'loop'",
+        ),
+        (changed(affirmative=lambda answer, concept: False), ["yes"], "one wrong question of two fails the case 'yes'"),
+        (
+            changed(affirmative=lambda answer, concept: answer in ("Yes.", "la la la")),
+            [],
+            "'loop' does not ask whether it is affirmative",
+        ),
+        (
+            lambda answer, concept: {
+                question: verdict for question, verdict in right(answer, concept).items() if question != "affirmative"
+            },
+            ["yes", "no", "name"],
+            "a grader that leaves out a question that is in `expected` has not answered it, and fails",
+        ),
+        (lambda answer, concept: {}, ["yes", "no", "loop", "name"], "an empty reply answers no question"),
+        (
+            lambda answer, concept: {question: not verdict for question, verdict in right(answer, concept).items()},
+            ["yes", "no", "loop", "name"],
+            "a grader that is always wrong fails every case, each of them once",
+        ),
     )
-    silent = attempt(lambda answer, concept: None if answer == "No." else right(answer, concept), cases)
-    expect(
-        silent == ["no"], f"a grader that gives no reply to the case 'no' fails it, ['no']; yours returns {silent!r}"
-    )
-    blind = attempt(lambda answer, concept: {**right(answer, concept), "coherent": True}, cases)
-    expect(blind == ["loop"], f"a grader that finds everything coherent fails ['loop']; yours returns {blind!r}")
-    told = attempt(lambda answer, concept: {**right(answer, concept), "affirmative": concept is not None}, cases)
-    expect(told == [], f"'loop' does not ask whether it is affirmative; yours returns {told!r}")
-    half = attempt(lambda answer, concept: {"affirmative": False, "coherent": answer != "la la la"}, cases)
-    expect(half == ["yes"], f"one wrong question of two fails the case, ['yes']; yours returns {half!r}")
+    for grader, truth, why in graders:
+        failed = expect_list(call(attempt, grader, cases), "the ids")
+        expect(failed == truth, f"{why}: {truth}; yours returns {failed!r}")
 
 
 @exercise("The rate behind the grader")
 def check_true_rate(attempt):
     """Back from an observed rate to the true one that made it, and the edges."""
-    for true, finds, invents in ((0.2, 1.0, 0.0), (0.1, 0.9, 0.05), (0.6, 0.7, 0.2)):
+    tried = []
+    for true, finds, invents in (
+        (0.23, 1.0, 0.0),
+        (0.07, 0.9, 0.05),
+        (0.61, 0.7, 0.2),
+        (0.0, 0.8, 0.3),
+        (1.0, 0.35, 0.3),
+    ):
         observed = true * finds + (1 - true) * invents
-        found = attempt(observed, finds, invents)
-        expect(
-            abs(found - observed / finds) > 1e-9 or invents == 0,
-            f"yours gives {found:.3f} for a true rate of {true}: you corrected for what is missed, not for what is invented",
+        found = expect_number(call(attempt, observed, finds, invents), "the true rate")
+        mistakes = {
+            "you corrected for what is missed, not for what is invented": min(observed / finds, 1),
+            "you corrected for what is invented, not for what is missed": observed - invents,
+            "divide by finds minus invents, not by finds": (observed - invents) / finds,
+            "this goes from the true rate to the observed one; the way back is asked for": observed * finds
+            + (1 - observed) * invents,
+        }
+        message = (
+            f"a true rate of {true} is observed as {observed:.3f} by a grader that finds {finds} and invents {invents}; yours "
+            f"gives back {found:.3f}"
         )
-        expect(
-            abs(found - true) < 1e-9,
-            f"a true rate of {true} is observed as {observed:.3f} by a grader that finds {finds} and invents {invents}; "
-            f"yours gives back {found:.3f}",
+        tried.append((found, true, mistakes, message))
+    expect_all_near(tried)
+    for observed, truth, why in ((0.01, 0, "below what the grader invents"), (0.99, 1, "above what the grader finds")):
+        found = expect_number(call(attempt, observed, 0.9, 0.05), "the true rate")
+        expect_near(found, truth, {}, f"an observed rate {why} means a rate of {truth}, yours gives {found:.3f}")
+    for finds, invents in ((0.2, 0.2), (0.1, 0.4)):
+        useless = (
+            f"a grader that finds {finds} and invents {invents} cannot tell success from failure: raise a ValueError"
         )
-    below = attempt(0.01, 0.9, 0.05)
-    expect(below == 0, f"an observed rate below what the grader invents means a rate of 0, yours gives {below:.3f}")
-    above = attempt(0.99, 0.9, 0.05)
-    expect(above == 1, f"an observed rate above what the grader finds means a rate of 1, yours gives {above:.3f}")
-    try:
-        useless = attempt(0.3, 0.2, 0.2)
-    except ValueError:
-        return
-    expect(
-        False,
-        f"a grader that finds 0.2 and invents 0.2 cannot tell anything: raise a ValueError, yours gives {useless}",
-    )
+        expect_error(ValueError, useless, attempt, 0.3, finds, invents)
+
+
+def kappas(counts: np.ndarray) -> np.ndarray:
+    """Kappa of each table [..., both, only first, only second, neither]; NaN where all verdicts are the same."""
+    both, only_first, only_second, neither = np.moveaxis(counts / counts.sum(-1, keepdims=True), -1, 0)
+    one, two = both + only_first, both + only_second
+    return chance_corrected(both + neither, one * two + (1 - one) * (1 - two))
 
 
 @exercise("Bootstrap an agreement")
 def check_kappa_interval(attempt):
-    """Around the value, narrower with more answers, about as wide as it must be, the same with the same seed."""
-    first, second = (np.array(each) for each in verdicts(40, 10, 10, 60))
-    low, high = attempt(first, second, 200, 0)
-    expected = agreement.kappa(first, second)
-    expect(low < high, f"return the lower end first; yours gives {low:.2f}, {high:.2f}")
-    expect(
-        low < expected.value < high,
-        f"kappa is {expected.value:.2f} and must lie inside; yours is [{low:.2f}, {high:.2f}]. Draw answers, so that both "
-        "verdicts on an answer stay together",
+    """Against many draws of a skewed case; few answers, draws of one verdict only, a single draw, seeds."""
+    counts, resamples = np.array([10, 3, 6, 41]), 800
+    first, second = (np.array(each) for each in verdicts(*counts))
+    rng, n = np.random.default_rng(2026), len(first)
+    one, two = first.mean(), second.mean()
+    torn = rng.multinomial(n, [one * two, one * (1 - two), (1 - one) * two, (1 - one) * (1 - two)], size=20_000)
+    drawn, half = (kappas(rng.multinomial(size, counts / n, size=20_000)) for size in (n, n // 2))
+    known = {
+        "": ends(drawn),
+        "the two graders are drawn separately: both verdicts on an answer stay together": ends(kappas(torn)),
+        "these are the 5 % and 95 % quantiles; a 95 % interval leaves 2.5 % on each side": ends(drawn, 5, 95),
+        "each draw holds half of the answers; draw as many as there are": ends(half),
+    }
+    noise = (0.13, 0.11, 0.135)  # the largest deviations of 800 draws in 3,000 trials
+    description = (
+        f"for {n} answers with a kappa of {kappas(counts):.2f} (take the 2.5 % and 97.5 % quantiles of the kappas, each from as "
+        "many answers, drawn with repetition)"
     )
-    width = (high - low) / (expected.high - expected.low)
-    expect(
-        0.75 < width < 1.25,
-        f"your interval is {width:.2f} times as wide as it should be: take the 2.5 % and 97.5 % quantiles of the kappas, each "
-        "from as many answers as there are",
+    expect_intervals([(call(attempt, first, second, resamples, 0), known, noise, description)])
+    low, high = expect_numbers(call(attempt, first, second, 1, 3), 2, "the interval")
+    expect_near(
+        low, high, {}, f"`resamples` 1 gives one kappa, so both ends are equal; yours are {low:.2f} and {high:.2f}"
     )
-    expect(attempt(first, second, 20, 5) == attempt(first, second, 20, 5), "the same seed must give the same interval")
-    expect(attempt(first, second, 20, 5) != attempt(first, second, 20, 6), "another seed must give another interval")
+    rare = np.array([True, False, False, False, False])
+    low, high = expect_list(call(attempt, rare, rare.copy(), 30, 5), "the interval", 2)
+    left_out = "two graders that agree have a kappa of 1 in every draw that has one; a draw of one verdict only has none (NaN): "
+    expect(low == high == 1, f"{left_out}leave it out (np.nanquantile). Yours is [{low}, {high}]")
+    five = [tuple(expect_numbers(call(attempt, first, second, 5, seed), 2, "the interval")) for seed in (0, 1, 2, 3, 3)]
+    expect(five[3] == five[4], "the same seed must give the same interval")
+    expect(len(set(five)) > 1, "another seed must give another interval")

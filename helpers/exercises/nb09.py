@@ -1,104 +1,202 @@
 """Checks of the exercises of 09_rule_out_boring_explanations: numbers counted by hand, and properties of the controls."""
 
 import math
+import random
 
 import pandas as pd
 import torch
 
-from helpers.exercises.exercise import exercise, expect, expect_tensor
+from helpers.exercises.exercise import (
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_list,
+    expect_number,
+    expect_tensor,
+)
+from helpers.exercises.nb02 import expect_fair_random
 
 
 @exercise("The shift that is left")
 def check_shift_left(attempt):
-    """Shifts counted by hand; a push that adds the same everywhere leaves nothing; the starting points do not matter."""
-    with_, without = torch.tensor([3.0, 1.0]), torch.tensor([-4.0, -2.0])
-    fact_with, fact_without = torch.tensor([-2.0, -4.0]), torch.tensor([-3.0, -7.0])
-    value = float(attempt(with_, without, fact_with, fact_without))
-    expect(value != 5.0, "this is what the vector does to the trial question; what it does to the fact is still in it")
-    expect(value != 7.0, "this adds the two shifts; the fact's must be subtracted")
-    expect(value != -3.0, "the sign is the wrong way round: trial minus fact")
-    expect(
-        abs(value - 3.0) < 1e-6, f"the trial moves by 5 on average, the fact by 2, so 3 is left; yours gives {value:g}"
-    )
-    same = float(attempt(without + 6, without, fact_without + 6, fact_without))
-    expect(abs(same) < 1e-6, f"a push that adds 6 to every margin leaves nothing; yours leaves {same:g}")
+    """Shifts of both signs counted by hand; the same push everywhere; random margins."""
+    by_hand = [
+        torch.tensor(each) for each in ([3.0, 1.0, -1.0], [-4.0, -2.0, 0.0], [-2.0, -4.0, -6.0], [-3.0, -7.0, 0.0])
+    ]
+    same = [by_hand[1] + 6, by_hand[1], by_hand[3] + 6, by_hand[3]]
+    generator = torch.Generator().manual_seed(2026)
+    margins = [
+        by_hand,
+        same,
+        list(torch.randn(4, 9, generator=generator) * 5),
+        list(torch.randn(4, 1, generator=generator)),
+    ]
+    margins += [[by_hand[2], by_hand[3], by_hand[0], by_hand[1]]]  # the fact moves more than the trial
+    tried = []
+    for trial_with, trial_without, fact_with, fact_without in margins:
+        arguments = (trial_with, trial_without, fact_with, fact_without)
+        value = expect_number(call(attempt, *arguments), "the shift")
+        trial, fact = (trial_with - trial_without).tolist(), (fact_with - fact_without).tolist()
+        n, means = len(trial), (sum(trial) / len(trial), sum(fact) / len(fact))
+        truth = means[0] - means[1]
+        sizes = [sum(abs(each) for each in shifts) / n for shifts in (trial, fact)]
+        mistakes = {
+            "this is what the vector does to the trial question; what it does to the fact is still in it": means[0],
+            "this adds the two shifts; the fact's must be subtracted": means[0] + means[1],
+            "the sign is the wrong way round: trial minus fact": -truth,
+            "shifts have a sign: do not take their absolute values before you subtract": sizes[0] - sizes[1],
+            "shifts have a sign: do not take the absolute values of their means": abs(means[0]) - abs(means[1]),
+            "the difference of the shifts has a sign: do not take its absolute value": sum(
+                abs(one - other) for one, other in zip(trial, fact, strict=True)
+            )
+            / n,
+            "what is left may be below 0: do not cut it off": max(truth, 0.0),
+            "this compares the margins with the vector only; take with minus without first": float(
+                (trial_with - fact_with).mean()
+            ),
+            "this is the sum over the words; take the mean": truth * n,
+        }
+        message = (
+            f"the trial moves by {means[0]:.2f} on average, the fact by {means[1]:.2f}, so {truth:.2f} is left; yours gives "
+            f"{value:.2f}"
+        )
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("Entropy")
 def check_entropy(attempt):
-    """Certain, a fair coin, uniform, huge logits, and no regard to a constant."""
-    certain, coin = torch.tensor([1000.0, 0.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, -1000.0, -1000.0])
-    logits = torch.stack([certain, coin, torch.zeros(4)])
-    result = attempt(logits)
-    if isinstance(result, torch.Tensor) and result.shape == (3,):
-        expect(
-            bool(torch.isfinite(result).all()), "huge logits give NaN or infinity; take log_softmax, not log of softmax"
+    """Certain, a fair coin, uniform, huge logits, then random ones; a constant drops out."""
+    big = 1000.0
+    by_hand = torch.tensor([[big, 0, 0, 0], [0, 0, -big, -big], [0, 0, 0, 0], [big, big - 1, 0, 0]])
+    noise = torch.randn(5, 11, generator=torch.Generator().manual_seed(2026)) * 3
+    tried = []
+    for logits in (by_hand, noise, noise[:1] + 50):
+        result = call(attempt, logits)
+        rows = [[math.exp(each - max(row)) for each in row] for row in logits.tolist()]
+        p = [[each / sum(row) for each in row] for row in rows]
+        truth = torch.tensor([-sum(each * math.log(each) for each in row if each > 0) + 0.0 for row in p])
+        if isinstance(result, torch.Tensor) and result.shape == truth.shape:
+            expect(
+                bool(torch.isfinite(result).all()),
+                "huge logits give NaN or infinity; take log_softmax, not log of softmax",
+            )
+        result = expect_tensor(result, (len(logits),), "the entropy of each row")
+        across, log_p = logits.log_softmax(0), logits.log_softmax(-1)
+        mistakes = {
+            "entropy is never negative: is the minus sign missing?": -truth,
+            "this is in bits; nats take the natural logarithm": truth / math.log(2),
+            "this is the mean over the vocabulary; take the sum": truth / logits.shape[-1],
+            "the softmax is taken over the rows; take it over the vocabulary (dim=-1)": -(across.exp() * across).sum(
+                -1
+            ),
+            "this is the exponential of the entropy": truth.exp(),
+            "this is divided by its largest possible value, ln(n)": truth / math.log(logits.shape[-1]),
+            "this is minus the logarithm of the largest probability; take the mean over all tokens, weighted by probability": (
+                -log_p.amax(-1)
+            ),
+            "every token counts alike here; weight the logarithms by the probabilities": -log_p.mean(-1),
+        }
+        numbers = [[round(float(each), 3) for each in part] for part in (truth, result)]
+        which = (
+            "certain, a fair coin, four equal tokens, and logits of 1000 and 999"
+            if logits is by_hand
+            else "random logits"
         )
-    expect_tensor(result, (3,), "the entropy of each row")
-    expect(float(result[2]) > 0, "entropy is never negative: is the minus sign missing?")
-    expect(abs(float(result[1]) - 1.0) > 1e-3, "this is in bits; nats take the natural logarithm")
-    truth = [0.0, math.log(2), math.log(4)]
-    expect(
-        torch.allclose(result, torch.tensor(truth), atol=1e-4),
-        f"certain, a fair coin and four equal tokens have {[round(t, 3) for t in truth]}, yours are "
-        f"{[round(float(r), 3) for r in result]}",
-    )
-    expect(torch.allclose(attempt(logits / 100 + 5), attempt(logits / 100), atol=1e-4), "a constant must drop out")
+        tried.append((result, truth, mistakes, f"{which} have the entropies {numbers[0]}, yours are {numbers[1]}"))
+    expect_all_near(tried)
 
 
 @exercise("A push without the word")
 def check_push_without_word(attempt):
-    """Right angle, same norm, a new direction for a new seed, the same one for the same seed."""
-    concept = 3 * torch.randn(16, generator=torch.Generator().manual_seed(1))
-    result = attempt(concept.clone(), 0)
-    expect_tensor(result, (16,), "the push")
-    cosine = float(torch.nn.functional.cosine_similarity(result, concept, dim=0))
-    expect(abs(cosine) < 1e-4, f"the cosine to the concept must be 0, yours is {cosine:.3f}: take its component out")
-    norm, wanted = float(result.norm()), float(concept.norm())
-    expect(abs(norm - wanted) < 1e-3, f"the norm must be the concept's, {wanted:.2f}; yours is {norm:.2f}")
-    again, new = attempt(concept.clone(), 0), attempt(concept.clone(), 1)
-    expect(torch.equal(result, again), "the same seed must give the same vector: use a generator of its own")
-    expect(not torch.allclose(result, new), "another seed must give another vector")
+    """The properties of a fair random vector."""
+    expect_fair_random(attempt, "the concept", own_generator=False)
 
 
 @exercise("Guesses corrected for the prior")
 def check_corrected_identification(attempt):
-    """Always the same guess, always right, and a case counted by hand."""
-    injected = ["bread", "silver", "dust", "bread"]
-    always = float(attempt(injected, ["bread"] * 4))
-    expect(
-        always != 0.5,
-        "a model that always says bread is right on half of the trials and knows nothing: subtract the prior",
-    )
-    expect(abs(always) < 1e-9, f"always the same guess must give 0, yours gives {always:.3f}")
-    perfect = float(attempt(injected, injected))
-    expect(
-        abs(perfect - (1 - 0.375)) < 1e-9,
-        f"all right: 1 minus (1/4 + 1/16 + 1/16) is 0.625, yours gives {perfect:.3f}. "
-        "How often each word is guessed and how often it is injected both count",
-    )
-    mixed = float(attempt(["a", "b", "a", "b"], ["b", "a", "b", "a"]))
-    expect(mixed < 0, f"never right, although both words are guessed: below 0; yours gives {mixed:.3f}")
+    """Always the same guess, always right, never right, words that were not injected; then random lists."""
+    cases = [
+        (["bread", "silver", "dust", "bread"], ["bread"] * 4),
+        (["bread", "silver", "dust", "bread"], ["bread", "silver", "dust", "bread"]),
+        (["a", "b", "a", "b"], ["b", "a", "b", "a"]),
+        (["bread", "dust", "dust"], ["water", "water", "dust"]),
+        (["a", "a", "b", "b"], ["b", "b", "b", "a"]),
+    ]
+    rng = random.Random(2026)
+    cases += [
+        (rng.choices(("snow", "tears", "oceans"), k=n), rng.choices(("snow", "snow", "tears", "apple"), k=n))
+        for n in (7, 12, 30)
+    ]
+    tried = []
+    for injected, guessed in cases:
+        value = expect_number(call(attempt, injected, guessed), "the result")
+        n = len(injected)
+        right = sum(one == other for one, other in zip(injected, guessed, strict=True)) / n
+        expected = sum(one == other for one in injected for other in guessed) / n**2  # every guess with every word
+        shares = [[words.count(word) / n for word in set(words)] for words in (injected, guessed)]
+        mistakes = {
+            "this is the share of right guesses; a model that always guesses one word knows nothing: subtract the prior": right,
+            "words are not equally likely: count how often each is injected and guessed": right
+            - 1 / len(set(injected)),
+            "this divides by what is possible (Cohen's kappa); only the difference is asked for": (right - expected)
+            / (1 - expected)
+            if expected < 1
+            else 0.0,
+            "how often each word is guessed counts as well, not only how often it is injected": right
+            - sum(share**2 for share in shares[0]),
+            "how often each word is injected counts as well, not only how often it is guessed": right
+            - sum(share**2 for share in shares[1]),
+            "this subtracts the share of the most frequent word; sum over all words": right - max(shares[0]),
+            "each word counts once in the sum: loop over set(injected), not over the list": right
+            - sum(injected.count(word) / n * guessed.count(word) / n for word in injected),
+            "a model may be worse than chance: do not cut off below 0": max(right - expected, 0.0),
+            "these are numbers of trials; both parts are shares": (right - expected) * n,
+        }
+        message = (
+            f"injected {injected}, guessed {guessed}: {right:.3f} right, {expected:.3f} expected, so {right - expected:.3f}; "
+            f"yours gives {value:.3f}. How often each word is guessed and how often it is injected both count"
+        )
+        tried.append((value, right - expected, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("Controls that cannot tell")
 def check_cannot_separate(attempt):
-    """A table of five rows, read by eye."""
+    """A table of six rows, read by eye, with several pairs of models; then a random one."""
     verdicts = pd.DataFrame(
         {
-            "x": ["ruled out", "ruled out", "stands", "cannot tell", "ruled out"],
-            "y": ["stands", "ruled out", "stands", "stands", "cannot tell"],
-            "z": ["stands"] * 5,
+            "x": ["ruled out", "ruled out", "stands", "cannot tell", "ruled out", "cannot tell"],
+            "y": ["stands", "ruled out", "stands", "stands", "cannot tell", "cannot tell"],
+            "z": ["stands"] * 5 + ["ruled out"],
         },
-        index=["luck", "guess", "bias", "entropy", "push"],
+        index=["luck", "guess", "bias", "entropy", "push", "order"],
     )
-    result = attempt(verdicts, "x", "y")
-    expect(isinstance(result, list), f"return a list of row names, yours is {type(result).__name__}")
+    result = expect_list(call(attempt, verdicts, "x", "y"), "the explanations")
+    expect(all(isinstance(name, str) for name in result), f"return names of rows, yours are {result}")
     expect("luck" not in result, "luck has different verdicts for x and y: that control does tell them apart")
     expect(
         "entropy" in result,
         "'cannot tell' for one of the two: that control does not separate them, however the verdicts differ",
     )
     expect("push" in result, "'cannot tell' counts for either model, also the second one")
-    expect(result == ["guess", "bias", "entropy", "push"], f"these four, in the table's order; yours: {result}")
-    expect(attempt(verdicts, "x", "z") == ["bias", "entropy"], "look only at the two models that are named")
+    rng = random.Random(2026)
+    kinds = ("ruled out", "stands", "cannot tell")
+    rows = [[rng.choice(kinds) for _ in range(4)] for _ in range(20)]
+    large = pd.DataFrame(rows, columns=list("pqrs"), index=[f"control {rng.random():.3f}" for _ in range(20)])
+    pairs_only = " (look only at the two models that are named)"
+    cases = (
+        (verdicts, "x", "y", ""),
+        (verdicts, "x", "z", pairs_only),
+        (large, "p", "q", ""),
+        (large, "s", "q", pairs_only),
+    )
+    for table, one, another, hint in cases:
+        pairs = zip(table.index, table[one], table[another], strict=True)
+        truth = [name for name, first, second in pairs if first == second or "cannot tell" in (first, second)]
+        result = expect_list(call(attempt, table, one, another), "the explanations")
+        expect(
+            result == truth,
+            f"these do not separate {one} from {another}, each once and in the table's order: {truth}; yours: {result}{hint}",
+        )

@@ -1,36 +1,146 @@
 """Checks of the exercises of 11_find_where_it_happens."""
 
+import random
 from contextlib import contextmanager
 
 import torch
 
-from helpers.exercises.exercise import exercise, expect, expect_tensor
-from helpers.exercises.organism import largest_difference, organism, plain_streams, request, tokens
+from helpers.exercises.exercise import (
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_list,
+    expect_number,
+    expect_tensor,
+    expect_whole_number,
+)
+from helpers.exercises.organism import (
+    MASK_DROPPED,
+    call_on_organism,
+    hooked,
+    last_logits,
+    organism,
+    plain_streams,
+    request,
+    tokens,
+    without_mask,
+)
 
-LAYER, HEAD = 3, 1
-CLOSE = 1e-4  # as a share of the largest component
+
+@exercise("What share came back?")
+def check_share_restored(attempt):
+    """Both ends, the middle, words whose own effect is near zero, shares below 0 and above 1, random margins."""
+    clean, injected = torch.tensor([-2.0, -1.0, -3.0]), torch.tensor([2.0, 3.0, 1.0])
+    noise = torch.randn(3, 8, generator=torch.Generator().manual_seed(2026))
+    cases = [
+        (clean, injected, clean, "a patch that changes nothing"),
+        (clean, injected, injected, "a patch that gives the injected margins"),
+        (clean, injected, (clean + injected) / 2, "margins half-way"),
+        (
+            torch.zeros(2),
+            torch.tensor([4.0, 0.01]),
+            torch.tensor([2.0, 1.0]),
+            "effects of 4 and 0.01, restored by 2 and 1,",
+        ),
+        (clean, injected, clean - 1, "a patch that moves away from the injected margins"),
+        (clean, injected, injected + 2, "a patch that goes beyond the injected margins"),
+        (injected, clean, noise[0, :3], "an injection that lowers the margins"),
+        (noise[0], noise[1] + 4, noise[2] + 1, "random margins"),
+    ]
+    tried = []
+    for before, after, patched, what in cases:
+        value = expect_number(call(attempt, before, after, patched), "the share")
+        effects, restored = (after - before).tolist(), (patched - before).tolist()
+        truth = sum(restored) / sum(effects)
+        mistakes = {
+            "this is the share that is still missing; return the one that came back": 1 - truth,
+            "take the means before you divide: one word without an effect must not decide": sum(
+                part / whole for part, whole in zip(restored, effects, strict=True)
+            )
+            / len(effects),
+            "subtract the clean margins below the line as well": sum(restored) / float(after.sum())
+            if after.any()
+            else 0.0,
+            "this is the whole effect divided by the restored one; the other way round": 1 / truth if truth else 0.0,
+            "shares may lie below 0 or above 1: do not cut them off": min(max(truth, 0.0), 1.0),
+            "effects have a sign: do not take absolute values": sum(map(abs, restored)) / sum(map(abs, effects)),
+            "this is the restored effect itself; divide it by the whole one": sum(restored) / len(restored),
+        }
+        tried.append((value, truth, mistakes, f"{what} restores {truth:.2f}, yours gives {value:.2f}"))
+    expect_all_near(tried)
 
 
-def logits_of(inputs: dict) -> torch.Tensor:
-    """Last position, [row, vocabulary], from the model alone."""
-    with torch.no_grad():
-        return organism()._module(**inputs).logits[:, -1]
+def patched_logits(source: dict, into: dict, layer: int, where: slice, change=lambda _old, new: new) -> torch.Tensor:
+    """Last-position logits of `into` with the stream of `source` after `layer` at the positions `where`, by a hook."""
+    carried = plain_streams(source)[layer + 1]
+
+    def write(stream: torch.Tensor) -> None:
+        stream[:, where] = change(stream[:, where], carried[:, where])
+
+    with hooked(layer, write):
+        return last_logits(into)
 
 
-@contextmanager
-def replaced(layer: int, position: int, value: torch.Tensor):
-    """The stream after a block holds `value` at one position, by a hook."""
-
-    def hook(_block, _args, output):
-        output = output.clone()
-        output[:, position] = value
-        return output
-
-    handle = organism().blocks._module[layer].register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
+@exercise("Patch one place")
+def check_patch_one(attempt):
+    """Two padded rows against a hook, at several places; the run patched into itself; the last place of all."""
+    source = tokens(request("an old silver spoon"), request("the cold dark sea"), padding=2)
+    into = tokens(request("a little red ball"), request("the warm white bread"), padding=2)
+    length, last = source["input_ids"].shape[1], len(organism().blocks._module) - 1
+    masked, tried = (source, into), []
+    for source, into, layer, position in (
+        (*masked, 3, length - 4),
+        (*masked, last, length - 1),
+        (masked[1], masked[1], 1, length - 2),
+    ):
+        clean, unmasked = last_logits(into), (without_mask(source), without_mask(into))
+        mine = call_on_organism(attempt, source, into, layer, position)
+        mine = expect_tensor(mine, tuple(clean.shape), "the logits at the last position")
+        place = slice(position, position + 1)
+        mistakes = {
+            "your run is the one without a patch: was the stream written before the logits were read?": clean,
+            "your logits are those of `source`: the patch goes into a run on `into`, at one position only": last_logits(
+                source
+            ),
+            "the patch is carried from `into` to `source`; the other way round": patched_logits(
+                into, source, layer, place
+            ),
+            "this is the stream before the block; `.output` is the stream after it": patched_logits(
+                source, into, max(layer - 1, 0), place
+            ),
+            "all positions up to this one are patched; patch this one only": patched_logits(
+                source, into, layer, slice(0, position + 1)
+            ),
+            "all positions from this one on are patched; patch this one only": patched_logits(
+                source, into, layer, slice(position, None)
+            ),
+            "the position before is patched": patched_logits(source, into, layer, slice(position - 1, position)),
+            "the last position is patched, whatever `position` says": patched_logits(
+                source, into, layer, slice(-1, None)
+            ),
+            "the stream of `source` is added; put it in place of the old one": patched_logits(
+                source, into, layer, place, lambda old, new: old + new
+            ),
+            "only the first row is patched; patch every row": patched_logits(
+                source, into, layer, place, lambda old, new: torch.cat([new[:1], old[1:]])
+            ),
+            "the run on `source` has lost its attention mask": patched_logits(unmasked[0], into, layer, place),
+            "the run on `into` has lost its attention mask": patched_logits(source, unmasked[1], layer, place),
+            "both runs have lost their attention mask: hand the whole of `source` and `into` to the model": patched_logits(
+                *unmasked, layer, place
+            ),
+        }
+        truth = patched_logits(source, into, layer, place)
+        message = f"these are not the logits of the run with one stream replaced (block {layer}, position {position})"
+        if layer == last:
+            message = "the last position after the last block decides alone: patched there, the logits must be those of `source`"
+        if source is into:
+            message = "a run patched into itself must not change"
+        if layer < last:
+            mistakes["this is the stream after the next block"] = patched_logits(source, into, layer + 1, place)
+        tried.append((mine, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @contextmanager
@@ -47,134 +157,128 @@ def only_columns(layer: int, kept: torch.Tensor):
             weight.copy_(before)
 
 
-def slots() -> tuple[int, torch.Tensor]:
-    """Number of heads, and the head to which each column of o_proj's weight belongs."""
+def head_of_column(layer: int) -> torch.Tensor:
+    """The head to which each column of o_proj's weight belongs."""
     number = organism()._module.config.num_attention_heads
-    columns = organism().blocks._module[LAYER].self_attn.o_proj.in_features
-    return number, torch.arange(columns) // (columns // number)
-
-
-@exercise("What share came back?")
-def check_share_restored(attempt):
-    """Both ends, the middle, and words whose own effect is near zero."""
-    clean, injected = torch.tensor([-2.0, -1.0, -3.0]), torch.tensor([2.0, 3.0, 1.0])
-    value = attempt(clean, injected, clean)
-    expect(isinstance(value, float), f"return one number (a float), yours is a {type(value).__name__}")
-    expect(value != 1, "a patch that changes nothing restores 0, yours gives 1: is it the share that is still missing?")
-    expect(abs(value) < 1e-6, f"a patch that changes nothing restores 0, yours gives {value:.2f}")
-    full, half = attempt(clean, injected, injected), attempt(clean, injected, (clean + injected) / 2)
-    expect(abs(full - 1) < 1e-6, f"a patch that gives the injected margins restores 1, yours gives {full:.2f}")
-    expect(abs(half - 0.5) < 1e-6, f"margins half-way restore 0.5, yours gives {half:.2f}")
-    uneven = attempt(torch.zeros(2), torch.tensor([4.0, 0.01]), torch.tensor([2.0, 1.0]))
-    expect(
-        abs(uneven - 3 / 4.01) < 1e-4,
-        f"effects of 4 and 0.01, restored by 2 and 1, are 3 of 4.01 in all, so 0.75; yours gives {uneven:.2f}. "
-        "Take the means before you divide: one word without an effect must not decide",
-    )
-
-
-@exercise("Patch one place")
-def check_patch_one(attempt):
-    """Against a hook, in both kinds of place; the run patched into itself; the last place of all."""
-    source, into = tokens(request("oceans")), tokens(request("bread"))
-    streams, position = plain_streams(source), source["input_ids"].shape[1] - 2
-    clean, last = logits_of(into), len(organism().blocks._module) - 1
-    mine = attempt(organism(), source, into, LAYER, position)
-    expect_tensor(mine, tuple(clean.shape), "the logits at the last position")
-    expect(
-        largest_difference(mine, clean) > CLOSE,
-        "your run is the one without a patch: was the stream written before the logits were read?",
-    )
-    expect(
-        largest_difference(mine, logits_of(source)) > CLOSE,
-        "your logits are those of `source`: the patch goes into a run on `into`, at one position only",
-    )
-    for number in (LAYER - 1, LAYER + 1):
-        with replaced(number, position, streams[number + 1][:, position]):
-            expect(largest_difference(mine, logits_of(into)) > CLOSE, f"you patched block {number}, not block {LAYER}")
-    with replaced(LAYER, position, streams[LAYER + 1][:, position]):
-        truth = logits_of(into)
-    expect(largest_difference(mine, truth) < CLOSE, "these are not the logits of the run with one stream replaced")
-    same = attempt(organism(), into, into, LAYER, position)
-    expect(largest_difference(same, clean) < CLOSE, "a run patched into itself must not change")
-    end = attempt(organism(), source, into, last, position + 1)
-    expect(
-        largest_difference(end, logits_of(source)) < CLOSE,
-        "the last position after the last block decides alone: patched there, the logits must be those of `source`",
-    )
+    columns = organism().blocks._module[layer].self_attn.o_proj.in_features
+    return torch.arange(columns) // (columns // number)
 
 
 @exercise("Silence one head")
 def check_without_head(attempt):
-    """Against the model with the columns of o_proj's weight that read this head set to zero."""
-    inputs = tokens(request("oceans"))
-    number, owner = slots()
-    clean = logits_of(inputs)
-    mine = attempt(organism(), inputs, LAYER, HEAD)
-    expect_tensor(mine, tuple(clean.shape), "the logits at the last position")
-    expect(largest_difference(mine, clean) > CLOSE, "nothing has changed: is o_proj's input itself written to?")
-    with only_columns(LAYER, owner < 0):
-        expect(largest_difference(mine, logits_of(inputs)) > CLOSE, "you silenced all heads of the block")
-    for head in range(number):
-        with only_columns(LAYER, owner != head):
-            truth = logits_of(inputs)
-        right = largest_difference(mine, truth) < CLOSE
-        expect(head == HEAD or not right, f"asked for head {HEAD}, you silenced head {head}; the first is head 0")
-        expect(
-            head != HEAD or right,
-            f"head {HEAD} owns one slice of o_proj's input, at every position; you changed something else",
+    """Two padded rows against the model with the columns of o_proj's weight that read this head set to zero."""
+    inputs = tokens(request("oceans"), request("an old silver spoon"), padding=2)
+    number, clean = organism()._module.config.num_attention_heads, last_logits(inputs)
+    tried = []
+    for layer, head in ((3, 1), (3, number - 1), (5, 0)):
+        owner = head_of_column(layer)
+
+        def logits(kept: torch.Tensor, inputs: dict = inputs, layer: int = layer) -> torch.Tensor:
+            with only_columns(layer, kept):
+                return last_logits(inputs)
+
+        mine = call_on_organism(attempt, inputs, layer, head)
+        mine = expect_tensor(mine, tuple(clean.shape), "the logits at the last position")
+        place = torch.arange(len(owner))
+        truth = logits(owner != head)
+        mistakes = {
+            "nothing has changed: is o_proj's input itself written to?": clean,
+            "you silenced all heads of the block": logits(owner < 0),
+            "you silenced all heads but this one": logits(owner == head),
+            "you silenced the head before; the first is head 0": logits(owner != (head - 1) % number),
+            "you silenced the next head; the first is head 0": logits(owner != (head + 1) % number),
+            "a head owns one slice of o_proj's input, its numbers lie side by side": logits(place % number != head),
+            "only the first row is silenced; silence every row": torch.cat([truth[:1], clean[1:]]),
+            MASK_DROPPED: logits(owner != head, without_mask(inputs)),
+        }
+        message = (
+            f"head {head} of block {layer} owns one slice of o_proj's input, at every position and in every row; you changed "
+            "something else"
         )
+        tried.append((mine, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("A fairer set of random heads")
 def check_matched_random_heads(attempt):
-    """Counts per block, nothing chosen, no repetition, seeded, and every other head has its chance."""
-    chosen, heads = [(4, 0), (4, 3), (6, 1)], 6
-    drawn = attempt(chosen, heads, 0)
-    expect(isinstance(drawn, list), f"return a list of (block, head) pairs, yours is a {type(drawn).__name__}")
-    expect(attempt(chosen, heads, 0) == drawn, "the same seed must give the same set: draw from a generator with it")
-    seen, sets = set(), set()
-    for seed in range(60):
-        drawn = [tuple(map(int, pair)) for pair in attempt(chosen, heads, seed)]
-        blocks = sorted(block for block, _ in drawn)
-        expect(len(set(drawn)) == len(drawn), f"seed {seed}: a head is drawn twice: {drawn}")
-        expect(not set(drawn) & set(chosen), f"seed {seed}: {drawn} holds a chosen head; leave those out")
-        expect(blocks == [4, 4, 6], f"the chosen heads lie in the blocks [4, 4, 6], yours in {blocks}")
-        expect(all(0 <= head < heads for _, head in drawn), f"heads are numbered 0 to {heads - 1}, yours are {drawn}")
-        seen |= set(drawn)
-        sets.add(tuple(sorted(drawn)))
-    others = {(block, head) for block in (4, 6) for head in range(heads)} - set(chosen)
-    expect(len(sets) > 1, "every seed gives the same set: draw at random")
-    expect(seen == others, f"in 60 draws some heads are never drawn: {sorted(others - seen)}")
-    crowded = attempt([(5, 0), (5, 1), (5, 2)], 4, 0)
-    expect(
-        [tuple(map(int, pair)) for pair in crowded] == [(5, 3)],
-        "three of four heads are chosen: only head 3 is left in block 5, take that one",
-    )
+    """Counts per block, nothing chosen, no repetition, seeded, and every other head has its chance; crowded blocks."""
+    rng = random.Random(2026)
+    many = [(block, head) for block in (1, 7) for head in rng.sample(range(9), 3)]
+    for chosen, heads in (([(4, 0), (4, 3), (6, 1)], 6), (many, 9), ([(5, 0), (5, 1), (5, 2), (2, 3)], 4)):
+        taken = {block: sum(at == block for at, _ in chosen) for block, _ in chosen}
+        wanted = {block: min(count, heads - count) for block, count in taken.items()}
+        others = {(block, head) for block in taken for head in range(heads)} - set(chosen)
+        seen, sets = set(), {}
+        for seed in [*range(60), 0]:
+            pairs = [
+                expect_list(pair, "each pair (block, head)", 2)
+                for pair in expect_list(call(attempt, chosen, heads, seed), "the (block, head) pairs")
+            ]
+            drawn = [tuple(expect_whole_number(each, "block and head") for each in pair) for pair in pairs]
+            expect(len(set(drawn)) == len(drawn), f"seed {seed}: a head is drawn twice: {drawn}")
+            expect(not set(drawn) & set(chosen), f"seed {seed}: {drawn} holds a chosen head; leave those out")
+            counts = {block: sum(at == block for at, _ in drawn) for block in {*taken, *(at for at, _ in drawn)}}
+            expect(
+                counts == wanted,
+                f"{chosen} with {heads} heads per block asks for {wanted} heads in each block (no more than are left), yours "
+                f"has {counts}",
+            )
+            expect(set(drawn) <= others, f"heads are numbered 0 to {heads - 1}, yours are {drawn}")
+            seen |= set(drawn)
+            expect(
+                sets.setdefault(seed, sorted(drawn)) == sorted(drawn),
+                "the same seed must give the same set: draw from a generator with it",
+            )
+        expect(len({str(each) for each in sets.values()}) > 1, "every seed gives the same set: draw at random")
+        expect(seen == others, f"in 60 draws some heads are never drawn: {sorted(others - seen)}")
+        if len(others) > 10:
+            different = len({str(each) for each in sets.values()})
+            expect(different > 20, f"60 seeds give only {different} different sets: use the seed as it is")
 
 
 @exercise("What does a head write?")
 def check_head_writes(attempt):
-    """The sum is the attention's output; each part is what is left when all other heads are silent."""
-    inputs, seen = tokens(request("oceans")), []
-    number, owner = slots()
-    attention = organism().blocks._module[LAYER].self_attn
-    handle = attention.register_forward_hook(lambda _part, _args, output: seen.append(output[0][0, -1].clone()))
-    try:
-        logits_of(inputs)
-        for head in range(number):
-            with only_columns(LAYER, owner == head):
-                logits_of(inputs)
-    finally:
-        handle.remove()
-    whole, parts = seen[0], torch.stack(seen[1:])
-    mine = attempt(organism(), inputs, LAYER)
-    expect_tensor(mine, tuple(parts.shape), "what each head writes")
-    expect(
-        largest_difference(mine.sum(0), whole) < CLOSE,
-        "the parts of all heads must add up to what self_attn puts out at the last position; yours do not",
-    )
-    expect(
-        largest_difference(mine, parts) < CLOSE,
-        "the sum is right, but not each head's part: a head's slice meets the columns of o_proj's weight with the same numbers",
-    )
+    """The sum is the attention's output; each part is what is left when all other heads are silent. Two padded rows."""
+    inputs = tokens(request("oceans"), request("an old silver spoon"), padding=2)
+    number, tried = organism()._module.config.num_attention_heads, []
+
+    def attention(layer: int, kept: torch.Tensor, inputs: dict = inputs) -> torch.Tensor:
+        """What the attention of a block puts out, [row, position, width], with some columns of o_proj alone."""
+        seen = []
+        block = organism().blocks._module[layer].self_attn
+        handle = block.register_forward_hook(lambda _part, _args, output: seen.append(output[0].clone()))
+        try:
+            with only_columns(layer, kept):
+                last_logits(inputs)
+        finally:
+            handle.remove()
+        return seen[0]
+
+    for layer in (3, 5):
+        owner = head_of_column(layer)
+        everywhere = torch.stack(
+            [attention(layer, owner == head) for head in range(number)]
+        )  # [head, row, position, width]
+        unmasked = [attention(layer, owner == head, without_mask(inputs)) for head in range(number)]
+        mine = expect_tensor(
+            call_on_organism(attempt, inputs, layer), (number, everywhere.shape[-1]), "what each head writes"
+        )
+        truth = everywhere[:, 0, -1]
+        mistakes = {
+            "the sum is right, but every head has the same share": truth.mean(0).expand_as(truth),
+            "these are the parts of the last row; take the first row": everywhere[:, -1, -1],
+            "these are the parts at the first position; take the last one": everywhere[:, 0, 0],
+            "these are the parts at the position before the last one": everywhere[:, 0, -2],
+            "this is what all other heads write together": truth.sum(0) - truth,
+            MASK_DROPPED: torch.stack(unmasked)[:, 0, -1],
+        }
+        added = mine.sum(0)
+        off = float((added - truth.sum(0)).abs().max() / truth.sum(0).abs().max())
+        message = (
+            f"the parts of all heads must add up to what self_attn puts out at the last position; yours are off by {off:.0%}"
+            if off > 1e-3
+            else "the sum is right, but not each head's part: a head's slice meets the columns of o_proj's weight with the same "
+            "numbers"
+        )
+        tried.append((mine, truth, mistakes, message))
+    expect_all_near(tried)

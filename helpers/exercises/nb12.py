@@ -1,114 +1,191 @@
 """Checks of the exercises of 12_test_a_real_model."""
 
+import json
+import random
+
 import numpy as np
 import pandas as pd
 
-from helpers.exercises.exercise import Wrong, exercise, expect
+from helpers.exercises.exercise import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_list,
+    expect_near,
+    expect_number,
+    expect_numbers,
+    expect_whole_number,
+    kind,
+)
+from helpers.exercises.intervals import bootstraps, ends, expect_intervals
 
 
 @exercise("Choose the layers")
 def check_layers_at(attempt):
-    """Ends, order, doubles, and whole numbers, for a deep and a shallow model."""
-    ends = list(attempt([0.0, 1.0], 32))
-    expect(32 not in ends, "a model with 32 blocks has no block 32: the last one has the number 31")
-    expect(ends == [0, 31], f"shares 0 and 1 of 32 blocks are the blocks 0 and 31, yours gives {ends}")
-    order = list(attempt([0.9, 0.1], 21))
-    expect(
-        order == [2, 18],
-        f"shares 0.9 and 0.1 of 21 blocks are blocks 2 and 18, in ascending order; yours gives {order}",
+    """Ends, order, doubles, the nearest block, for deep and shallow models."""
+    cases = (  # no share falls half-way between two blocks
+        ([0.0, 1.0], 32, "shares 0 and 1 are the first and the last block"),
+        ([0.9, 0.1], 21, "layers come in ascending order"),
+        ([0.5, 0.52, 0.5], 5, "shares of the same block give it once"),
+        ([0.33, 0.66, 0.9], 8, "take the block that is nearest"),
+        ([0.75, 0.25, 1.0, 0.6], 61, "deep models"),
+        ([0.2, 0.8], 2, "two blocks only"),
     )
-    double = list(attempt([0.5, 0.52], 5))
-    expect(double == [2], f"shares 0.5 and 0.52 of 5 blocks are the same block, to be given once; yours gives {double}")
-    expect(all(isinstance(layer, int) for layer in double), "layers must be whole numbers (int)")
+    for depths, blocks, why in cases:
+        layers = [
+            expect_whole_number(each, "each layer") for each in expect_list(call(attempt, depths, blocks), "the layers")
+        ]
+        last = f"a model with {blocks} blocks has no block {blocks}: the last one has the number {blocks - 1}"
+        expect(blocks not in layers, last)
+        truth = sorted(
+            {min(range(blocks), key=lambda k, depth=depth: abs(k - depth * (blocks - 1))) for depth in depths}
+        )
+        expect(
+            layers == truth,
+            f"{why}: the shares {depths} of {blocks} blocks are the blocks {truth}, yours gives {layers}",
+        )
 
 
 @exercise("Beyond the controls")
 def check_beyond_controls(attempt):
-    """Cases computed by eye, with the one or the other control larger."""
-    strict = attempt([4.0, 6.0], [1.0, 3.0], [-4.0, -2.0])
-    expect(strict != 8, "you left the random vectors out: here they are the larger control")
-    expect(strict != 5.5, "you subtracted the mean of both controls; take the larger one")
-    expect(strict != 2, "you took the largest single trial; compare the two control means")
-    expect(
-        abs(strict - 3) < 1e-9, f"5 with the word, 2 and -3 with the controls: the score is 3, yours is {strict:.2f}"
-    )
-    other = attempt([1.0, 1.0], [-5.0, -5.0, -5.0], [0.0])
-    expect(abs(other - 1) < 1e-9, f"here the clean trials (mean 0) are the larger control: 1, yours is {other:.2f}")
-    below = attempt([0.0], [2.0], [1.0])
-    expect(
-        abs(below + 2) < 1e-9, f"a word that moves less than a random vector scores below 0: -2, yours is {below:.2f}"
-    )
+    """Cases computed by eye, with the one or the other control larger; random margins."""
+    cases = [
+        ([4.0, 6.0], [1.0, 3.0], [-4.0, -2.0]),
+        ([1.0, 1.0], [-5.0, -5.0, -5.0], [0.0]),
+        ([0.0], [2.0], [1.0]),
+        ([-1.0, -3.0], [-9.0, -2.0, -1.0], [-8.0, -6.0]),
+    ]
+    rng = random.Random(2026)
+    cases += [
+        tuple([rng.gauss(shift, 3) for _ in range(n)] for shift, n in ((2, 7), (0, 5), (-1, 9))) for _ in range(3)
+    ]
+    tried = []
+    for word, control, clean in cases:
+        value = expect_number(call(attempt, word, control, clean), "the score")
+        means = [sum(values) / len(values) for values in (word, control, clean)]
+        truth = means[0] - max(means[1:])
+        medians = [float(np.median(values)) for values in (word, control, clean)]
+        mistakes = {
+            "you left the random vectors out: where they are the larger control, they count": means[0] - means[2],
+            "you left the clean trials out: where they are the larger control, they count": means[0] - means[1],
+            "you subtracted the mean of both controls; take the larger one": means[0] - (means[1] + means[2]) / 2,
+            "you took the smaller control; take the larger one": means[0] - min(means[1:]),
+            "you put the trials of both controls together; take the larger of the two means": means[0]
+            - sum(control + clean) / len(control + clean),
+            "you took the largest single trial; compare the two control means": means[0] - max(*control, *clean),
+            "these are medians; take the means": medians[0] - max(medians[1:]),
+            "a word that moves less than a control scores below 0: do not cut it off": max(truth, 0.0),
+            "a word that moves less than a control scores below 0: do not take the absolute value": abs(truth),
+            "both controls are subtracted; subtract the larger one only": means[0] - means[1] - means[2],
+            "the sign is the wrong way round: the word minus the control": -truth,
+            "these are sums; take the means": sum(word) - max(sum(control), sum(clean)),
+        }
+        message = (
+            f"{means[0]:.2f} with the word, {means[1]:.2f} with random vectors and {means[2]:.2f} without: the score is {truth:.2f}, "
+            f"yours is {value:.2f}"
+        )
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("How much does a null exclude?")
 def check_largest_rate(attempt):
     """The defining property: with the rate returned, nothing at all happens in 5 % of experiments."""
-    for trials in (1, 10, 100):
-        rate = attempt(trials)
+    for trials in (1, 10, 100, 7, 2000):
+        rate = expect_number(call(attempt, trials), "the rate")
         expect(
-            0 < rate < 1, f"{trials} trials without a success do not prove a rate of 0 or allow 1; yours gives {rate}"
+            0 < rate < 1,
+            f"{trials} trial(s) without a success do not prove a rate of 0 or allow 1; yours gives {rate:g}",
         )
         chance = (1 - rate) ** trials
         expect(
             abs(chance - 0.05) < 1e-6,
-            f"with a true rate of {rate:.3f}, nothing in {trials} trials happens in {chance:.1%} of experiments, not in 5 %",
+            f"with a true rate of {rate:.3f}, nothing in {trials} trial(s) happens in {chance:.2%} of experiments, not in 5 %",
         )
 
 
 @exercise("Go on after a crash")
 def check_finished(attempt):
-    """A whole file, files torn at every place of the last line, an empty one."""
-    whole = '{"trial_id": "a", "answer": "No."}\n{"trial_id": "b", "answer": "Yes, bread."}\n'
-    expect(set(attempt(whole)) == {"a", "b"}, "both lines of a whole file are finished")
-    first = whole.index("\n") + 1
-    for cut in (1, 5, len(whole) - first - 2):
+    """Whole files, files torn at every place of the last line, an empty one."""
+    rows = [("a", "No."), ("b", "Yes, bread."), ("c", ""), ("d", 'It said "trial_id": "x"\\n.')]
+    lines = [json.dumps({"trial_id": name, "answer": answer}) + "\n" for name, answer in rows]
+
+    def finished(text: str) -> set:
         try:
-            found = set(attempt(whole[: first + cut]))
+            found = call(attempt, text)
         except ValueError as error:
             raise Wrong(
-                f"a torn last line ({whole[first : first + cut]!r}) must not stop the run; yours raises {type(error).__name__}"
+                f"a file that ends in {text[-25:]!r} must not stop the run; yours raises {type(error).__name__}"
             ) from None
-        expect(
-            found == {"a"},
-            f"the last line is torn ({whole[first : first + cut]!r}) and must not count; yours gives {found}",
-        )
-    glued = set(attempt(whole[:-1]))
+        kinds = set | frozenset | list | tuple | np.ndarray | pd.Series | pd.Index
+        expect(isinstance(found, kinds), f"return a set of ids, yours is {kind(found)}")
+        expect(all(isinstance(each, str) for each in found), f"return a set of ids, yours holds {[*found]}")
+        return set(found)
+
+    for count in (2, 4):
+        whole, names = "".join(lines[:count]), {name for name, _ in rows[:count]}
+        found = finished(whole)
+        expect(found == names, f"all {count} lines of a whole file are finished: {sorted(names)}, yours {found}")
+    first = len(lines[0])
+    for cut in (1, 5, len(lines[1]) - 3, len(lines[1]) - 2):
+        torn = lines[1][:cut]
+        found = finished("".join(lines[:1]) + torn)
+        expect(found == {"a"}, f"the last line is torn ({torn!r}) and must not count; yours gives {found}")
+    glued = finished("".join(lines[:2])[:-1])
     expect(
         glued == {"a"},
         "a last line without its newline is not finished, valid JSON or not: the next write would be glued to it",
     )
-    expect(set(attempt("")) == set(), "an empty file holds no finished trial")
+    for text in ("", lines[0][: first // 2], lines[0][:-1]):
+        expect(finished(text) == set(), f"{text!r} holds no finished trial")
+
+
+def answers(successes: dict[str, tuple[int, int]], seed: int) -> pd.DataFrame:
+    """A table with a row per trial, in random order. successes: word -> (successes, trials)."""
+    rows = [(word, trial < right) for word, (right, trials) in successes.items() for trial in range(trials)]
+    return pd.DataFrame(rows, columns=["word", "success"]).sample(frac=1, random_state=seed)
 
 
 @exercise("Compare two models fairly")
 def check_difference_by_word(attempt):
-    """Identical models, a constant gap, words repeated many times, and the sign."""
+    """Identical models; words hard for both; one word that decides; the sign; tables whose words come in another order."""
     rng = np.random.default_rng(1)
-    words = [f"word {k}" for k in range(20)]
-    hard = rng.random(20) < 0.5
-    first = pd.DataFrame({"word": words, "success": hard})
-    value, low, high = attempt(first, first)
-    expect(value == 0, f"a model compared with itself differs by 0, yours gives {value:.2f}")
+    words, easy = [f"word {k}" for k in range(20)], rng.integers(0, 5, 20)
+    gains = rng.integers(-1, 3, 20).clip(-easy)
+    few = [0, 1, 2, 1, 2, 0, 1, 3, 3, 1, 5, 16]
+    first = {word: (int(right + gain), 6) for word, right, gain in zip(words, easy, gains, strict=True)}
+    second = {word: (int(right), 6) for word, right in zip(words, easy, strict=True)}
+    skewed = {f"w{k}": (right, 16) for k, right in enumerate(few)}
+    never = {f"w{k}": (0, 4) for k in range(len(few))}
+    value, low, high = expect_numbers(
+        call(attempt, answers(first, 1), answers(first, 2)), 3, "the result (value, low, high)"
+    )
+    expect_near(value, 0, {}, f"a model compared with itself differs by 0, yours gives {value:.2f}")
     expect(
         low == 0 and high == 0,
         f"a model compared with itself differs by 0 on every word, so the interval is [0, 0]; yours is [{low:.2f}, {high:.2f}]: "
-        "the words are the same for both models, redraw them together",
+        "match the tables by word (the rows may come in any order), and redraw each word for both models together",
     )
-    never = first.assign(success=False)
-    value, low, high = attempt(first, never)
-    expect(
-        abs(value - hard.mean()) < 1e-9, f"the first model succeeds on {hard.mean():.0%} more, yours gives {value:.2f}"
-    )
-    expect(
-        low <= value <= high, f"the value must lie in its interval, yours gives {value:.2f} and [{low:.2f}, {high:.2f}]"
-    )
-    wide = high - low
-    expect(0.25 < wide < 0.6, f"20 words leave an interval about 0.4 wide here, yours is {wide:.2f} wide")
-    _, low, high = attempt(pd.concat([first] * 10), pd.concat([never] * 10))
-    expect(
-        abs(high - low - wide) < 0.12,
-        f"ten equal trials of every word are no new words: the interval must stay {wide:.2f} wide, yours becomes {high - low:.2f}; "
-        "redraw words, not trials",
-    )
-    shuffled = first.sample(frac=1, random_state=0)
-    expect(abs(attempt(shuffled, first)[0]) < 1e-9, "the rows may come in any order: match by word, not by place")
+    tried, intervals = [], []
+    for one, other, noise in ((first, second, (0.08, 0.09, 0.11)), (skewed, never, (0.06, 0.11, 0.11))):
+        result = call(attempt, answers(one, 3), answers(other, 4))
+        value, low, high = expect_numbers(result, 3, "the result (value, low, high)")
+        rates = [np.array([right / trials for right, trials in table.values()]) for table in (one, other)]
+        differences, n = rates[0] - rates[1], [sum(trials for _, trials in table.values()) for table in (one, other)]
+        truth = float(differences.mean())
+        mistakes = {
+            "the sign is the wrong way round: the first model minus the second": -truth,
+            "differences have a sign: do not take their absolute values": float(np.abs(differences).mean()),
+            "the value is the mean of the differences, not their median": float(np.median(differences)),
+        }
+        tried.append((value, truth, mistakes, f"the first model succeeds on {truth:.1%} more, yours gives {value:.1%}"))
+        known = bootstraps(differences.tolist(), list(one))
+        separate = [rng.choice(rate, size=(20_000, len(rate))).mean(1) for rate in rates]
+        trials = [rng.binomial(size, rate.mean(), size=20_000) / size for size, rate in zip(n, rates, strict=True)]
+        known["the words are the same for both models: redraw them together"] = ends(separate[0] - separate[1])
+        known["trials are redrawn; trials of one word are alike, so redraw words"] = ends(trials[0] - trials[1])
+        intervals.append(((low, high), known, noise, f"{len(one)} words that both models answered"))
+    expect_all_near(tried)
+    expect_intervals(intervals)

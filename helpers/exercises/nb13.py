@@ -1,59 +1,95 @@
 """Checks of the exercises of 13_scale_to_giants: counted bytes, properties of a placement, and a scale for what a trace saves."""
 
+import random
+import re
 import threading
 
 import torch
 from nnsight.tracing import tracer as tracing
 from nnsight.tracing.backend import Backend
 
-from helpers.exercises.exercise import exercise, expect, expect_tensor
-from helpers.exercises.organism import organism, plain_streams, request, tokens
+from helpers.exercises.exercise import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_error,
+    expect_list,
+    expect_number,
+    expect_tensor,
+    expect_whole_number,
+)
+from helpers.exercises.organism import (
+    MASK_DROPPED,
+    call_on_organism,
+    organism,
+    plain_streams,
+    request,
+    tokens,
+    without_mask,
+)
 
 
 @exercise("Gigabytes")
 def check_gigabytes_of(attempt):
     """Round cases."""
-    for billions, bits, truth in ((70, 8, 70.0), (70, 16, 140.0), (8, 32, 32.0), (405, 4, 202.5)):
-        value = float(attempt(billions, bits))
-        expect(value != billions * bits, "these are gigabits; a byte has eight bits")
-        expect(
-            bits == 8 or value != billions * 8 / bits,
-            "more bits must take more memory; multiply by the bits, divide by 8",
-        )
-        expect(
-            abs(value - truth * 1e9 / 2**30) > 1e-6 * truth,
-            "these are gibibytes (2³⁰ bytes); a gigabyte has 10⁹ bytes",
-        )
-        expect(
-            abs(value - truth) < 1e-9 * truth,
-            f"{billions} billion weights at {bits} bits take {truth:g} GB, yours gives {value:g}",
-        )
+    tried = []
+    for billions, bits in ((70, 8), (70, 16), (8, 32), (405, 4), (0.135, 16), (1.5, 6)):
+        value = expect_number(call(attempt, billions, bits), "the gigabytes")
+        truth = sum(billions for _ in range(bits)) / 8
+        mistakes = {
+            "these are gigabits; a byte has eight bits": truth * 8,
+            "more bits must take more memory; multiply by the bits, divide by 8": billions * 8 / bits,
+            "these are gibibytes (2³⁰ bytes); a gigabyte has 10⁹ bytes": truth * 1e9 / 2**30,
+            "these are bytes; a gigabyte has 10⁹ of them": truth * 1e9,
+            "a weight of 4 or 6 bits takes less than a byte: do not round down to whole bytes": billions * (bits // 8),
+        }
+        message = f"{billions} billion weights at {bits} bits take {truth:g} GB, yours gives {value:g}"
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("How many tokens fit?")
 def check_tokens_that_fit(attempt):
-    """Against the cache of the shipped model, whose bytes are counted."""
+    """Against the cache of the shipped model, whose bytes are counted, and against its sizes in other formats."""
     subject, inputs = organism(), tokens(request("oceans"))
     with torch.no_grad():
         cache = subject._module(**inputs, use_cache=True).past_key_values
     counted = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
-    length, blocks, at_once = inputs["input_ids"].numel(), len(cache.layers), cache.layers[0].keys
-    key_value_width = at_once.shape[1] * at_once.shape[3]
-    value = attempt(counted, blocks, key_value_width, 32)
-    expect(value != 2 * length, "you counted keys or values, not both: a factor of two is missing")
-    expect(value != length // 8, "the bits must become bytes: divide by 8")
-    expect(
-        value == length,
-        f"in {counted:,} bytes the cache of exactly {length} tokens was counted; yours says {value}",
+    length, blocks, keys = inputs["input_ids"].numel(), len(cache.layers), cache.layers[0].keys
+    width = keys.shape[1] * keys.shape[3]
+    cases = (  # the same cache with fewer bits, and one of a giant: 4 bytes per number, 2 x 126 x 1,024 numbers per token
+        (counted, blocks, width, 32, length),
+        (counted, blocks, width, 16, 2 * length),
+        (counted, blocks, width, 4, 8 * length),
+        (counted - 1, blocks, width, 32, length - 1),
+        (516_096 * 19_000 + 516_095, 126, 1024, 16, 19_000),
+        (1000.0, blocks, width, 32, 0),
     )
-    less = attempt(counted - 1, blocks, key_value_width, 32)
-    expect(less == length - 1, f"with one byte less, {length} tokens no longer fit: round down; yours says {less}")
-    expect(isinstance(value, int), f"return a whole number (int), yours is {type(value).__name__}")
+    for free, blocks, width, bits, truth in cases:
+        value = expect_whole_number(call(attempt, free, blocks, width, bits), "the number of tokens")
+        said = f"for {free:,} bytes, {blocks} blocks, a width of {width} and {bits} bits yours says {value:,}"
+        wrong = value != truth
+        expect(
+            not wrong or value not in (2 * truth, 2 * truth + 1),
+            f"{said}: keys and values are stored, a factor of two is missing",
+        )
+        expect(not wrong or value != truth // 8, f"{said}: the bits must become bytes, divide by 8")
+        expect(not wrong or value != truth + 1, f"{said}: with one token more the memory is full, round down")
+        expect(not wrong, f"{said}; it is {truth:,}")
+
+
+class Stubborn:
+    """A value that stops whoever packs it, with an unusual error."""
+
+    def __reduce__(self):
+        raise RuntimeError("this value does not want to be packed")
 
 
 @exercise("What stays at home?")
 def check_stays_at_home(attempt):
-    """A lock, one hidden deep inside, a generator; and what travels: tensors, functions without a name, text."""
+    """A lock, one hidden deep inside, a generator, odd errors; and what travels: tensors, functions without a name, text."""
     scale = 3
     values = {
         "vector": torch.ones(3),
@@ -63,45 +99,81 @@ def check_stays_at_home(attempt):
         "settings": {"deep": [{"inside": threading.Lock()}]},
         "numbers": (number for number in range(3)),
         "nothing": None,
+        "a stubborn value": Stubborn(),
+        "empty": [],
     }
-    result = attempt(dict(values))
-    expect(isinstance(result, list), f"return a list of names, yours is {type(result).__name__}")
+    try:
+        result = expect_list(call(attempt, values), "the names")
+    except NotImplementedError:
+        raise
+    except (RuntimeError, TypeError) as error:
+        raise Wrong(
+            f"packing may raise any error: catch Exception; in yours a {type(error).__name__} gets out"
+        ) from None
     expect("scaled" not in result, "a function without a name travels as code: pack with cloudpickle, not with pickle")
     expect("lock" in result, "a lock cannot be packed, yours lets it pass")
     expect("settings" in result, "'settings' holds a lock deep inside: try to pack the whole value")
     expect("numbers" in result, "a generator cannot be packed: its state belongs to this process")
-    expect(
-        result == ["lock", "settings", "numbers"], f"these three stay at home: lock, settings, numbers; yours: {result}"
-    )
-    expect(attempt({}) == [], "of no values none stays at home: an empty list")
+    truth = ["lock", "settings", "numbers", "a stubborn value"]
+    expect(result == truth, f"these stay at home, in the order of the dictionary: {truth}; yours: {result}")
+    expect(expect_list(call(attempt, {}), "the names") == [], "of no values none stays at home: an empty list")
 
 
 @exercise("Fill the GPUs")
 def check_place_blocks(attempt):
-    """Order, fullness, whole blocks, equality with cases placed by hand, and the error."""
-    result = attempt(5, 2.0, [5.0, 3.9, 100.0])
-    expect(isinstance(result, list) and len(result) == 5, f"five blocks need a list of five GPUs, yours is {result!r}")
-    expect(
-        result == sorted(result),
-        f"neighbouring blocks belong together: fill one GPU after the other, yours jumps: {result}",
-    )
-    held = [result.count(gpu) * 2.0 for gpu in range(3)]
-    expect(
-        held[0] <= 5.0 and held[1] <= 3.9,
-        f"GPU 0 has 5 GB free and GPU 1 has 3.9, you put {held[0]:g} and {held[1]:g} there: whole blocks, rounded down",
-    )
-    expect(
-        result == [0, 0, 1, 2, 2],
-        f"each GPU takes as many as fit before the next is used: [0, 0, 1, 2, 2], yours {result}",
-    )
-    expect(attempt(2, 1.0, [10.0, 10.0]) == [0, 0], "two blocks that fit on the first GPU stay there; none is invented")
-    expect(attempt(3, 2.0, [1.0, 6.0]) == [1, 1, 1], "a GPU too small for one block is passed over")
-    try:
-        placed = attempt(4, 2.0, [4.0, 2.0])
-    except ValueError as error:
-        expect("1" in str(error), f"say how many blocks are left over (here 1); yours says {str(error)!r}")
-    else:
-        expect(False, f"four blocks do not fit here: raise a ValueError; yours returned {placed}")
+    """Order, fullness, whole blocks, equality with cases placed by hand and at random, and the error."""
+    cases = [
+        (5, 2.0, [5.0, 3.9, 100.0], [0, 0, 1, 2, 2], "each GPU takes as many as fit before the next is used"),
+        (2, 1.0, [10.0, 10.0], [0, 0], "two blocks that fit on the first GPU stay there; none is invented"),
+        (3, 2.0, [1.0, 6.0], [1, 1, 1], "a GPU too small for one block is passed over"),
+        (
+            3,
+            2.0,
+            [2.0, 1.9, 4.0],
+            [0, 2, 2],
+            "a GPU that is just large enough takes its block; half blocks do not count",
+        ),
+    ]
+    for seed in range(8):
+        rng = random.Random(seed)
+        room = [rng.randrange(4) for _ in range(5)]
+        placed = [gpu for gpu, count in enumerate(room) for _ in range(count)]
+        blocks = rng.randint(0, len(placed))
+        cases.append(
+            (blocks, 3.0, [3.0 * count + rng.choice((0.0, 1.0, 2.5)) for count in room], placed[:blocks], "in order")
+        )
+    for blocks, size, free, truth, why in cases:
+        try:
+            placed = expect_list(call(attempt, blocks, size, free), "the GPUs")
+        except ValueError:
+            raise Wrong(
+                f"{blocks} blocks of {size:g} GB fit on GPUs with {free} GB; yours raises a ValueError"
+            ) from None
+        placed = [expect_whole_number(each, "each GPU") for each in placed]
+        shown = f"{blocks} blocks of {size:g} GB on GPUs with {free} GB: {truth}, yours {placed}"
+        expect(len(placed) == blocks, f"{blocks} blocks need a list of {blocks} GPUs. {shown}")
+        expect(
+            placed == sorted(placed),
+            f"neighbouring blocks belong together: fill one GPU after the other, in order. {shown}",
+        )
+        expect(
+            all(placed.count(gpu) * size <= room for gpu, room in enumerate(free)),
+            f"more is placed on a GPU than fits: whole blocks, rounded down. {shown}",
+        )
+        expect(placed == truth, f"{why}. {shown}")
+    for blocks, free, left in ((4, [4.0, 2.0], 1), (20, [10.0, 11.0, 1.0, 6.0], 7)):
+        text = expect_error(
+            ValueError,
+            f"{blocks} blocks of 2 GB do not fit on {free} GB: raise a ValueError",
+            attempt,
+            blocks,
+            2.0,
+            free,
+        )
+        expect(
+            re.search(rf"\b{left}\b", text) is not None,
+            f"say how many of {blocks} blocks are left over where {free} GB are free (here {left}); yours says {text!r}",
+        )
 
 
 class Scale(Backend):
@@ -121,26 +193,53 @@ class Scale(Backend):
 
 @exercise("Only the answer comes back")
 def check_nearest_by_layer(attempt):
-    """Against hooks; here and packed; and what was saved is weighed."""
-    subject, inputs = organism(), tokens(request("silver"))
-    streams = torch.stack([each[0, -1] for each in plain_streams(inputs)[1:]])  # [layer, width]
-    noise = torch.randn(20, *streams.shape, generator=torch.Generator().manual_seed(2))
-    order = torch.arange(20).roll(3)[: len(streams)]  # another word is the nearest one in each layer
-    noise[order, torch.arange(len(streams))] += 0.5 * streams / streams.norm(dim=-1, keepdim=True) * 20
-    long = noise * torch.linspace(0.1, 10, 20)[:, None, None]
-    truth = torch.cosine_similarity(streams[None], long, dim=-1).argmax(0)
+    """Against hooks; here and packed; and what was saved is weighed. The first of two padded rows."""
+    inputs = tokens(request("silver"), request("an old spoon"), padding=2)
+    streams = torch.stack(plain_streams(inputs)[1:])  # [layer, row, position, width]
+    unmasked = torch.stack(plain_streams(without_mask(inputs))[1:])
+    ours, layers = streams[:, 0, -1], torch.arange(len(streams))
+    unit = torch.nn.functional.normalize(ours, dim=-1)
+    words = torch.randn(20, *ours.shape, generator=torch.Generator().manual_seed(2))
+    order = torch.arange(20).roll(3)[: len(layers)]  # another word is the nearest one in each layer
+    words[order, layers] += 10 * unit
+    # another one points the opposite way, in every second layer more than the nearest one points this way
+    words[order.roll(1), layers] -= torch.where(layers % 2 == 0, 40, 5)[:, None] * unit
+    apart = torch.nn.functional.normalize(streams[:, 1, -1], dim=-1) - unit
+    words[order.roll(2), layers] += 20 * apart  # nearest for the other row
+    without = torch.nn.functional.normalize(unmasked[:, 0, -1], dim=-1)
+    words[order.roll(3), layers] += 40 * (
+        without - (without * unit).sum(-1, keepdim=True) * unit
+    )  # nearest without the mask
+    words *= torch.linspace(0.1, 10, 20)[:, None, None]
+
+    def nearest(streams: torch.Tensor) -> list[int]:
+        return torch.cosine_similarity(streams[None], words, dim=-1).argmax(0).tolist()
+
+    truth = nearest(ours)
+    cosines = torch.cosine_similarity(ours[None], words, dim=-1)  # [word, layer]
+    mistakes = {
+        "these are the largest dot products: a long vector wins; take cosines": (ours[None] * words)
+        .sum(-1)
+        .argmax(0)
+        .tolist(),
+        "a word in the opposite direction is not near: do not take absolute values": cosines.abs().argmax(0).tolist(),
+        "these are the words with the lowest cosine; take the highest": cosines.argmin(0).tolist(),
+        "this is the last row; take the first": nearest(streams[:, 1, -1]),
+        "this is the first position; take the last one": nearest(streams[:, 0, 0]),
+        "these are the streams before each block; take the ones after it": nearest(
+            torch.stack(plain_streams(inputs)[:-1])[:, 0, -1]
+        ),
+        MASK_DROPPED: nearest(unmasked[:, 0, -1]),
+    }
     scale = Scale()
     for place in ({}, {"remote": "local"}, {"backend": scale}):
-        result = attempt(subject, dict(inputs), long.clone(), **place)
-        expect_tensor(result, (len(streams),), "the nearest words, one for each layer")
-        by_dot = (streams[None] * long).sum(-1).argmax(0)
-        expect(not torch.equal(result, by_dot), "these are the largest dot products: a long vector wins; take cosines")
-        expect(
-            torch.equal(result.long(), truth),
-            f"the nearest words by layer are {truth.tolist()}, yours are {result.tolist()}",
-        )
+        result = call_on_organism(attempt, inputs, words, **place)
+        result = expect_tensor(result, (len(layers),), "the nearest words (one for each layer)").tolist()
+        for mistake, values in mistakes.items():
+            expect(result == truth or result != values, mistake)
+        expect(result == truth, f"the nearest words by layer are {truth}, yours are {result}")
     expect(scale.runs > 0, "hand `place` on to the trace: subject.trace(inputs, **place)")
     expect(
-        scale.bytes <= 8 * len(streams),
-        f"your block saves {scale.bytes:,} bytes; the answer is {8 * len(streams)}: save the result alone",
+        scale.bytes <= 8 * len(layers),
+        f"your block saves {scale.bytes:,} bytes; the answer is {8 * len(layers)}: save the result alone",
     )

@@ -1,84 +1,164 @@
 """Checks of the exercises of playground."""
 
 import math
+import random
 
-from helpers.exercises.exercise import exercise, expect
+from helpers.exercises.exercise import (
+    Wrong,
+    call,
+    exercise,
+    expect,
+    expect_all_near,
+    expect_number,
+    expect_numbers,
+    kind,
+    plain,
+)
 
 
 @exercise("Guess without reading")
 def check_best_blind_guess(attempt):
     """Shares known by counting: 10 rounds, so many of them empty, the others spread over the words."""
-    for share, words, truth in ((0.5, 5, 0.5), (0.2, 2, 0.4), (0.0, 4, 0.25), (1.0, 5, 1.0), (0.1, 1, 0.9)):
-        value = float(attempt(share, words))
-        expect(
-            abs(value - truth) < 1e-6,
+    tried = []
+    for empty, words in ((5, 5), (2, 2), (0, 4), (10, 5), (1, 1), (3, 7), (4, 3)):
+        share = empty / 10
+        value = expect_number(call(attempt, share, words), "the share")
+        one_word = (10 - empty) / words / 10
+        truth = max(share, one_word)
+        mistakes = {
+            "always 'nothing' is one guess; always one word may be right more often": share,
+            "always one word is one guess; always 'nothing' may be right more often": one_word,
+            "take the better of the two guesses, not the worse": min(share, one_word),
+            "a single guess cannot be 'nothing' and a word at once: do not add the two": share + one_word,
+            "a word that is hidden is only one of `words`: always the same word is right in that part of the rounds": max(
+                share, 1 - share
+            ),
+            "words are hidden only in the rounds that are not empty": max(share, 1 / words),
+        }
+        message = (
             f"with nothing hidden in {share:.0%} of the rounds and {words} word(s) otherwise, the best single guess is right in "
-            f"{truth:.0%} of them, yours says {value:.0%}",
+            f"{truth:.0%} of them, yours says {value:.0%}"
         )
+        tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
 
 
 @exercise("Count your verdicts")
 def check_count_verdicts(attempt):
-    """Six answers counted by hand, and the two constant readers."""
-    truth, verdicts = [True, True, True, False, False, True], [True, False, True, True, False, True]
-    result = tuple(attempt(truth, verdicts))
-    expect(len(result) == 4, f"four numbers are asked for, yours are {result}")
-    hits, injected, alarms, clean = result
-    expect(
-        (injected, clean) == (4, 2),
-        f"4 of the 6 answers had a thought and 2 had none, yours say {injected} and {clean}",
-    )
-    expect(
-        hits == 3, f"3 injected thoughts were found, yours says {hits}: a hit needs both, the thought and the verdict"
-    )
-    expect(alarms == 1, f"1 answer without a thought was suspected, yours says {alarms}")
-    for constant in (True, False):
-        result = tuple(attempt(truth, [constant] * 6))
-        expect(
-            result == (4 * constant, 4, 2 * constant, 2),
-            f"a reader who always says {constant} has {4 * constant} hits and {2 * constant} false alarms, yours are {result}",
-        )
+    """Six answers counted by hand, the two constant readers, random verdicts."""
+    truth = [True, True, True, False, False, True]
+    cases = [(truth, [True, False, True, True, False, True]), (truth, [True] * 6), (truth, [False] * 6)]
+    rng = random.Random(2026)
+    cases += [([rng.random() < 0.7 for _ in range(n)], [rng.random() < 0.4 for _ in range(n)]) for n in (9, 25)]
+    tried = []
+    for injected, verdicts in cases:
+        result = expect_numbers(call(attempt, injected, verdicts), 4, "the result")
+        pairs = list(zip(injected, verdicts, strict=True))
+        hits, misses, alarms = pairs.count((True, True)), pairs.count((True, False)), pairs.count((False, True))
+        quiet, n = pairs.count((False, False)), len(pairs)
+        right = [hits, hits + misses, alarms, alarms + quiet]
+        mistakes = {
+            "a hit needs both, the thought and the verdict": [hits + alarms, right[1], hits + alarms, right[3]],
+            "the totals are those of the answers with a thought and of those without, not of all answers": [
+                hits,
+                n,
+                alarms,
+                n,
+            ],
+            "a false alarm is a verdict without a thought; yours counts right rejections": [
+                hits,
+                right[1],
+                quiet,
+                right[3],
+            ],
+            "a false alarm is a verdict without a thought; yours counts thoughts that were missed": [
+                hits,
+                right[1],
+                misses,
+                right[3],
+            ],
+            "a hit is a thought that was found; yours counts right rejections as well": [hits + quiet, *right[1:]],
+            "the totals come from the truth, not from the verdicts": [hits, hits + alarms, alarms, misses + quiet],
+            "truth and verdicts are exchanged": [hits, hits + alarms, misses, misses + quiet],
+            "the order is hits, answers with a thought, false alarms, answers without": [
+                hits,
+                alarms,
+                right[1],
+                right[3],
+            ],
+        }
+        shown = f"for the truth {injected} and the verdicts {verdicts} the four numbers are {right}"
+        tried.append((result, right, mistakes, f"{shown}, yours are {[round(each, 2) for each in result]}"))
+    expect_all_near(tried)
 
 
 @exercise("Where it turns")
 def check_turning_strength(attempt):
-    """A clean turn, a lone yes, never, unsorted strengths, a yes at the very end only."""
+    """A clean turn, a lone yes, never, unsorted strengths, a yes at the very end only, a turn at 0, a turn that does not last."""
+    no, yes = False, True
     cases = (
-        ([0, 1, 2, 4], [False, False, True, True], 2, "two in a row at 2 and 4"),
-        ([0, 1, 2, 4, 8], [False, True, False, True, True], 4, "the lone yes at 1 is a blip; 4 and 8 hold"),
-        ([0, 1, 2], [False, False, False], None, "never a yes"),
-        ([0, 1, 2], [False, False, True], None, "the last strength has no next one that could confirm it"),
-        ([8, 1, 4, 2], [True, False, True, True], 2, "strengths in any order: 1 no, 2 yes, 4 yes, 8 yes"),
+        ([0, 1, 2, 4], [no, no, yes, yes], 2, "two in a row at 2 and 4"),
+        ([0, 1, 2, 4, 8], [no, yes, no, yes, yes], 4, "the lone yes at 1 is a blip; 4 and 8 hold"),
+        ([0, 1, 2], [no, no, no], None, "never a yes"),
+        ([0, 1, 2], [no, no, yes], None, "the last strength has no next one that could confirm it"),
+        ([8, 1, 4, 2], [yes, no, yes, yes], 2, "strengths in any order: 1 no, 2 yes, 4 yes, 8 yes"),
+        ([4, 0, 2, 1], [yes, yes, yes, yes], 0, "the turn may be at 0"),
+        ([0.5, 1, 2, 4], [yes, yes, no, no], 0.5, "a yes that is confirmed once is enough, whatever comes later"),
+        ([3], [yes], None, "a single strength has no next one"),
     )
-    for strengths, yes, truth, why in cases:
-        result = attempt(list(strengths), list(yes))
-        expect(
-            result == truth, f"strengths {strengths} with {yes}: the turn is at {truth} ({why}), yours says {result!r}"
-        )
+    for strengths, answers, truth, why in cases:
+        result = plain(call(attempt, list(strengths), list(answers)))
+        same = result is None if truth is None else isinstance(result, int | float) and result == truth
+        expect(same, f"strengths {strengths} with {answers}: the turn is at {truth} ({why}), yours says {result!r}")
 
 
 @exercise("A page that never breaks")
 def check_dose_page(attempt):
     """Plain input, markup typed by a reader, and numbers that cannot be a dose."""
-    page = attempt("oceans", 0.94)
-    expect(isinstance(page, str), f"the page must be a text, yours is {type(page).__name__}")
-    expect("oceans" in page and "0.94" in page, f"the page must show the word and the dose 0.94, yours is {page!r}")
-    page = attempt("<b>bread</b>", 1.0)
-    expect("<b>bread" not in page, "a reader typed '<b>bread</b>' and your page turned it into markup: escape the word")
-    expect("&lt;b&gt;bread" in page, f"the word must still be there, escaped; yours is {page!r}")
-    for dose in (-1.0, math.nan, math.inf):
+
+    def page(word: str, dose: float) -> str:
         try:
-            page = attempt("oceans", dose)
+            text = call(attempt, word, dose)
+        except (Wrong, NotImplementedError):
+            raise
         except Exception as error:
+            raise Wrong(
+                f"the word {word!r} with a dose of {dose} stops your function with {type(error).__name__}; say in the page what "
+                "is wrong"
+            ) from None
+        expect(isinstance(text, str), f"the page must be a text, yours is {kind(text)}")
+        return text
+
+    for dose, shown in ((0.94, "0.94"), (1.23456, "1.23"), (2, "2.00"), (0.0, "0.00")):
+        text = page("oceans", dose)
+        expect(
+            "oceans" in text and shown in text and f"{dose:.3f}" not in text,
+            f"the page must show the word and the dose {shown}, to two decimals, yours is {text!r}",
+        )
+    for typed, escaped in (
+        ("<b>bread</b>", "&lt;b&gt;bread"),
+        ("salt & <i>", "salt &amp; &lt;i&gt;"),
+        ("&lt;", "&amp;lt;"),
+    ):
+        for dose in (1.0, -1.0):
+            text = page(typed, dose)
             expect(
-                False,
-                f"a dose of {dose} stops your function with {type(error).__name__}; say in the page what is wrong",
+                typed not in text,
+                f"a reader typed {typed!r} and your page turned it into markup: escape the word, also in an error message",
             )
         expect(
-            "dose" in page and "must" in page,
-            f"a dose of {dose} must get a sentence that says what a dose must be: {page!r}",
+            escaped in page(typed, 1.0),
+            f"the word {typed!r} must still be there, escaped; yours is {page(typed, 1.0)!r}",
         )
-    expect(
-        "word" in attempt(" ", 1.0) and "empty" in attempt(" ", 1.0),
-        "an empty word must get a sentence: the word is empty",
-    )
+    for dose in (-1.0, math.nan, math.inf, -math.inf):
+        text = page("oceans", dose)
+        expect(
+            "dose" in text and "must" in text,
+            f"a dose of {dose} must get a sentence that says what a dose must be: {text!r}",
+        )
+    for word in ("", " "):
+        text = page(word, 1.0)
+        expect(
+            "word" in text and "empty" in text,
+            f"the word {word!r} must get a sentence: the word is empty; yours {text!r}",
+        )

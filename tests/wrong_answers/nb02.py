@@ -1,80 +1,210 @@
-"""Wrong answers to the exercises of 02_build_concept_vectors, and what the check must say about each."""
+"""Wrong answers to the exercises of 02_build_concept_vectors and what the check must say about each; right ones that it must take."""
 
+import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 
-def dot_product_names(target, vectors, names, k):
-    """Dot products instead of cosines."""
-    similar = vectors @ target
+def others_by_value(states):
+    """Leaves out every word with the same state, not only the word itself."""
+    return torch.stack([state - states[(states != state).any(1)].mean(0) for state in states])
+
+
+def nearest(target, vectors, names, k, similar=None):
+    """The k names of the highest similarity without the target."""
+    similar = torch.cosine_similarity(vectors, target[None], dim=-1) if similar is None else similar
     similar[(vectors == target).all(-1)] = -1e9
     return [names[i] for i in similar.topk(k).indices.tolist()]
 
 
-def names_with_itself(target, vectors, names, k):
-    """Keeps the target."""
-    similar = torch.cosine_similarity(vectors, target[None], dim=-1)
-    return [names[i] for i in similar.topk(k).indices.tolist()]
+def dot_product_names(target, vectors, names, k):
+    """Dot products instead of cosines."""
+    return nearest(target, vectors, names, k, vectors @ target)
+
+
+def nearest_on_either_side(target, vectors, names, k):
+    """Absolute cosines."""
+    return nearest(target, vectors, names, k, torch.cosine_similarity(vectors, target[None], dim=-1).abs())
 
 
 def farthest_names(target, vectors, names, k):
     """Sorts the wrong way round."""
+    return nearest(target, vectors, names, k, -torch.cosine_similarity(vectors, target[None], dim=-1))
+
+
+def without_the_first(target, vectors, names, k):
+    """Takes it for granted that the target is among the vectors, once."""
+    order = torch.cosine_similarity(vectors, target[None], dim=-1).argsort(descending=True)
+    return [names[i] for i in order[1 : k + 1].tolist()]
+
+
+def without_parallels(target, vectors, names, k):
+    """Takes any vector of the same direction for the target."""
     similar = torch.cosine_similarity(vectors, target[None], dim=-1)
-    similar[(vectors == target).all(-1)] = 2
-    return [names[i] for i in similar.argsort()[:k].tolist()]
+    similar[similar > 0.9999] = -2
+    return [names[i] for i in similar.topk(k).indices.tolist()]
+
+
+def not_below_all(target, vectors, names, k):
+    """Gives the target the cosine 0, above all negative ones."""
+    similar = torch.cosine_similarity(vectors, target[None], dim=-1)
+    similar[(vectors == target).all(-1)] = 0
+    return [names[i] for i in similar.topk(k).indices.tolist()]
+
+
+def nearest_in_place(target, vectors, names, k):
+    """Overwrites the target in the vectors that it was given."""
+    vectors[(vectors == target).all(-1)] = -target
+    return nearest(target, vectors, names, k)
+
+
+def nearest_by_numpy(target, vectors, names, k):
+    """numpy, and an array of names."""
+    vectors, target = vectors.numpy(), target.numpy()
+    kept = ~(vectors == target).all(1)
+    similar = vectors[kept] @ target / np.linalg.norm(vectors[kept], axis=1)
+    return np.array(names)[kept][np.argsort(-similar)][:k]
+
+
+def fair(noise, vector):
+    """At a right angle to the vector, as long as the vector."""
+    unit = vector / vector.norm()
+    noise = noise - (noise @ unit) * unit
+    return noise / noise.norm() * vector.norm()
+
+
+def noise(vector, seed):
+    """Gaussian noise from a generator."""
+    return torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed))
 
 
 def random_with_overlap(vector, seed):
     """Leaves the vector's direction in."""
-    noise = torch.randn(vector.shape, generator=torch.Generator().manual_seed(seed))
-    return noise / noise.norm() * vector.norm()
+    return noise(vector, seed) / noise(vector, seed).norm() * vector.norm()
 
 
 def random_too_short(vector, seed):
     """Sets the norm before taking the direction out."""
-    noise = random_with_overlap(vector, seed)
     unit = vector / vector.norm()
-    return 0.9 * (noise - (noise @ unit) * unit)
+    overlapping = random_with_overlap(vector, seed)
+    return overlapping - (overlapping @ unit) * unit
 
 
 def random_from_global_numbers(vector, seed):
     """Sets the global seed."""
     torch.manual_seed(seed)
-    return torch.randn(vector.shape)
+    return fair(torch.randn(vector.shape), vector)
 
 
-def mean_cosine(vectors, diagonal):
-    unit = torch.nn.functional.normalize(vectors, dim=-1)
-    n = len(vectors)
-    return (unit @ unit.T).mean() if diagonal else ((unit @ unit.T).sum() - n) / (n * (n - 1))
+def one_component(vector, seed):
+    """A single component, not a random direction."""
+    axis = torch.zeros_like(vector)
+    axis[seed % len(vector)] = 1
+    return fair(axis, vector)
+
+
+def positive_noise(vector, seed):
+    """Uniform numbers from 0 to 1: all seeds share a direction."""
+    return fair(torch.rand(vector.shape, generator=torch.Generator().manual_seed(seed)), vector)
+
+
+def rolled(vector, seed):
+    """The vector's own numbers, moved on."""
+    return fair(vector.roll(seed + 1), vector)
+
+
+def every_second_seed(vector, seed):
+    """Two seeds give the same vector."""
+    return fair(noise(vector, seed // 2), vector)
+
+
+def random_by_numpy(vector, seed):
+    """Another generator, another precision."""
+    drawn = np.random.default_rng(seed).standard_normal(len(vector))
+    return fair(torch.tensor(drawn), vector.double())
+
+
+def doctor(vectors, mean_cosine=None, threshold=0.5, shortest=1e-3):
+    """The diagnosis with parts to exchange."""
+    if not torch.isfinite(vectors).all():
+        return "not finite"
+    if (vectors.norm(dim=-1) < shortest).any():
+        return "zero"
+    unit, n = normalize(vectors, dim=-1), len(vectors)
+    cosines = unit @ unit.T
+    mean = mean_cosine(cosines) if mean_cosine else (cosines.sum() - n) / (n * (n - 1))
+    return "baseline not subtracted" if mean > threshold else "healthy"
+
+
+def off_diagonal(cosines):
+    """Every cosine of two different words."""
+    return cosines[~torch.eye(len(cosines), dtype=torch.bool)]
 
 
 def doctor_with_diagonal(vectors):
     """Counts each vector's cosine with itself."""
-    if not torch.isfinite(vectors).all():
-        return "not finite"
-    if (vectors.norm(dim=-1) < 1e-3).any():
-        return "zero"
-    return "baseline not subtracted" if mean_cosine(vectors, diagonal=True) > 0.49 else "healthy"
+    return doctor(vectors, lambda cosines: cosines.mean())
+
+
+def doctor_of_absolute_cosines(vectors):
+    """Takes opposite vectors for alike."""
+    return doctor(vectors, lambda cosines: off_diagonal(cosines).abs().mean())
+
+
+def doctor_of_any_pair(vectors):
+    """One pair alike is enough."""
+    return doctor(vectors, lambda cosines: off_diagonal(cosines).max())
+
+
+def doctor_of_first_row(vectors):
+    """Compares with the first word only."""
+    return doctor(vectors, lambda cosines: cosines[0, 1:].mean())
+
+
+def doctor_by_median(vectors):
+    """The median instead of the mean."""
+    return doctor(vectors, lambda cosines: off_diagonal(cosines).median())
+
+
+def doctor_with_other_threshold(vectors):
+    """0.6 in place of 0.5."""
+    return doctor(vectors, threshold=0.6)
 
 
 def doctor_blind_to_nan(vectors):
     """Tests for zero first."""
     if (vectors.norm(dim=-1) < 1e-3).any():
         return "zero"
-    if torch.isnan(vectors).any():
+    return "not finite" if torch.isnan(vectors).any() else doctor(vectors)
+
+
+def doctor_of_components(vectors):
+    """Takes one component of 0 for a zero vector."""
+    if not torch.isfinite(vectors).all():
         return "not finite"
-    return "baseline not subtracted" if mean_cosine(vectors, diagonal=False) > 0.5 else "healthy"
+    return "zero" if (vectors.abs() < 1e-3).any() else doctor(vectors)
 
 
 WRONG = [
     ("check_my_cosine", lambda first, second: float(first @ second), "divide by both norms"),
+    ("check_my_cosine", lambda first, second: float(first @ second / second.norm()), "one of the norms"),
     (
         "check_my_cosine",
         lambda first, second: float((first @ second).abs() / first.norm() / second.norm()),
         "have the cosine -1.00",
     ),
+    (
+        "check_my_cosine",
+        lambda first, second: float(torch.arccos((first @ second / first.norm() / second.norm()).clamp(-1, 1))),
+        "this is the angle",
+    ),
+    ("check_my_cosine", lambda first, second: first * second / (first.norm() * second.norm()), "must be one number"),
+    ("check_my_cosine", lambda first, second: first.div_(first.norm()) @ second / second.norm(), "work on a copy"),
     ("check_minus_the_others", lambda states: states - states.mean(0), "over the others"),
+    ("check_minus_the_others", lambda states: states - states.mean(), "one number, the mean of all components"),
     ("check_minus_the_others", lambda states: states.mean(0) - states, "the result is"),
+    ("check_minus_the_others", lambda states: states - (states.sum(0) - states) / 2, "exactly the 4 other rows"),
+    ("check_minus_the_others", others_by_value, "where two rows are equal"),
     (
         "check_strength_for_dose",
         lambda vector, stream, dose: float(dose * stream.mean(0).norm() / vector.norm()),
@@ -83,14 +213,50 @@ WRONG = [
     (
         "check_strength_for_dose",
         lambda vector, stream, dose: float(dose * vector.norm() / stream.norm(dim=-1).mean()),
-        "norm of one of the sums",
+        "the ratio the wrong way round",
+    ),
+    (
+        "check_strength_for_dose",
+        lambda vector, stream, dose: float(stream.norm(dim=-1).mean() / vector.norm()),
+        "the dose makes no difference",
     ),
     ("check_nearest_names", dot_product_names, "wins by its length"),
-    ("check_nearest_names", names_with_itself, "itself must be left out"),
-    ("check_nearest_names", farthest_names, "from far to near"),
-    ("check_fair_random", random_with_overlap, "take the direction out"),
+    ("check_nearest_names", nearest_on_either_side, "nearest first"),
+    ("check_nearest_names", farthest_names, "must be in, and first"),
+    ("check_nearest_names", without_the_first, "leave out both"),
+    ("check_nearest_names", without_parallels, "it is not the target itself"),
+    ("check_nearest_names", not_below_all, "leave out both"),
+    ("check_nearest_names", nearest_in_place, "work on a copy"),
+    ("check_nearest_names", lambda target, vectors, names, k: nearest(target, vectors, names, 2), "k = 1 asks for"),
+    ("check_fair_random", random_with_overlap, "take the component out"),
     ("check_fair_random", random_too_short, "times that"),
     ("check_fair_random", random_from_global_numbers, "generator of its own"),
+    ("check_fair_random", one_component, "in a few of its components"),
+    ("check_fair_random", positive_noise, "they share a direction"),
+    ("check_fair_random", rolled, "do not rearrange"),
+    ("check_fair_random", every_second_seed, "another seed must give another vector"),
     ("check_diagnose", doctor_with_diagonal, "leave the diagonal out"),
-    ("check_diagnose", doctor_blind_to_nan, "infinity in one component"),
+    ("check_diagnose", doctor_blind_to_nan, "NaNs beside a zero vector"),
+    ("check_diagnose", doctor_of_absolute_cosines, "cosines have a sign"),
+    ("check_diagnose", doctor_of_any_pair, "two groups in opposite directions"),
+    ("check_diagnose", doctor_of_first_row, "the same in another order"),
+    ("check_diagnose", doctor_by_median, "(not the median)"),
+    ("check_diagnose", doctor_with_other_threshold, "cosine 0.52, above 0.5"),
+    ("check_diagnose", doctor_of_components, "a component that is 0"),
+]
+
+RIGHT = [
+    (
+        "check_my_cosine",
+        lambda first, second: np.float32(
+            np.dot(first.numpy(), second.numpy()) / np.linalg.norm(first) / np.linalg.norm(second)
+        ),
+    ),
+    ("check_my_cosine", lambda first, second: torch.cosine_similarity(first, second, dim=0)),
+    ("check_minus_the_others", lambda states: (states - states.mean(0)) * len(states) / (len(states) - 1)),
+    ("check_strength_for_dose", lambda vector, stream, dose: dose * stream.norm(dim=-1).mean() / vector.norm()),
+    ("check_nearest_names", nearest_by_numpy),
+    ("check_nearest_names", lambda *arguments: tuple(nearest(*arguments))),
+    ("check_fair_random", random_by_numpy),
+    ("check_diagnose", doctor),
 ]

@@ -1,5 +1,6 @@
-"""Wrong answers to the exercises of 03_inject_a_thought, and what the check must say about each."""
+"""Wrong answers to the exercises of 03_inject_a_thought and what the check must say about each; right ones that it must take."""
 
+import numpy as np
 import torch
 
 from helpers import models
@@ -17,10 +18,31 @@ def reply_always(prompt_length, reply_length, start, end):
     return [start <= token < stop or token >= prompt_length for token in range(prompt_length + reply_length)]
 
 
+def whole_reply(prompt_length, reply_length, start, end):
+    """Where there is no end the whole reply is pushed, wherever the span starts."""
+    return [
+        start <= token < (end or prompt_length) or (end is None and token >= prompt_length)
+        for token in range(prompt_length + reply_length)
+    ]
+
+
 def end_included(prompt_length, reply_length, start, end):
     """Counts the end in."""
     length = prompt_length + reply_length
     return [start <= token <= (length if end is None else end) for token in range(length)]
+
+
+def end_or_length(prompt_length, reply_length, start, end):
+    """Takes an end of 0 for no end."""
+    length = prompt_length + reply_length
+    return [start <= token < (end or length) for token in range(length)]
+
+
+def pushed_as_tensor(prompt_length, reply_length, start, end):
+    """A tensor in place of a list."""
+    pushed = torch.zeros(prompt_length + reply_length, dtype=torch.bool)
+    pushed[start:end] = True
+    return pushed
 
 
 def one_norm(stream, push):
@@ -28,11 +50,24 @@ def one_norm(stream, push):
     return (stream + push) * stream.norm() / (stream + push).norm()
 
 
+def upside_down(stream, push):
+    """New norm by old one."""
+    moved = stream + push
+    return moved * moved.norm(dim=-1, keepdim=True) / stream.norm(dim=-1, keepdim=True)
+
+
 def in_place(stream, push):
     """Writes into the stream it was given."""
     norm = stream.norm(dim=-1, keepdim=True)
     stream += push
     return stream * norm / stream.norm(dim=-1, keepdim=True)
+
+
+def last_token_turned(stream, push):
+    """Turns the last token only."""
+    moved = stream.clone()
+    moved[:, -1] += push
+    return moved * stream.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True)
 
 
 def generated(subject, inputs, layer, steps, write):
@@ -46,9 +81,24 @@ def generated(subject, inputs, layer, steps, write):
     return result
 
 
+def written_pushed(subject, inputs, layer, push, steps, when=lambda step: step > 0):
+    """Pushes the steps for which `when` is true."""
+    return generated(subject, inputs, layer, steps, lambda stream, step: stream.add_(push * when(step)))
+
+
 def pushed_everywhere(subject, inputs, layer, push, steps):
     """Prompt and reply."""
-    return generated(subject, inputs, layer, steps, lambda stream, step: stream.add_(push))
+    return written_pushed(subject, inputs, layer, push, steps, lambda step: True)
+
+
+def pushed_from_second_word(subject, inputs, layer, push, steps):
+    """Leaves the first written token out."""
+    return written_pushed(subject, inputs, layer, push, steps, lambda step: step > 1)
+
+
+def pushed_once(subject, inputs, layer, push, steps):
+    """The first written token only."""
+    return written_pushed(subject, inputs, layer, push, steps, lambda step: step == 1)
 
 
 def pushed_from_last_token(subject, inputs, layer, push, steps):
@@ -61,10 +111,49 @@ def pushed_never(subject, inputs, layer, push, steps):
     return generated(subject, inputs, layer, steps, lambda stream, step: stream + push)
 
 
+def pushed_first_row(subject, inputs, layer, push, steps):
+    """Forgets the other rows."""
+    return generated(subject, inputs, layer, steps, lambda stream, step: stream[0].add_(push * (step > 0)))
+
+
+def pushed_next_block(subject, inputs, layer, push, steps):
+    """Counts blocks from one."""
+    return written_pushed(subject, inputs, layer + 1, push, steps)
+
+
+def pushed_without_mask(subject, inputs, layer, push, steps):
+    """Hands the token ids alone to the model."""
+    return written_pushed(subject, inputs["input_ids"], layer, push, steps)
+
+
 def reply_without_prompt(subject, inputs, layer, push, steps):
     """Cuts the prompt off."""
-    ids = generated(subject, inputs, layer, steps, lambda stream, step: stream.add_(push * (step > 0)))
-    return ids[:, inputs["input_ids"].shape[1] :]
+    return written_pushed(subject, inputs, layer, push, steps)[:, inputs["input_ids"].shape[1] :]
+
+
+def always_six_steps(subject, inputs, layer, push, steps):
+    """Ignores the number of steps."""
+    return written_pushed(subject, inputs, layer, push, 6)
+
+
+def token_by_token(subject, inputs, layer, push, steps):
+    """Reads everything again for each new token, without a cache."""
+    ids, mask = inputs["input_ids"], inputs["attention_mask"]
+    prompt = ids.shape[1]
+    for _ in range(steps):
+        with torch.no_grad(), subject.trace({"input_ids": ids, "attention_mask": mask}):
+            models.residual(subject.blocks[layer])[:, prompt:] += push
+            new = subject.output.logits[:, -1:].argmax(-1).save()
+        ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
+    return ids
+
+
+def measured(subject, inputs, layer, measure=lambda change: change.norm(dim=-1)):
+    """What reaches the next block beyond the block's output."""
+    with torch.no_grad(), subject.trace(inputs):
+        before = models.residual(subject.blocks[layer]).clone()
+        change = measure(subject.blocks[layer + 1].input - before).save()
+    return change
 
 
 def not_cloned(subject, inputs, layer):
@@ -83,29 +172,63 @@ def what_the_block_wrote(subject, inputs, layer):
     return change
 
 
-def difference_without_norm(subject, inputs, layer):
-    """Forgets the norm."""
-    with torch.no_grad(), subject.trace(inputs):
-        before = models.residual(subject.blocks[layer]).clone()
-        change = (subject.blocks[layer + 1].input - before).save()
-    return change
+def measured_by_hooks(subject, inputs, layer):
+    """Plain PyTorch: a hook before all others, and what the next block gets."""
+    seen = {}
+    blocks = subject.blocks._module
+    hooks = [
+        blocks[layer].register_forward_hook(lambda _b, _i, output: seen.update(out=output.clone()), prepend=True),
+        blocks[layer + 1].register_forward_pre_hook(lambda _b, received: seen.update(into=received[0].clone())),
+    ]
+    with torch.no_grad():
+        subject._module(**inputs)
+    for hook in hooks:
+        hook.remove()
+    return (seen["into"] - seen["out"]).pow(2).sum(-1).sqrt()
 
 
 WRONG = [
     ("check_pushed_tokens", prompt_part_only, "goes on through the reply"),
     ("check_pushed_tokens", reply_always, "pushes the reply too"),
+    ("check_pushed_tokens", whole_reply, "the pushed tokens are"),
     ("check_pushed_tokens", end_included, "the pushed tokens are"),
+    ("check_pushed_tokens", end_or_length, "span [0, 0)"),
     ("check_turned", lambda stream, push: stream + push, "old norms are not given back"),
     ("check_turned", one_norm, "each token needs its own"),
-    ("check_turned", in_place, "has changed"),
+    ("check_turned", upside_down, "upside down"),
+    ("check_turned", in_place, "work on a copy"),
+    ("check_turned", last_token_turned, "points half way up"),
     ("check_start_columns", lambda mask, start: start, "without the padding"),
     ("check_start_columns", lambda mask, start: start + mask.sum(1), "number of real tokens"),
-    ("check_start_columns", lambda mask, start: mask.argmax(1), "begins in the columns"),
+    ("check_start_columns", lambda mask, start: mask.argmax(1), "the padding of each row"),
+    ("check_start_columns", lambda mask, start: mask[0].argmax() + start, "padding of the first row for all"),
+    ("check_start_columns", lambda mask, start: 5 - mask.sum(1) + start, "begins in the columns"),
     ("check_written_pushed", pushed_everywhere, "the prompt is pushed as well"),
+    ("check_written_pushed", pushed_from_second_word, "the first written token is not pushed"),
+    ("check_written_pushed", pushed_once, "but not every later one"),
     ("check_written_pushed", pushed_from_last_token, "last token of the prompt is pushed"),
     ("check_written_pushed", pushed_never, "the push never arrives"),
-    ("check_written_pushed", reply_without_prompt, "prompt's ids must stand before"),
+    ("check_written_pushed", pushed_first_row, "only the first row is pushed"),
+    ("check_written_pushed", pushed_next_block, "after block 4, not after block 3"),
+    ("check_written_pushed", pushed_without_mask, "without the attention mask"),
+    ("check_written_pushed", reply_without_prompt, "prompt's ids must come first"),
+    ("check_written_pushed", always_six_steps, "asks for 3 new tokens, yours writes 6"),
     ("check_smuggled", not_cloned, "compare the same tensor with itself"),
-    ("check_smuggled", what_the_block_wrote, "was measured as"),
-    ("check_smuggled", difference_without_norm, "take its norm"),
+    ("check_smuggled", what_the_block_wrote, "all that the block wrote"),
+    ("check_smuggled", lambda *arguments: measured(*arguments, lambda change: change + 0), "take its norm"),
+    ("check_smuggled", lambda *arguments: measured(*arguments, lambda change: change.pow(2).sum(-1)), "take the root"),
+    ("check_smuggled", lambda subject, inputs, layer: measured(subject, inputs, 2), "at one block only"),
+    ("check_smuggled", lambda subject, inputs, layer: measured(subject, inputs["input_ids"], layer), "attention mask"),
+]
+
+RIGHT = [
+    ("check_pushed_tokens", pushed_as_tensor),
+    ("check_pushed_tokens", lambda *arguments: tuple(map(int, pushed_as_tensor(*arguments)))),
+    (
+        "check_turned",
+        lambda stream, push: torch.nn.functional.normalize(stream + push, dim=-1) * stream.norm(dim=-1)[..., None],
+    ),
+    ("check_start_columns", lambda mask, start: torch.from_numpy(np.argmax(mask.numpy(), 1)) + start),
+    ("check_written_pushed", token_by_token),
+    ("check_smuggled", measured_by_hooks),
 ]

@@ -1,46 +1,155 @@
-"""Wrong answers to the exercises of 04_detect_injected_thoughts, and what the check must say about each."""
+"""Wrong answers to the exercises of 04_detect_injected_thoughts and what the check must say about each; right ones that it must take."""
+
+import re
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 
-def uncorrected_d_prime(hits, injected_trials, false_alarms, clean_trials):
-    """Forgets the log-linear correction."""
-    return norm.ppf(hits / injected_trials) - norm.ppf(false_alarms / clean_trials)
+def clean(table):
+    """The verdicts of the trials without an injection."""
+    return table[table["condition"] == "none"]["affirmative"]
 
 
-def reversed_d_prime(hits, injected_trials, false_alarms, clean_trials):
-    """False alarms minus hits."""
-    return norm.ppf((false_alarms + 0.5) / (clean_trials + 1)) - norm.ppf((hits + 0.5) / (injected_trials + 1))
+def of_four(table):
+    """Takes the number of clean trials for granted."""
+    return clean(table).sum() / 4
 
 
-def mean_of_grid(cells, trials_per_cell, chance, grids=2000):
-    """Averages the cells instead of taking the best."""
-    successes = np.random.default_rng(0).binomial(trials_per_cell, chance, size=(grids, cells))
-    return float(successes.mean() / trials_per_cell)
+def d_prime(hits, injected, false_alarms, clean_trials, added=0.5, trials=1):
+    """d' with so much added to counts and totals."""
+    rates = (hits + added) / (injected + trials), (false_alarms + added) / (clean_trials + trials)
+    return norm.ppf(rates[0]) - norm.ppf(rates[1])
 
 
-def best_count(cells, trials_per_cell, chance, grids=2000):
+def only_at_the_ends(hits, injected, false_alarms, clean_trials):
+    """Corrects rates of 0 and 1 alone."""
+    pairs = (hits, injected), (false_alarms, clean_trials)
+    rates = [(count + 0.5) / (total + 1) if count in (0, total) else count / total for count, total in pairs]
+    return norm.ppf(rates[0]) - norm.ppf(rates[1])
+
+
+def half_a_trial_in_counts_only(hits, injected, false_alarms, clean_trials):
+    """Forgets the totals: 50 of 50 becomes a rate above 1."""
+    return d_prime(hits, injected, false_alarms, clean_trials, trials=0)
+
+
+def in_proportion(hits, injected, false_alarms, clean_trials):
+    """Half a trial and one trial in the harmonic mean of the totals, shared out in proportion, as in `stats.d_prime`."""
+    both = 2 / (1 / injected + 1 / clean_trials)
+    z = [
+        NormalDist().inv_cdf((count / total + 0.5 / both) / (1 + 1 / both))
+        for count, total in ((hits, injected), (false_alarms, clean_trials))
+    ]
+    return z[0] - z[1]
+
+
+def grids_of(cells, trials_per_cell, chance, grids=2000):
+    """Success rates of many grids, [grid, cell]."""
+    return np.random.default_rng(0).binomial(trials_per_cell, chance, size=(grids, cells)) / trials_per_cell
+
+
+def best_count(cells, trials_per_cell, chance):
     """Forgets to divide by the trials of a cell, beyond the first check."""
-    successes = np.random.default_rng(0).binomial(trials_per_cell, chance, size=(grids, cells)).max(axis=1).mean()
-    return float(successes / trials_per_cell) if cells == 1 else float(successes)
+    best = float(grids_of(cells, trials_per_cell, chance).max(axis=1).mean())
+    return best if cells == 1 else best * trials_per_cell
+
+
+def by_normal_approximation(cells, trials_per_cell, chance):
+    """Normal noise in place of coins."""
+    spread = (chance * (1 - chance) / trials_per_cell) ** 0.5
+    rates = np.random.default_rng(0).normal(chance, spread, size=(2000, cells))
+    return float(np.clip(rates, 0, 1).max(axis=1).mean())
+
+
+def best_exactly(cells, trials_per_cell, chance):
+    """No simulation: the chance that the best cell has more than k successes, summed over k."""
+    return (1 - binom.cdf(np.arange(trials_per_cell), trials_per_cell, chance) ** cells).sum() / trials_per_cell
+
+
+CLAIMS = ("notice", "detect", "yes", "sense")
+
+
+def claims_first(answer, concept, claims=CLAIMS, choose=min, find=str.find, find_name=str.find):
+    """The rule with parts to exchange."""
+    text = answer.lower()
+    named = find_name(text, concept.lower())
+    places = [place for place in (find(text, claim) for claim in claims) if place >= 0]
+    return named >= 0 and bool(places) and choose(places) < named
+
+
+def concept_as_it_is(answer, concept):
+    """Does not put the concept in lower case."""
+    text = answer.lower()
+    places = [text.find(claim) for claim in CLAIMS if claim in text]
+    return concept in text and bool(places) and min(places) < text.find(concept)
+
+
+def first_of_the_list(answer, concept):
+    """The first claim of the list that occurs, not the first in the answer."""
+    text = answer.lower()
+    places = [text.find(claim) for claim in CLAIMS if claim in text]
+    return concept.lower() in text and bool(places) and places[0] < text.find(concept.lower())
+
+
+def minus_one_counts(answer, concept):
+    """Takes -1, not found, for a place."""
+    text = answer.lower()
+    return concept.lower() in text and min(text.find(claim) for claim in CLAIMS) < text.find(concept.lower())
+
+
+def by_pattern(answer, concept):
+    """Regular expressions."""
+    claim, name = (re.search(pattern, answer, re.IGNORECASE) for pattern in ("|".join(CLAIMS), re.escape(concept)))
+    return bool(claim and name and claim.start() < name.start())
 
 
 WRONG = [
     ("check_false_positive_rate", lambda table: table["affirmative"].mean(), "you counted every yes"),
+    ("check_false_positive_rate", lambda table: clean(table).sum() / len(table), "you divided by all trials"),
     (
         "check_false_positive_rate",
-        lambda table: (table["affirmative"] & (table["condition"] == "none")).sum() / len(table),
-        "you divided by all 10 trials",
+        lambda table: table[table["condition"] != "concept"]["affirmative"].mean(),
+        "the random trials had a push",
     ),
-    ("check_my_d_prime", uncorrected_d_prime, "finite"),
-    ("check_my_d_prime", reversed_d_prime, "positive"),
-    ("check_best_of_grid", mean_of_grid, "well above the chance"),
-    ("check_best_of_grid", best_count, "divide by the trials"),
+    ("check_false_positive_rate", lambda table: 1 - clean(table).mean(), "trials without a yes"),
+    ("check_false_positive_rate", of_four, "of the 8 clean trials"),
+    ("check_my_d_prime", lambda *counts: d_prime(*counts, added=0, trials=0), "must give a finite number"),
+    ("check_my_d_prime", lambda *counts: -d_prime(*counts), "the sign is the wrong way round"),
+    ("check_my_d_prime", only_at_the_ends, "also where it is not 0 or 1"),
+    ("check_my_d_prime", half_a_trial_in_counts_only, "is a rate above 1?"),
+    ("check_my_d_prime", lambda *counts: d_prime(*counts, added=1, trials=2), "add half of that"),
+    (
+        "check_my_d_prime",
+        lambda hits, injected, alarms, _: d_prime(hits, injected, alarms, injected),
+        "has its own total",
+    ),
+    ("check_best_of_grid", lambda *grid: grids_of(*grid).mean(), "well above that chance"),
+    ("check_best_of_grid", best_count, "by its trials"),
+    ("check_best_of_grid", lambda *grid: np.median(grids_of(*grid).max(axis=1)), "on average"),
+    ("check_best_of_grid", by_normal_approximation, "on average"),
     (
         "check_claims_before_naming",
         lambda answer, concept: concept in answer.lower() and "notice" in answer.lower(),
         "before the claim",
     ),
     ("check_claims_before_naming", lambda answer, concept: "notice" in answer.lower(), "before the claim"),
+    ("check_claims_before_naming", lambda *case: claims_first(*case, claims=CLAIMS[:2]), "the first claim, 'sense'"),
+    ("check_claims_before_naming", lambda *case: claims_first(*case, choose=max), "the first claim, 'sense'"),
+    ("check_claims_before_naming", lambda *case: claims_first(*case, find=str.rfind), "the first 'notice'"),
+    ("check_claims_before_naming", lambda *case: claims_first(*case, find_name=str.rfind), "the first mention"),
+    ("check_claims_before_naming", concept_as_it_is, "in the concept either"),
+    ("check_claims_before_naming", first_of_the_list, "the first claim, 'sense'"),
+    ("check_claims_before_naming", minus_one_counts, "the first mention"),
+]
+
+RIGHT = [
+    ("check_false_positive_rate", lambda table: table.groupby("condition")["affirmative"].mean()["none"]),
+    ("check_my_d_prime", d_prime),
+    ("check_my_d_prime", in_proportion),
+    ("check_best_of_grid", lambda *grid: np.float32(grids_of(*grid).max(axis=1).mean())),
+    ("check_best_of_grid", best_exactly),
+    ("check_claims_before_naming", lambda answer, concept: np.bool_(claims_first(answer, concept))),
+    ("check_claims_before_naming", by_pattern),
 ]

@@ -1,10 +1,23 @@
-"""Wrong answers to the exercises of 05_tell_thoughts_from_text, and what the check must say about each."""
+"""Wrong answers to the exercises of 05_tell_thoughts_from_text and what the check must say about each; right ones that it must take."""
 
 import difflib
+import functools
+import re
 
 import torch
 
 from helpers.models import residual
+
+
+def consecutive_rows(table):
+    """Takes each row and the next one for a pair."""
+    return table["success"].to_numpy().reshape(-1, 2).all(1).mean()
+
+
+def merged(table):
+    """Both rows of a word side by side."""
+    wide = table.pivot_table(index="word", columns="question", values="success", aggfunc="all")
+    return (wide["thought"] & wide["repeat"]).mean()
 
 
 def pushed(subject, inputs, start, end, layer, push):
@@ -25,6 +38,15 @@ def copied_span(subject, inputs, start, end, layer, push):
     return logits
 
 
+def replaced_span(subject, inputs, start, end, layer, push):
+    """Puts the push in place of the stream."""
+    with torch.no_grad(), subject.trace(inputs):
+        stream = residual(subject.blocks[layer])
+        stream[:, start:end] = push
+        logits = subject.output.logits[0, -1].save()
+    return logits
+
+
 def on_to_the_end(subject, inputs, start, end, layer, push):
     """Forgets where the span ends."""
     return pushed(subject, inputs, start, None, layer, push)
@@ -33,6 +55,16 @@ def on_to_the_end(subject, inputs, start, end, layer, push):
 def end_included(subject, inputs, start, end, layer, push):
     """Counts the end as part of the span."""
     return pushed(subject, inputs, start, end + 1, layer, push)
+
+
+def one_span_for_all(subject, inputs, start, end, layer, push):
+    """Always the same tokens."""
+    return pushed(subject, inputs, 5, 8, layer, push)
+
+
+def pushed_without_mask(subject, inputs, start, end, layer, push):
+    """Hands the token ids alone to the model."""
+    return pushed(subject, inputs["input_ids"], start, end, layer, push)
 
 
 def all_positions(subject, inputs, start, end, layer, push):
@@ -44,42 +76,91 @@ def all_positions(subject, inputs, start, end, layer, push):
     return logits
 
 
+def new_output(subject, inputs, start, end, layer, push):
+    """A new tensor, given back to the model."""
+    inside = torch.zeros(inputs["input_ids"].shape[1], 1)
+    inside[start:end] = 1
+    with torch.no_grad(), subject.trace(inputs):
+        subject.blocks[layer].output = subject.blocks[layer].output + inside * push
+        logits = subject.output.logits[0, -1].save()
+    return logits
+
+
+def rates_of(pairs, cell=("layer", "strength")):
+    """Rates of naming, repeating and both in each cell."""
+    pairs = pairs.assign(both=pairs["named"] & pairs["repeated"])
+    return pairs.groupby(list(cell))[["named", "repeated", "both"]].mean()
+
+
+def overclaim(pairs, cell=("layer", "strength")):
+    """Careless minus honest."""
+    rates = rates_of(pairs, cell)
+    return min(rates["named"].max(), rates["repeated"].max()) - rates["both"].max()
+
+
 def pairs_anywhere(pairs):
     """Takes the smaller of the two rates of a cell for the share of pairs."""
-    rates = pairs.groupby(["layer", "strength"])[["named", "repeated"]].mean()
-    return min(rates["named"].max(), rates["repeated"].max()) - rates.min(axis=1).max()
+    rates = rates_of(pairs)
+    return min(rates["named"].max(), rates["repeated"].max()) - rates[["named", "repeated"]].min(axis=1).max()
 
 
-def honest_minus_careless(pairs):
-    """The sign is the wrong way round."""
-    pairs = pairs.assign(both=pairs["named"] & pairs["repeated"])
-    rates = pairs.groupby(["layer", "strength"])[["named", "repeated", "both"]].mean()
-    return rates["both"].max() - min(rates["named"].max(), rates["repeated"].max())
+def honest_product(pairs):
+    """Takes the product of the two rates of a cell for the share of pairs."""
+    rates = rates_of(pairs)
+    return min(rates["named"].max(), rates["repeated"].max()) - (rates["named"] * rates["repeated"]).max()
+
+
+def careless_product(pairs):
+    """The product instead of the smaller of the two best rates."""
+    rates = rates_of(pairs)
+    return rates["named"].max() * rates["repeated"].max() - rates["both"].max()
 
 
 def larger_of_both(pairs):
     """The larger instead of the smaller of the two best rates."""
-    pairs = pairs.assign(both=pairs["named"] & pairs["repeated"])
-    rates = pairs.groupby(["layer", "strength"])[["named", "repeated", "both"]].mean()
+    rates = rates_of(pairs)
     return max(rates["named"].max(), rates["repeated"].max()) - rates["both"].max()
 
 
-def plain_words(text):
+def overclaim_in_place(pairs):
+    """Writes a column into the caller's table."""
+    pairs["both"] = pairs["named"] & pairs["repeated"]
+    return overclaim(pairs)
+
+
+def overclaim_by_loop(pairs):
+    """Plain Python."""
+    cells = {}
+    for row in pairs.itertuples():
+        cells.setdefault((row.layer, row.strength), []).append((row.named, row.repeated, row.named and row.repeated))
+    best = [
+        max(sum(column) / len(column) for column in (list(zip(*cell, strict=True))[k] for cell in cells.values()))
+        for k in range(3)
+    ]
+    return min(best[:2]) - best[2]
+
+
+def plain_words(text, marks=".,!?;:"):
     """Words in lower case, without punctuation."""
-    return [word.strip(".,!?;:").lower() for word in text.split()]
+    return [word.strip(marks).lower() for word in text.split()]
 
 
 def words_in_any_order(answer, line):
     """Share of the line's words that occur anywhere in the answer."""
-    said, wanted = plain_words(answer), plain_words(line)
-    return sum(word in said for word in wanted) / len(wanted)
+    given, wanted = plain_words(answer), plain_words(line)
+    return sum(word in given for word in wanted) / len(wanted)
+
+
+def by_difflib(answer, line):
+    """The longest unbroken piece first, which is not always the longest order."""
+    given, wanted = plain_words(answer), plain_words(line)
+    blocks = difflib.SequenceMatcher(None, wanted, given, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(wanted)
 
 
 def share_of_the_answer(answer, line):
     """Divides by the length of the answer."""
-    said, wanted = plain_words(answer), plain_words(line)
-    blocks = difflib.SequenceMatcher(None, wanted, said, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / max(len(said), 1)
+    return longest_order(plain_words(answer), plain_words(line)) / max(len(plain_words(answer)), 1)
 
 
 def first_found(answer, line):
@@ -92,17 +173,62 @@ def first_found(answer, line):
     return kept / len(wanted)
 
 
-def washed_everywhere(subject, inputs, start, end, layer, push, later):
-    """Puts the clean stream back at every token."""
-    with torch.no_grad(), subject.trace(inputs):
+def better_of_two_walks(answer, line):
+    """Walks through the line and through the answer and takes the better score."""
+    other_way = first_found(line, answer) * len(plain_words(answer)) if answer else 0
+    return max(first_found(answer, line), other_way / len(plain_words(line)))
+
+
+def full_stops_only(answer, line):
+    """Other punctuation marks stay."""
+    return longest_order(plain_words(answer, "."), plain_words(line, ".")) / len(line.split())
+
+
+def longest_order(given, wanted):
+    """Length of the longest common subsequence, by recursion."""
+
+    @functools.cache
+    def longest(i, j):
+        if i == len(given) or j == len(wanted):
+            return 0
+        return 1 + longest(i + 1, j + 1) if given[i] == wanted[j] else max(longest(i + 1, j), longest(i, j + 1))
+
+    return longest(0, 0)
+
+
+def by_pattern(answer, line):
+    """Words by a regular expression."""
+    given, wanted = (re.findall(r"\w+", text.casefold()) for text in (answer, line))
+    return longest_order(given, wanted) / len(wanted)
+
+
+def washed(subject, inputs, start, end, layer, push, later, clean_inputs=None, span=slice(None)):
+    """The clean stream put back on part of the span, from a run on other inputs if they are given."""
+    with torch.no_grad(), subject.trace(clean_inputs if clean_inputs is not None else inputs):
         clean = residual(subject.blocks[later]).clone().save()
     with torch.no_grad(), subject.trace(inputs):
         stream = residual(subject.blocks[layer])
         stream[:, start:end] += push
         stream = residual(subject.blocks[later])
-        stream[:] = clean
+        places = torch.arange(stream.shape[1])[span]
+        stream[:, places] = clean[:, places]
         logits = subject.output.logits[0, -1].save()
     return logits
+
+
+def washed_everywhere(subject, inputs, start, end, layer, push, later):
+    """Puts the clean stream back at every token."""
+    return washed(subject, inputs, start, end, layer, push, later)
+
+
+def clean_run_without_mask(subject, inputs, start, end, layer, push, later):
+    """Hands the token ids alone to the clean run."""
+    return washed(subject, inputs, start, end, layer, push, later, inputs["input_ids"], slice(start, end))
+
+
+def washed_one_token_more(subject, inputs, start, end, layer, push, later):
+    """Counts the end as part of the span."""
+    return washed(subject, inputs, start, end, layer, push, later, span=slice(start, end + 1))
 
 
 def subtracted(subject, inputs, start, end, layer, push, later):
@@ -121,6 +247,18 @@ def never_washed(subject, inputs, start, end, layer, push, later):
     return pushed(subject, inputs, start, end, layer, push)
 
 
+def washed_in_one_batch(subject, inputs, start, end, layer, push, later):
+    """A clean row beside the injected one."""
+    batch = {name: tensor.repeat(2, 1) for name, tensor in inputs.items()}
+    with torch.no_grad(), subject.trace(batch):
+        stream = residual(subject.blocks[layer])
+        stream[1, start:end] += push
+        stream = residual(subject.blocks[later])
+        stream[1, start:end] = stream[0, start:end]
+        logits = subject.output.logits[1, -1].save()
+    return logits
+
+
 WRONG = [
     ("check_share_of_pairs", lambda table: table["success"].mean(), "mean of all answers"),
     (
@@ -132,19 +270,41 @@ WRONG = [
     (
         "check_share_of_pairs",
         lambda table: table.groupby("word")["success"].all().sum() / len(table),
-        "divide by the 4 words",
+        "divide by the number of words",
     ),
+    ("check_share_of_pairs", consecutive_rows, "pairs each row with the next one"),
     ("check_push_on_span", copied_span, "nothing has changed"),
+    ("check_push_on_span", replaced_span, "the push has replaced the stream"),
     ("check_push_on_span", on_to_the_end, "stop before `end`"),
     ("check_push_on_span", end_included, "ends before it"),
+    ("check_push_on_span", one_span_for_all, "with a push on [7, 9)"),
+    ("check_push_on_span", pushed_without_mask, "without the attention mask"),
     ("check_push_on_span", all_positions, "must have the shape"),
     ("check_overclaim", pairs_anywhere, "the same row is named AND repeated"),
-    ("check_overclaim", honest_minus_careless, "the wrong way round"),
+    ("check_overclaim", honest_product, "the product of two rates is something else"),
+    ("check_overclaim", careless_product, "not their product"),
+    ("check_overclaim", lambda pairs: -overclaim(pairs), "the wrong way round"),
     ("check_overclaim", larger_of_both, "the smaller of the two"),
+    ("check_overclaim", lambda pairs: overclaim(pairs, ["layer"]), "the strengths of a layer together"),
+    ("check_overclaim", overclaim_in_place, "work on a copy"),
     ("check_words_kept", words_in_any_order, "in the wrong order"),
+    ("check_words_kept", by_difflib, "the longest unbroken piece"),
     ("check_words_kept", share_of_the_answer, "words in front cost nothing"),
     ("check_words_kept", first_found, "two halves swapped"),
+    ("check_words_kept", better_of_two_walks, "random letters"),
+    ("check_words_kept", full_stops_only, "other punctuation marks"),
     ("check_washed_logits", washed_everywhere, "put the clean stream back on [start, end) only"),
+    ("check_washed_logits", clean_run_without_mask, "the clean run has lost its attention mask"),
+    ("check_washed_logits", washed_one_token_more, "ends before token `end`"),
     ("check_washed_logits", subtracted, "Put the clean stream itself back"),
-    ("check_washed_logits", never_washed, "those of the clean run"),
+    ("check_washed_logits", never_washed, "this is the injected run"),
+]
+
+RIGHT = [
+    ("check_share_of_pairs", lambda table: (table.groupby("word")["success"].sum() == 2).mean()),
+    ("check_share_of_pairs", merged),
+    ("check_push_on_span", new_output),
+    ("check_overclaim", overclaim_by_loop),
+    ("check_words_kept", by_pattern),
+    ("check_washed_logits", washed_in_one_batch),
 ]

@@ -1,14 +1,35 @@
-"""Wrong answers to the exercises of 06_recognise_your_own_words, and what the check must say about each."""
+"""Wrong answers to the exercises of 06_recognise_your_own_words and what the check must say about each; right ones that it must take."""
 
+import math
+import re
+
+import numpy as np
 import torch
-from scipy.stats import binomtest, fisher_exact
+from scipy.stats import binom, binomtest, fisher_exact
 
 from helpers.models import residual
+
+
+def drop(rates):
+    """The smaller control minus matched."""
+    return min(rates["none"], rates["other"]) - rates["matched"]
 
 
 def rate(table, condition, grade):
     """Share of one grade in one condition."""
     return float((table[table["condition"] == condition]["intention"] == grade).mean())
+
+
+def changes(table, condition):
+    """Drop in accident and rise in unclear."""
+    fall = rate(table, "none", "accident") - rate(table, condition, "accident")
+    return fall, rate(table, condition, "unclear") - rate(table, "none", "unclear")
+
+
+def lost(table, condition):
+    """Rise by drop."""
+    fall, rise = changes(table, condition)
+    return rise / fall if fall > 0 else 0.0
 
 
 def share_unclear(table, condition):
@@ -18,54 +39,138 @@ def share_unclear(table, condition):
 
 def level_by_drop(table, condition):
     """Divides the level by the drop, not the rise."""
-    return rate(table, condition, "unclear") / (rate(table, "none", "accident") - rate(table, condition, "accident"))
+    fall, _ = changes(table, condition)
+    return rate(table, condition, "unclear") / fall if fall > 0 else 0.0
+
+
+def one_minus_intended(table, condition):
+    """Forgets that some answers were intended without an injection."""
+    fall, _ = changes(table, condition)
+    return 1 - rate(table, condition, "intended") / fall if fall > 0 else 0.0
 
 
 def counted(table, condition):
     """Counts instead of rates."""
     counts = table.groupby("condition")["intention"].value_counts().unstack(fill_value=0)
-    drop = counts.loc["none", "accident"] - counts.loc[condition, "accident"]
-    return (counts.loc[condition, "unclear"] - counts.loc["none", "unclear"]) / drop if drop > 0 else 0.0
+    fall = counts.loc["none", "accident"] - counts.loc[condition, "accident"]
+    return (counts.loc[condition, "unclear"] - counts.loc["none", "unclear"]) / fall if fall > 0 else 0.0
+
+
+def rise_of_apologies_too(table, condition):
+    """Divides where apologies have become more frequent as well."""
+    fall, rise = changes(table, condition)
+    return rise / fall if fall else 0.0
 
 
 def undivided(table, condition):
     """No care for the case without a drop."""
-    drop = rate(table, "none", "accident") - rate(table, condition, "accident")
-    rise = rate(table, condition, "unclear") - rate(table, "none", "unclear")
-    return rise / drop if drop else -1.0
+    fall, rise = changes(table, condition)
+    return rise / fall if fall > 0 else -1.0
+
+
+def cut_off(table, condition):
+    """Keeps the share within 0 and 1."""
+    return min(max(lost(table, condition), 0.0), 1.0)
+
+
+def one_minus_rise_of_intended(table, condition):
+    """The same share from the other side."""
+    fall, _ = changes(table, condition)
+    rise = rate(table, condition, "intended") - rate(table, "none", "intended")
+    return np.float64(1 - rise / fall) if fall > 0 else np.float64(0)
+
+
+ACCIDENT = ("accident", "mistake", "sorry", "did not mean", "didn't mean")
+INTENDED = ("meant to", "i meant", "intended", "on purpose")
+
+
+def grade(reply, accident=ACCIDENT, intended=INTENDED, denials=("not an accident", "no accident")):
+    """The grader with parts to exchange."""
+    text = reply.lower()
+    for denial in denials:
+        text = text.replace(denial, "on purpose")
+    places = {
+        kind: min((text.find(phrase) for phrase in phrases if phrase in text), default=None)
+        for kind, phrases in (("accident", accident), ("intended", intended))
+    }
+    found = {kind: place for kind, place in places.items() if place is not None}
+    return min(found, key=found.get) if found else "unclear"
+
+
+def without(phrase):
+    """A grader that does not know this phrase."""
+    lists = [tuple(each for each in phrases if each != phrase) for phrases in (ACCIDENT, INTENDED)]
+    return lambda reply: grade(reply, *lists)
 
 
 def any_accident(reply):
     """Finds the word accident anywhere, denied or not."""
-    text = reply.lower()
-    if "accident" in text or "sorry" in text or "mistake" in text or "not mean" in text or "n't mean" in text:
-        return "accident"
-    return "intended" if "mean" in text or "meant" in text or "purpose" in text else "unclear"
+    return grade(reply, denials=())
+
+
+def accident_wins(reply):
+    """Does not ask what stands first."""
+    text = reply.lower().replace("not an accident", "on purpose").replace("no accident", "on purpose")
+    return "accident" if any(phrase in text for phrase in ACCIDENT) else grade(reply)
 
 
 def yes_is_intended(reply):
     """Takes a bare yes for an intention."""
-    text = reply.lower()
-    return (
-        "intended"
-        if text.startswith("yes") or "purpose" in text
-        else "accident"
-        if "bread b" not in text
-        else "unclear"
-    )
+    return "intended" if reply.lower().startswith("yes") else grade(reply)
+
+
+def any_meant(reply):
+    """Takes every "meant" for an intention."""
+    return grade(reply, intended=("meant", "intended", "on purpose"))
+
+
+def by_pattern(reply):
+    """One regular expression, whose first match decides."""
+    pattern = r"(not an accident|no accident|meant to|i meant|intended|on purpose)|accident|mistake|sorry|did(?: not|n't) mean"
+    match = re.search(pattern, reply, re.IGNORECASE)
+    return "unclear" if not match else "intended" if match[1] else "accident"
+
+
+def changed(without, matched):
+    """How many fell, how many rose."""
+    pairs = list(zip(without, matched, strict=True))
+    return pairs.count((True, False)), pairs.count((False, True))
 
 
 def one_sided(without, matched):
     """Only the direction that was hoped for."""
-    fell = sum(a and not b for a, b in zip(without, matched, strict=True))
-    rose = sum(b and not a for a, b in zip(without, matched, strict=True))
+    fell, rose = changed(without, matched)
     return binomtest(fell, fell + rose, 0.5, alternative="greater").pvalue if fell + rose else 1.0
+
+
+def doubled(without, matched):
+    """Twice the one-sided value, which may be above 1."""
+    fell, rose = changed(without, matched)
+    return 2 * binom.cdf(min(fell, rose), fell + rose, 0.5) if fell + rose else 1.0
 
 
 def unpaired(without, matched):
     """Compares the two rates as if they came from different words."""
     table = [[sum(column), len(column) - sum(column)] for column in (without, matched)]
     return fisher_exact(table).pvalue
+
+
+def all_pairs(without, matched):
+    """Counts pairs that did not change."""
+    return binomtest(changed(without, matched)[0], len(without), 0.5).pvalue
+
+
+def nothing_is_zero(without, matched):
+    """Returns 0 where nothing has changed."""
+    fell, rose = changed(without, matched)
+    return binomtest(fell, fell + rose, 0.5).pvalue if fell + rose else 0.0
+
+
+def by_counting(without, matched):
+    """Coins by hand."""
+    fell, rose = changed(without, matched)
+    coins = fell + rose
+    return min(1.0, 2 * sum(math.comb(coins, k) for k in range(max(fell, rose), coins + 1)) / 2**coins)
 
 
 def scan(subject, inputs, layer, push, change):
@@ -89,14 +194,14 @@ def every_token_pushed(subject, inputs, layer, push, yes, sorry):
     return logits[:, yes] - logits[:, sorry]
 
 
-def sorry_minus_yes(subject, inputs, layer, push, yes, sorry):
-    """The margin the wrong way round."""
+def diagonal_pushed(subject, inputs, layer, push, yes, sorry):
+    """The right batch."""
 
     def change(stream, rows):
         stream[rows, rows] += push
 
     logits = scan(subject, inputs, layer, push, change)
-    return logits[:, sorry] - logits[:, yes]
+    return logits[:, yes] - logits[:, sorry]
 
 
 def pushed_a_copy(subject, inputs, layer, push, yes, sorry):
@@ -110,19 +215,69 @@ def pushed_a_copy(subject, inputs, layer, push, yes, sorry):
     return logits[:, yes] - logits[:, sorry]
 
 
+def pushed_up_to(subject, inputs, layer, push, yes, sorry):
+    """Row i has the push on all tokens up to i."""
+
+    def change(stream, rows):
+        for row in rows:
+            stream[row, : row + 1] += push
+
+    logits = scan(subject, inputs, layer, push, change)
+    return logits[:, yes] - logits[:, sorry]
+
+
+def ids_alone(subject, inputs, layer, push, yes, sorry):
+    """Drops the attention mask."""
+    return diagonal_pushed(subject, {"input_ids": inputs["input_ids"]}, layer, push, yes, sorry)
+
+
+def run_by_run(subject, inputs, layer, push, yes, sorry):
+    """A trace for each token, and probabilities' logarithms, whose differences are the same."""
+    margins = []
+    for token in range(inputs["input_ids"].shape[1]):
+        with torch.no_grad(), subject.trace(inputs):
+            residual(subject.blocks[layer])[0, token] += push
+            logits = subject.output.logits[0, -1].log_softmax(-1).save()
+        margins.append(logits[yes] - logits[sorry])
+    return torch.stack(margins)
+
+
 WRONG = [
     ("check_drop_in_apologies", lambda rates: rates["none"] - rates["matched"], "you compared with `none`"),
-    ("check_drop_in_apologies", lambda rates: rates["matched"] - min(rates["none"], rates["other"]), "wrong way round"),
-    ("check_drop_in_apologies", lambda rates: rates["other"] - rates["matched"], "here `none` is the lower one"),
+    ("check_drop_in_apologies", lambda rates: -drop(rates), "wrong way round"),
+    ("check_drop_in_apologies", lambda rates: rates["other"] - rates["matched"], "you compared with `other`"),
+    ("check_drop_in_apologies", lambda rates: max(drop(rates), 0), "do not cut it off"),
     ("check_lost_to_babble", share_unclear, "divide the RISE by the DROP"),
     ("check_lost_to_babble", level_by_drop, "take the rise, not the level"),
+    ("check_lost_to_babble", one_minus_intended, "1 minus `intended` by the drop is not the share"),
     ("check_lost_to_babble", counted, "use rates, not counts"),
+    ("check_lost_to_babble", rise_of_apologies_too, "where apologies become more frequent"),
     ("check_lost_to_babble", undivided, "where apologies do not fall"),
+    ("check_lost_to_babble", cut_off, "do not cut it off"),
     ("check_intention", any_accident, "not an accident"),
+    ("check_intention", accident_wins, "is 'intended', yours says 'accident'"),
     ("check_intention", yes_is_intended, "'Yes.' is 'unclear'"),
+    ("check_intention", any_meant, "Do you mean that?"),
+    ("check_intention", without("did not mean"), "did not mean it was"),
+    ("check_intention", without("meant to"), "meant to it was"),
+    ("check_intention", without("intended"), "intended it was"),
     ("check_paired_p_value", one_sided, "this is the one-sided value"),
+    ("check_paired_p_value", doubled, "the p-value is 1.000"),
     ("check_paired_p_value", unpaired, "are only changed pairs counted?"),
+    ("check_paired_p_value", all_pairs, "leave them out"),
+    ("check_paired_p_value", nothing_is_zero, "where nothing changed"),
     ("check_margin_scan", every_token_pushed, "push token i in row i only"),
-    ("check_margin_scan", sorry_minus_yes, "`yes` minus `sorry`"),
+    ("check_margin_scan", lambda *arguments: -diagonal_pushed(*arguments), "`yes` minus `sorry`"),
     ("check_margin_scan", pushed_a_copy, "change the stream in place"),
+    ("check_margin_scan", pushed_up_to, "on all tokens up to i"),
+    ("check_margin_scan", ids_alone, "without the attention mask"),
+]
+
+RIGHT = [
+    ("check_drop_in_apologies", lambda rates: np.minimum(rates["none"], rates["other"]) - rates["matched"]),
+    ("check_lost_to_babble", lost),
+    ("check_lost_to_babble", one_minus_rise_of_intended),
+    ("check_intention", by_pattern),
+    ("check_paired_p_value", by_counting),
+    ("check_margin_scan", run_by_run),
 ]

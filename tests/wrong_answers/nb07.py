@@ -1,4 +1,4 @@
-"""Wrong answers to the exercises of 07_control_your_thoughts, and what the check must say about each."""
+"""Wrong answers to the exercises of 07_control_your_thoughts and what the check must say about each; right ones that it must take."""
 
 import nnsight
 import numpy as np
@@ -25,22 +25,78 @@ def mean_vector_first(states, own, others):
     return own_only(states, own, others) - normalize(states, dim=-1) @ mean
 
 
+def bare_controls(states, own, others):
+    """Cosine with the own word, dot products with the controls."""
+    return own_only(states, own, others) - (normalize(states, dim=-1) @ others.T).mean(-1)
+
+
+def scores_by_broadcasting(states, own, others):
+    """Every case with every word."""
+    control = torch.cosine_similarity(states[:, None], others[None], dim=-1).mean(1)
+    return torch.cosine_similarity(states, own, dim=-1) - control
+
+
+def chosen(gaps, choosing, testing, how="mean", report="mean"):
+    """The choice, with the two averages to exchange."""
+    part = gaps[gaps["word"].isin(choosing)]
+    layer = int(part.groupby("layer")["gap"].agg(how).idxmax())
+    return layer, float(gaps[gaps["word"].isin(testing) & (gaps["layer"] == layer)]["gap"].agg(report))
+
+
 def choose_on_all(gaps, choosing, testing):
     """The testing words have a say."""
-    layer = int(gaps.groupby("layer")["gap"].mean().idxmax())
+    layer = chosen(gaps, list(gaps["word"]), testing)[0]
     return layer, float(gaps[gaps["word"].isin(testing) & (gaps["layer"] == layer)]["gap"].mean())
 
 
 def report_on_choosing(gaps, choosing, testing):
     """Reports the number that was chosen."""
-    means = gaps[gaps["word"].isin(choosing)].groupby("layer")["gap"].mean()
-    return int(means.idxmax()), float(means.max())
+    return chosen(gaps, choosing, choosing)
 
 
 def report_on_all(gaps, choosing, testing):
     """Reports all words."""
-    layer = int(gaps[gaps["word"].isin(choosing)].groupby("layer")["gap"].mean().idxmax())
-    return layer, float(gaps[gaps["layer"] == layer]["gap"].mean())
+    return chosen(gaps, choosing, list(gaps["word"]))
+
+
+def report_on_the_rest(gaps, choosing, testing):
+    """Reports every word that did not choose."""
+    return chosen(gaps, choosing, [word for word in gaps["word"] if word not in choosing])
+
+
+def layer_of_one_row(gaps, choosing, testing):
+    """The layer of the largest single gap."""
+    part = gaps[gaps["word"].isin(choosing)]
+    layer = int(part.loc[part["gap"].idxmax(), "layer"])
+    return layer, float(gaps[gaps["word"].isin(testing) & (gaps["layer"] == layer)]["gap"].mean())
+
+
+def place_of_layer(gaps, choosing, testing):
+    """The layer's place in the list instead of its name."""
+    layers = sorted(gaps["layer"].unique())
+    layer, gap = chosen(gaps, choosing, testing)
+    return layers.index(layer), gap
+
+
+def chosen_from_wide_table(gaps, choosing, testing):
+    """A row per word, a column per layer; a list with numpy's numbers."""
+    wide = gaps.pivot_table(index="word", columns="layer", values="gap")
+    layer = wide.loc[choosing].mean().idxmax()
+    return [layer, wide.loc[testing, layer].mean()]
+
+
+def sums_and_sizes(values, of_word):
+    """For each word the sum and the number of its values."""
+    by_word = pd.Series(values).groupby(list(of_word))
+    return by_word.sum().to_numpy(), by_word.size().to_numpy()
+
+
+def redrawn(values, of_word, draws=2000, times=None):
+    """Means of redrawn words; `times` may change how often each word counts, [draw, word]."""
+    sums, sizes = sums_and_sizes(values, of_word)
+    counts = np.random.default_rng(0).multinomial(len(sums), [1 / len(sums)] * len(sums), size=draws)
+    counts = times(counts) if times else counts
+    return counts @ sums / (counts @ sizes)
 
 
 def rows_redrawn(values, of_word, draws=2000):
@@ -51,14 +107,49 @@ def rows_redrawn(values, of_word, draws=2000):
 
 def percentiles_of_values(values, of_word, draws=2000):
     """No mean is taken."""
-    return tuple(np.percentile(pd.Series(values).groupby(list(of_word)).mean(), [2.5, 97.5]))
+    sums, sizes = sums_and_sizes(values, of_word)
+    return tuple(np.percentile(sums / sizes, [2.5, 97.5]))
 
 
 def words_averaged_first(values, of_word, draws=2000):
     """Every word counts once, however many values it has."""
-    means = pd.Series(values).groupby(list(of_word)).mean().to_numpy()
-    drawn = np.random.default_rng(0).integers(len(means), size=(draws, len(means)))
-    return tuple(np.percentile(means[drawn].mean(1), [2.5, 97.5]))
+    sums, sizes = sums_and_sizes(values, of_word)
+    return tuple(np.percentile(redrawn(sums / sizes, range(len(sums))), [2.5, 97.5]))
+
+
+def is_in_draw(values, of_word, draws=2000):
+    """All rows whose word is in the draw: a word that is drawn twice counts once."""
+    return tuple(np.percentile(redrawn(values, of_word, draws, lambda counts: counts.clip(max=1)), [2.5, 97.5]))
+
+
+def ninety_percent(values, of_word, draws=2000):
+    """From the 5th to the 95th percentile."""
+    return tuple(np.percentile(redrawn(values, of_word, draws), [5, 95]))
+
+
+def normal_interval(values, of_word, draws=2000):
+    """1.96 standard deviations on each side."""
+    spread = redrawn(values, of_word, draws).std()
+    return np.mean(values) - 1.96 * spread, np.mean(values) + 1.96 * spread
+
+
+def half_of_the_words(values, of_word, draws=2000):
+    """Half of the words, each once."""
+
+    def halves(counts):
+        return (np.random.default_rng(0).random(counts.shape).argsort(1) < max(1, counts.shape[1] // 2)).astype(int)
+
+    return tuple(np.percentile(redrawn(values, of_word, draws, halves), [2.5, 97.5]))
+
+
+def words_put_together(values, of_word, draws=2000):
+    """All values of the drawn words in one array."""
+    rng, of_word = np.random.default_rng(7), np.array(of_word)
+    by_word = [np.array(values)[of_word == word] for word in np.unique(of_word)]
+    means = [
+        np.concatenate([by_word[k] for k in rng.integers(len(by_word), size=len(by_word))]).mean() for _ in range(draws)
+    ]
+    return np.quantile(means, [0.025, 0.975])
 
 
 def lens(subject, prompt, keep, through_norm=True, minus_mean=True, token=0):
@@ -94,20 +185,65 @@ def without_norm(subject, prompt, token):
     return lens(subject, prompt, sentence(prompt), through_norm=False, token=token)
 
 
+def log_probability(subject, prompt, token):
+    """The logarithm of the probability."""
+    ids = torch.tensor([prompt.token_ids])
+    with torch.no_grad(), subject.trace({"input_ids": ids, "attention_mask": torch.ones_like(ids)}):
+        found = nnsight.save([])
+        for block in subject.blocks:
+            logits = subject.unembed(subject.final_norm(residual(block)[0, sentence(prompt)]))
+            found.append(logits.log_softmax(-1)[:, token].mean())
+    return torch.stack(list(found))
+
+
+def leads_by_hooks(subject, prompt, token):
+    """Plain PyTorch."""
+    seen = []
+    hooks = [
+        block.register_forward_hook(lambda _b, _i, output: seen.append(output[0])) for block in subject.blocks._module
+    ]
+    with torch.no_grad():
+        subject._module(torch.tensor([prompt.token_ids]))
+        for hook in hooks:
+            hook.remove()
+        logits = subject.unembed._module(subject.final_norm._module(torch.stack(seen)[:, sentence(prompt)]))
+    return (logits[..., token] - logits.mean(-1)).mean(-1)
+
+
 WRONG = [
     ("check_centre", lambda states: states - states.mean((0, 1), keepdim=True), "at each token by itself"),
-    ("check_centre", lambda states: states - states.mean(-1, keepdim=True), "subtract the same from every case"),
-    ("check_centre", lambda states: states, "must drop out"),
-    ("check_held_more", dots, "cosines, not dot products"),
+    ("check_centre", lambda states: states - states.mean(-1, keepdim=True), "this is the mean over the width"),
+    ("check_centre", lambda states: states, "nothing is subtracted"),
+    ("check_centre", lambda states: states.sub_(states.mean(0)), "work on a copy"),
+    ("check_held_more", dots, "these are dot products"),
     ("check_held_more", own_only, "the own word alone"),
     ("check_held_more", mean_vector_first, "average them"),
+    ("check_held_more", bare_controls, "take cosines with the controls as well"),
     ("check_choose_and_test", choose_on_all, "must have no say"),
     ("check_choose_and_test", report_on_choosing, "the words that chose"),
-    ("check_choose_and_test", report_on_all, "the gap on all words"),
+    ("check_choose_and_test", report_on_all, "the gap on all words;"),
+    ("check_choose_and_test", report_on_the_rest, "all words that did not choose"),
+    ("check_choose_and_test", layer_of_one_row, "chosen by a single row"),
+    ("check_choose_and_test", lambda *case: chosen(*case, how="median"), "chosen by the median"),
+    ("check_choose_and_test", lambda *case: chosen(*case, report="median"), "that is reported is a median"),
+    ("check_choose_and_test", place_of_layer, "not its place in a list"),
     ("check_interval_by_word", rows_redrawn, "redraw whole words"),
-    ("check_interval_by_word", percentiles_of_values, "not of single values"),
-    ("check_interval_by_word", words_averaged_first, "do not average words first"),
+    ("check_interval_by_word", percentiles_of_values, "percentiles of the words' means"),
+    ("check_interval_by_word", words_averaged_first, "averaged first"),
+    ("check_interval_by_word", is_in_draw, "yours counts it once"),
+    ("check_interval_by_word", ninety_percent, "(90 %)"),
+    ("check_interval_by_word", normal_interval, "a normal approximation"),
+    ("check_interval_by_word", half_of_the_words, "nine words with 1 to 9 values"),
     ("check_leaning", raw_logit, "subtract the mean over the vocabulary"),
     ("check_leaning", last_token_too, "the last token of the sentence"),
     ("check_leaning", without_norm, "final_norm is missing"),
+    ("check_leaning", log_probability, "the logarithm of the probability"),
+]
+
+RIGHT = [
+    ("check_centre", lambda states: torch.stack([case - sum(states) / len(states) for case in states])),
+    ("check_held_more", scores_by_broadcasting),
+    ("check_choose_and_test", chosen_from_wide_table),
+    ("check_interval_by_word", words_put_together),
+    ("check_leaning", leads_by_hooks),
 ]

@@ -1,5 +1,8 @@
-"""Wrong answers to the exercises of 11_find_where_it_happens, and what the check must say about each."""
+"""Wrong answers to the exercises of 11_find_where_it_happens and what the check must say about each; right ones."""
 
+import random
+
+import numpy as np
 import torch
 
 from helpers import models
@@ -8,6 +11,11 @@ from helpers import models
 def share_missing(clean, injected, patched):
     """What is still missing instead of what came back."""
     return float((injected - patched).mean() / (injected - clean).mean())
+
+
+def share_restored(clean, injected, patched):
+    """A tensor without dimensions."""
+    return (patched - clean).mean() / (injected - clean).mean()
 
 
 def mean_of_shares(clean, injected, patched):
@@ -20,23 +28,49 @@ def share_of_injected(clean, injected, patched):
     return float((patched - clean).mean() / injected.mean())
 
 
-def _patched(subject, source, into, layer, position):
-    with subject.trace(source):
+def share_of_sizes(clean, injected, patched):
+    """Absolute effects."""
+    return float((patched - clean).abs().mean() / (injected - clean).abs().mean())
+
+
+def patched(subject, source, into, layer, position, rows=slice(None), read=None, write=None):
+    """Activation patching with parts to exchange: the rows, and what the two traces run on."""
+    with subject.trace(source if read is None else read):
         carried = models.residual(subject.blocks[layer])[:, position].clone().save()
-    with subject.trace(into):
-        models.residual(subject.blocks[layer])[:, position] = carried
+    with subject.trace(into if write is None else write):
+        models.residual(subject.blocks[layer])[rows, position] = carried[rows]
         logits = subject.output.logits[:, -1].save()
     return logits
 
 
 def patch_next_block(subject, source, into, layer, position):
     """Counts the embedding as block 0."""
-    return _patched(subject, source, into, min(layer + 1, models.number_of_blocks(subject) - 1), position)
+    return patched(subject, source, into, min(layer + 1, models.number_of_blocks(subject) - 1), position)
 
 
 def patch_everywhere(subject, source, into, layer, position):
     """All positions instead of one."""
-    return _patched(subject, source, into, layer, slice(None))
+    return patched(subject, source, into, layer, slice(None))
+
+
+def patch_up_to(subject, source, into, layer, position):
+    """All positions up to this one."""
+    return patched(subject, source, into, layer, slice(0, position + 1))
+
+
+def patch_first_row(subject, source, into, layer, position):
+    """Forgets the other rows."""
+    return patched(subject, source, into, layer, position, rows=slice(0, 1))
+
+
+def source_without_mask(subject, source, into, layer, position):
+    """Hands the token ids alone to the first run."""
+    return patched(subject, source, into, layer, position, read=source["input_ids"])
+
+
+def both_without_mask(subject, source, into, layer, position):
+    """Hands the token ids alone to both runs."""
+    return patched(subject, source["input_ids"], into["input_ids"], layer, position)
 
 
 def patch_a_copy(subject, source, into, layer, position):
@@ -52,107 +86,221 @@ def patch_a_copy(subject, source, into, layer, position):
 
 def patch_wrong_way(subject, source, into, layer, position):
     """Source and target exchanged."""
-    return _patched(subject, into, source, layer, position)
+    return patched(subject, into, source, layer, position)
 
 
-def _silenced(subject, inputs, layer, where):
+def patched_in_one_batch(subject, source, into, layer, position):
+    """Both runs in one trace."""
+    rows = len(source["input_ids"])
+    batch = {name: torch.cat([source[name], into[name]]) for name in source}
+    with torch.no_grad(), subject.trace(batch):
+        stream = models.residual(subject.blocks[layer])
+        stream[rows:, position] = stream[:rows, position]
+        logits = subject.output.logits[rows:, -1].save()
+    return logits
+
+
+def silenced(subject, inputs, layer, where, rows=slice(None), positions=slice(None)):
+    """Zeros in part of o_proj's input."""
     with subject.trace(inputs):
-        subject.blocks[layer].self_attn.o_proj.input[..., where] = 0
+        subject.blocks[layer].self_attn.o_proj.input[rows, positions, where] = 0
         logits = subject.output.logits[:, -1].save()
     return logits
 
 
+def slice_of(subject, head):
+    """A head's slice."""
+    width = models.width(subject) // subject.config.num_attention_heads
+    return slice(head * width, (head + 1) * width)
+
+
 def head_counted_from_one(subject, inputs, layer, head):
     """Takes head 1 for the first."""
-    width = models.width(subject) // subject.config.num_attention_heads
-    return _silenced(subject, inputs, layer, slice((head - 1) * width, head * width))
+    return silenced(subject, inputs, layer, slice_of(subject, (head - 1) % subject.config.num_attention_heads))
 
 
 def head_interleaved(subject, inputs, layer, head):
     """Every n-th number instead of one slice."""
-    return _silenced(subject, inputs, layer, slice(head, None, subject.config.num_attention_heads))
+    return silenced(subject, inputs, layer, slice(head, None, subject.config.num_attention_heads))
 
 
 def head_after_mixing(subject, inputs, layer, head):
     """A slice of o_proj's output, where the heads are mixed already."""
-    width = models.width(subject) // subject.config.num_attention_heads
     with subject.trace(inputs):
-        subject.blocks[layer].self_attn.o_proj.output[..., head * width : (head + 1) * width] = 0
+        subject.blocks[layer].self_attn.o_proj.output[..., slice_of(subject, head)] = 0
         logits = subject.output.logits[:, -1].save()
     return logits
 
 
 def whole_attention(subject, inputs, layer, head):
     """All heads of the block."""
-    return _silenced(subject, inputs, layer, slice(None))
+    return silenced(subject, inputs, layer, slice(None))
+
+
+def head_of_first_row(subject, inputs, layer, head):
+    """Forgets the other rows."""
+    return silenced(subject, inputs, layer, slice_of(subject, head), rows=slice(0, 1))
+
+
+def head_at_last_position(subject, inputs, layer, head):
+    """Silent at one position only."""
+    return silenced(subject, inputs, layer, slice_of(subject, head), positions=slice(-1, None))
+
+
+def head_without_mask(subject, inputs, layer, head):
+    """Hands the token ids alone to the model."""
+    return silenced(subject, inputs["input_ids"], layer, slice_of(subject, head))
+
+
+def weights_left_at_zero(subject, inputs, layer, head):
+    """Right logits, but the model is another one afterwards."""
+    with torch.no_grad():
+        subject.blocks._module[layer].self_attn.o_proj.weight[:, slice_of(subject, head)] = 0
+        return subject._module(**inputs).logits[:, -1]
+
+
+def silent_values(subject, inputs, layer, head):
+    """A head without values puts out zeros."""
+    with torch.no_grad(), subject.trace(inputs):
+        subject.blocks[layer].self_attn.v_proj.output[..., slice_of(subject, head)] = 0
+        logits = subject.output.logits[:, -1].save()
+    return logits
+
+
+def weights_put_back(subject, inputs, layer, head):
+    """Sets columns of the weight to zero for one run."""
+    weight = subject.blocks._module[layer].self_attn.o_proj.weight
+    before = weight.detach().clone()
+    with torch.no_grad():
+        weight[:, slice_of(subject, head)] = 0
+        logits = subject._module(**inputs).logits[:, -1]
+        weight.copy_(before)
+    return logits
+
+
+def drawn(chosen, heads, seed, others=None, fewer=min):
+    """Random heads with parts to exchange: which ones may be drawn, and how many where few are left."""
+    rng, pairs = random.Random(seed), []
+    for block in sorted({block for block, _ in chosen}):
+        taken = [head for at, head in chosen if at == block]
+        left = [head for head in range(heads) if head not in (taken if others is None else others)]
+        pairs += [(block, head) for head in rng.sample(left, fewer(len(taken), len(left)))]
+    return pairs
 
 
 def unmatched(chosen, heads, seed):
     """Any blocks."""
-    generator = torch.Generator().manual_seed(seed)
     others = [(block, head) for block in range(8) for head in range(heads) if (block, head) not in chosen]
-    return [others[i] for i in torch.randperm(len(others), generator=generator)[: len(chosen)].tolist()]
+    return random.Random(seed).sample(others, len(chosen))
 
 
 def first_free(chosen, heads, seed):
     """The first heads that are free, the same for every seed."""
-    drawn = []
+    pairs = []
     for block in sorted({block for block, _ in chosen}):
         taken = [head for at, head in chosen if at == block]
-        drawn += [(block, head) for head in range(heads) if head not in taken][: len(taken)]
-    return drawn
+        pairs += [(block, head) for head in range(heads) if head not in taken][: len(taken)]
+    return pairs
 
 
 def chosen_not_left_out(chosen, heads, seed):
     """Draws from all heads of the block."""
-    generator, drawn = torch.Generator().manual_seed(seed), []
-    for block in sorted({block for block, _ in chosen}):
-        count = sum(at == block for at, _ in chosen)
-        drawn += [(block, head) for head in torch.randperm(heads, generator=generator)[:count].tolist()]
-    return drawn
+    return drawn(chosen, heads, seed, others=[])
 
 
-def _read(subject, inputs, layer):
+def chosen_anywhere_left_out(chosen, heads, seed):
+    """Leaves a number out in every block if it is chosen in one."""
+    return drawn(chosen, heads, seed, others=[head for _, head in chosen])
+
+
+def two_sets_only(chosen, heads, seed):
+    """Odd seeds and even seeds."""
+    return drawn(chosen, heads, seed % 2)
+
+
+def drawn_by_numpy(chosen, heads, seed):
+    """numpy's numbers in a tuple."""
+    rng, pairs = np.random.default_rng(seed), []
+    for block in np.unique([block for block, _ in chosen]):
+        taken = [head for at, head in chosen if at == block]
+        pairs += [(block, head) for head in rng.permutation(np.setdiff1d(np.arange(heads), taken))[: len(taken)]]
+    return tuple(pairs)
+
+
+def read(subject, inputs, layer, position=(0, -1)):
+    """o_proj's input at one place, and its weight."""
     with subject.trace(inputs):
-        side_by_side = subject.blocks[layer].self_attn.o_proj.input[0, -1].clone().save()
+        side_by_side = subject.blocks[layer].self_attn.o_proj.input[position].clone().save()
     return side_by_side, subject.blocks[layer].self_attn.o_proj._module.weight
 
 
 def equal_parts(subject, inputs, layer):
     """The whole, divided by the number of heads: the sum is right and no part is."""
-    side_by_side, weight = _read(subject, inputs, layer)
+    side_by_side, weight = read(subject, inputs, layer)
     number = subject.config.num_attention_heads
     return (weight @ side_by_side / number).expand(number, -1)
 
 
 def rows_for_columns(subject, inputs, layer):
     """Uses the weight's rows where its columns are meant."""
-    side_by_side, weight = _read(subject, inputs, layer)
+    side_by_side, weight = read(subject, inputs, layer)
     parts = side_by_side.view(subject.config.num_attention_heads, -1)
     return torch.stack([part @ rows for part, rows in zip(parts, weight.split(parts.shape[1]), strict=True)])
 
 
 def not_projected(subject, inputs, layer):
     """The slices themselves, before o_proj."""
-    return _read(subject, inputs, layer)[0].view(subject.config.num_attention_heads, -1)
+    return read(subject, inputs, layer)[0].view(subject.config.num_attention_heads, -1)
+
+
+def masked_parts(subject, inputs, layer, position=(0, -1)):
+    """o_proj itself, on one head's numbers with zeros in place of the others'."""
+    side_by_side, weight = read(subject, inputs, layer, position)
+    number = subject.config.num_attention_heads
+    own = torch.arange(len(side_by_side)) // (len(side_by_side) // number) == torch.arange(number)[:, None]
+    return (own * side_by_side) @ weight.T
 
 
 WRONG = [
     ("check_share_restored", share_missing, "still missing"),
-    ("check_share_restored", mean_of_shares, "Take the means before you divide"),
-    ("check_share_restored", share_of_injected, "restores 1"),
-    ("check_patch_one", patch_next_block, "you patched block 4, not block 3"),
+    ("check_share_restored", mean_of_shares, "take the means before you divide"),
+    ("check_share_restored", share_of_injected, "subtract the clean margins below the line"),
+    ("check_share_restored", share_of_sizes, "do not take absolute values"),
+    ("check_share_restored", lambda *margins: share_restored(*margins).clamp(0, 1), "do not cut them off"),
+    ("check_patch_one", patch_next_block, "the stream after the next block"),
     ("check_patch_one", patch_everywhere, "at one position only"),
+    ("check_patch_one", patch_up_to, "all positions up to this one"),
+    ("check_patch_one", patch_first_row, "only the first row is patched"),
+    ("check_patch_one", source_without_mask, "the run on `source` has lost its attention mask"),
+    ("check_patch_one", both_without_mask, "both runs have lost their attention mask"),
     ("check_patch_one", patch_a_copy, "without a patch"),
-    ("check_patch_one", patch_wrong_way, "not the logits of the run"),
-    ("check_without_head", head_counted_from_one, "you silenced head 0"),
-    ("check_without_head", head_interleaved, "one slice"),
-    ("check_without_head", head_after_mixing, "one slice"),
+    ("check_patch_one", patch_wrong_way, "the other way round"),
+    ("check_without_head", head_counted_from_one, "you silenced the head before"),
+    ("check_without_head", head_interleaved, "its numbers lie side by side"),
+    ("check_without_head", head_after_mixing, "one slice of o_proj's input"),
     ("check_without_head", whole_attention, "all heads"),
-    ("check_matched_random_heads", unmatched, "the chosen heads lie in the blocks"),
+    ("check_without_head", head_of_first_row, "only the first row is silenced"),
+    ("check_without_head", head_at_last_position, "at every position"),
+    ("check_without_head", head_without_mask, "without the attention mask"),
+    ("check_without_head", weights_left_at_zero, "with other weights"),
+    ("check_matched_random_heads", unmatched, "heads in each block"),
     ("check_matched_random_heads", first_free, "every seed gives the same set"),
     ("check_matched_random_heads", chosen_not_left_out, "holds a chosen head"),
-    ("check_head_writes", equal_parts, "not each head's part"),
+    ("check_matched_random_heads", chosen_anywhere_left_out, "never drawn"),
+    ("check_matched_random_heads", two_sets_only, "never drawn"),
+    ("check_head_writes", equal_parts, "every head has the same share"),
     ("check_head_writes", rows_for_columns, "must add up"),
     ("check_head_writes", not_projected, "must have the shape"),
+    ("check_head_writes", lambda *run: masked_parts(*run).flip(0), "not each head's part"),
+    ("check_head_writes", lambda *run: masked_parts(*run, (-1, -1)), "the parts of the last row"),
+]
+
+RIGHT = [
+    ("check_share_restored", share_restored),
+    ("check_patch_one", patched_in_one_batch),
+    ("check_without_head", silent_values),
+    ("check_without_head", weights_put_back),
+    ("check_matched_random_heads", drawn),
+    ("check_matched_random_heads", drawn_by_numpy),
+    ("check_head_writes", masked_parts),
 ]

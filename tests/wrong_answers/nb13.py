@@ -1,20 +1,27 @@
-"""Wrong answers to the exercises of 13_scale_to_giants, and what the check must say about each."""
+"""Wrong answers to the exercises of 13_scale_to_giants and what the check must say about each; right ones that it must take."""
 
 import pickle
 
+import cloudpickle
 import nnsight
+import numpy as np
 import torch
 
 from helpers.models import residual
 
 
-def standard_pickle(values):
-    """Refuses functions without a name."""
+def tokens(free, numbers_per_token, bits):
+    """Whole tokens in so many bytes."""
+    return int(free // (numbers_per_token * bits / 8))
+
+
+def not_packed(values, errors=Exception, dumps=cloudpickle.dumps):
+    """Names of the values whose packing raises one of these errors."""
     names = []
     for name, value in values.items():
         try:
-            pickle.dumps(value)
-        except Exception:
+            dumps(value)
+        except errors:
             names.append(name)
     return names
 
@@ -34,20 +41,58 @@ def in_turn(blocks, block_gb, free_gb):
     return [block % len(free_gb) for block in range(blocks)]
 
 
+def placed(blocks, block_gb, free_gb, fit=lambda free, size: int(free // size)):
+    """In order, with another rule how many blocks fit; no error."""
+    gpus = []
+    for gpu, free in enumerate(free_gb):
+        gpus += [gpu] * min(fit(free, block_gb), blocks - len(gpus))
+    return gpus
+
+
 def rounded(blocks, block_gb, free_gb):
     """Rounds to the nearest number of blocks."""
-    placed = []
-    for gpu, free in enumerate(free_gb):
-        placed += [gpu] * min(round(free / block_gb), blocks - len(placed))
-    return placed
+    return placed(blocks, block_gb, free_gb, lambda free, size: round(free / size))
 
 
 def no_error(blocks, block_gb, free_gb):
     """What does not fit goes to the last one."""
-    placed = []
-    for gpu, free in enumerate(free_gb):
-        placed += [gpu] * min(int(free // block_gb), blocks - len(placed))
-    return placed + [len(free_gb) - 1] * (blocks - len(placed))
+    gpus = placed(blocks, block_gb, free_gb)
+    return gpus + [len(free_gb) - 1] * (blocks - len(gpus))
+
+
+def stops_at_a_small_one(blocks, block_gb, free_gb):
+    """Gives up at the first GPU that is too small."""
+    large = [free >= block_gb for free in free_gb]
+    gpus = placed(blocks, block_gb, free_gb[: large.index(False)] if False in large else free_gb)
+    if len(gpus) < blocks:
+        raise ValueError(f"{blocks - len(gpus)} blocks left")
+    return gpus
+
+
+def error_without_number(blocks, block_gb, free_gb):
+    """Does not say how many are left."""
+    gpus = placed(blocks, block_gb, free_gb)
+    if len(gpus) < blocks:
+        raise ValueError("they do not fit")
+    return gpus
+
+
+def uses_up_the_list(blocks, block_gb, free_gb):
+    """Takes the caller's list for its own account of what is free."""
+    gpus = []
+    for gpu in range(len(free_gb)):
+        while free_gb[gpu] >= block_gb and len(gpus) < blocks:
+            free_gb[gpu] -= block_gb
+            gpus.append(gpu)
+    return gpus
+
+
+def placed_by_numpy(blocks, block_gb, free_gb):
+    """An array."""
+    gpus = np.repeat(np.arange(len(free_gb)), np.floor(np.array(free_gb) / block_gb).astype(int))[:blocks]
+    if len(gpus) < blocks:
+        raise ValueError(f"{blocks - len(gpus)} blocks have no place")
+    return gpus
 
 
 def streams_come_back(subject, inputs, vectors, **place):
@@ -65,39 +110,84 @@ def place_forgotten(subject, inputs, vectors, **place):
     return streams_come_back(subject, inputs, vectors)
 
 
-def dot_products(subject, inputs, vectors, **place):
-    """Long vectors win."""
+def nearest(subject, inputs, vectors, choose=None, row=0, **place):
+    """The nearest words, with another way to choose or another row."""
+    choose = choose or (lambda stream, words: torch.cosine_similarity(stream[None], words, dim=-1).argmax())
     with torch.no_grad():
         with subject.trace(inputs, **place):
             found = []
             for layer, block in enumerate(subject.blocks):
-                found.append((vectors[:, layer] @ residual(block)[0, -1]).argmax())
+                found.append(choose(residual(block)[row, -1], vectors[:, layer]))
             result = torch.stack(found).save()
     return result
+
+
+def dot_products(subject, inputs, vectors, **place):
+    """Long vectors win."""
+    return nearest(subject, inputs, vectors, lambda stream, words: (words @ stream).argmax(), **place)
+
+
+def near_on_either_side(subject, inputs, vectors, **place):
+    """Absolute cosines."""
+
+    def choose(stream, words):
+        return torch.cosine_similarity(stream[None], words, dim=-1).abs().argmax()
+
+    return nearest(subject, inputs, vectors, choose, **place)
+
+
+def last_row(subject, inputs, vectors, **place):
+    """The last row instead of the first."""
+    return nearest(subject, inputs, vectors, row=-1, **place)
+
+
+def mask_dropped(subject, inputs, vectors, **place):
+    """Hands the token ids alone to the model."""
+    return nearest(subject, inputs["input_ids"], vectors, **place)
+
+
+def nearest_of_unit_vectors(subject, inputs, vectors, **place):
+    """Normalises before the trace, and returns another kind of whole number."""
+    units = torch.nn.functional.normalize(vectors, dim=-1)
+    return nearest(subject, inputs, units, lambda stream, words: (words @ stream).argmax().int(), **place)
 
 
 WRONG = [
     ("check_gigabytes_of", lambda billions, bits: billions * bits, "gigabits"),
     ("check_gigabytes_of", lambda billions, bits: billions * bits / 8 * 1e9 / 2**30, "gibibytes"),
     ("check_gigabytes_of", lambda billions, bits: billions * 2, "take 70 GB"),
-    ("check_tokens_that_fit", lambda free, blocks, width, bits: int(free // (blocks * width * bits / 8)), "not both"),
-    (
-        "check_tokens_that_fit",
-        lambda free, blocks, width, bits: int(free // (2 * blocks * width * bits)),
-        "divide by 8",
-    ),
+    ("check_gigabytes_of", lambda billions, bits: billions * (bits // 8), "do not round down to whole bytes"),
+    ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, blocks * width, bits), "a factor of two"),
+    ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, 16 * blocks * width, bits), "divide by 8"),
     (
         "check_tokens_that_fit",
         lambda free, blocks, width, bits: round(free / (blocks * width * bits / 4)),
         "round down",
     ),
-    ("check_stays_at_home", standard_pickle, "cloudpickle, not with pickle"),
+    ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, 2 * blocks * width, 32), "16 bits"),
+    ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, 2 * 8 * 128, bits), "126 blocks"),
+    ("check_stays_at_home", lambda values: not_packed(values, dumps=pickle.dumps), "cloudpickle, not with pickle"),
     ("check_stays_at_home", by_type, "deep inside"),
     ("check_stays_at_home", everything_travels, "a lock cannot be packed"),
+    ("check_stays_at_home", lambda values: not_packed(values, TypeError), "catch Exception"),
     ("check_place_blocks", in_turn, "one GPU after the other"),
     ("check_place_blocks", rounded, "whole blocks, rounded down"),
     ("check_place_blocks", no_error, "raise a ValueError"),
+    ("check_place_blocks", stops_at_a_small_one, "fit on GPUs with [1.0, 6.0] GB"),
+    ("check_place_blocks", error_without_number, "(here 1)"),
+    ("check_place_blocks", uses_up_the_list, "work on a copy"),
     ("check_nearest_by_layer", streams_come_back, "save the result alone"),
     ("check_nearest_by_layer", place_forgotten, "hand `place` on"),
     ("check_nearest_by_layer", dot_products, "take cosines"),
+    ("check_nearest_by_layer", near_on_either_side, "do not take absolute values"),
+    ("check_nearest_by_layer", last_row, "this is the last row"),
+    ("check_nearest_by_layer", mask_dropped, "without the attention mask"),
+]
+
+RIGHT = [
+    ("check_gigabytes_of", lambda billions, bits: np.float64(billions * 1e9 * bits / 8 / 1e9)),
+    ("check_tokens_that_fit", lambda free, blocks, width, bits: np.int64(free * 8) // (2 * blocks * width * bits)),
+    ("check_stays_at_home", lambda values: tuple(not_packed(values))),
+    ("check_place_blocks", placed_by_numpy),
+    ("check_nearest_by_layer", nearest_of_unit_vectors),
 ]

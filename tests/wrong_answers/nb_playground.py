@@ -1,40 +1,68 @@
-"""Wrong answers to the exercises of playground, and what the check says about each."""
+"""Wrong answers to the exercises of playground and what the check must say about each; right ones that it must take."""
 
 import html
+import math
+
+import numpy as np
+import torch
 
 
 def one_of_all(share_empty, words):
+    """Takes nothing for one more word."""
     return 1 / (words + 1)
 
 
 def always_nothing(share_empty, words):
+    """Never guesses a word."""
     return share_empty
 
 
 def adds_up(share_empty, words):
+    """Two guesses at once."""
     return share_empty + (1 - share_empty) / words
 
 
+def guesses_like_the_rounds(share_empty, words):
+    """Guesses as often as it occurs, not always the best."""
+    return share_empty**2 + (1 - share_empty) ** 2 / words
+
+
+def counted(truth, verdicts, total=None):
+    """The four numbers; `total` may replace the number of answers."""
+    hits = sum(t and v for t, v in zip(truth, verdicts, strict=True))
+    return hits, sum(truth), sum(verdicts) - hits, (total or len(truth)) - sum(truth)
+
+
 def ignores_truth(truth, verdicts):
+    """Every verdict is a hit and a false alarm."""
     return sum(verdicts), sum(truth), sum(verdicts), len(truth) - sum(truth)
 
 
 def counts_all_as_injected(truth, verdicts):
-    hits = sum(t and v for t, v in zip(truth, verdicts, strict=True))
-    return hits, len(truth), sum(verdicts) - hits, len(truth)
+    """Both totals are all answers."""
+    hits, _, alarms, _ = counted(truth, verdicts)
+    return hits, len(truth), alarms, len(truth)
 
 
 def counts_correct_rejections(truth, verdicts):
-    hits = sum(t and v for t, v in zip(truth, verdicts, strict=True))
-    rejections = sum(not t and not v for t, v in zip(truth, verdicts, strict=True))
-    return hits, sum(truth), rejections + 1 if all(verdicts) else rejections, len(truth) - sum(truth)
+    """Rejections instead of false alarms."""
+    hits, injected, alarms, clean = counted(truth, verdicts)
+    return hits, injected, clean - alarms, clean
+
+
+def counted_by_numpy(truth, verdicts):
+    """numpy's whole numbers."""
+    truth, verdicts = np.array(truth), np.array(verdicts)
+    return [np.sum(truth & verdicts), np.sum(truth), np.sum(~truth & verdicts), np.sum(~truth)]
 
 
 def first_yes(strengths, says_yes):
+    """Takes a blip for the turn."""
     return next((s for s, yes in sorted(zip(strengths, says_yes, strict=True)) if yes), None)
 
 
 def unsorted(strengths, says_yes):
+    """Takes the strengths to be in order."""
     for k in range(len(strengths) - 1):
         if says_yes[k] and says_yes[k + 1]:
             return strengths[k]
@@ -42,6 +70,7 @@ def unsorted(strengths, says_yes):
 
 
 def last_counts(strengths, says_yes):
+    """The last strength needs no confirmation."""
     pairs = sorted(zip(strengths, says_yes, strict=True))
     for k, (strength, yes) in enumerate(pairs):
         if yes and all(later for _, later in pairs[k : k + 2]):
@@ -49,31 +78,80 @@ def last_counts(strengths, says_yes):
     return None
 
 
-def unescaped(word, dose):
-    return f"<p>{word}: dose {dose:.2f}</p>"
+def yes_to_the_end(strengths, says_yes):
+    """The turn must last."""
+    found = None
+    for strength, yes in sorted(zip(strengths, says_yes, strict=True), reverse=True):
+        if not yes:
+            break
+        found = strength
+    return None if found == max(strengths) else found
+
+
+def turn(strengths, says_yes):
+    """The smallest strength whose next one says yes, too; numpy."""
+    order = np.argsort(strengths)
+    strengths, says_yes = np.array(strengths)[order], np.array(says_yes)[order]
+    turns = strengths[:-1][says_yes[:-1] & says_yes[1:]]
+    return turns[0] if len(turns) else None
+
+
+def page(word, dose, escape=html.escape, lowest=0.0, form=".2f"):
+    """A page with parts to exchange."""
+    if not word.strip():
+        return "<p>the word is empty</p>"
+    if not math.isfinite(dose) or dose < lowest:
+        return "<p>a dose must be a number from 0 on</p>"
+    return f"<p>{escape(word)}: dose {dose:{form}}</p>"
 
 
 def raises(word, dose):
+    """An error instead of a sentence."""
     if not 0 <= dose < float("inf"):
         raise ValueError("a dose must be a number from 0 on")
-    return f"<p>{html.escape(word)}: dose {dose:.2f}</p>"
+    return page(word, dose)
 
 
 def shows_nan(word, dose):
+    """No sentence for a bad dose."""
     return f"<p>{html.escape(word)}: dose {dose:.2f}</p>" if word.strip() else "the word is empty"
+
+
+def unescaped_in_errors(word, dose):
+    """Forgets the word in the sentence about the dose."""
+    return page(word, dose) if dose >= 0 else f"<p>{word}: a dose must be a number from 0 on</p>"
 
 
 WRONG = [
     ("check_best_blind_guess", one_of_all, "nothing hidden in 50% of the rounds and 5 word(s) otherwise"),
-    ("check_best_blind_guess", always_nothing, "right in 40% of them, yours says 20%"),
-    ("check_best_blind_guess", adds_up, "right in 50% of them, yours says 60%"),
+    ("check_best_blind_guess", always_nothing, "always one word may be right more often"),
+    ("check_best_blind_guess", adds_up, "do not add the two"),
+    ("check_best_blind_guess", guesses_like_the_rounds, "right in 50% of them, yours says 30%"),
     ("check_count_verdicts", ignores_truth, "a hit needs both"),
-    ("check_count_verdicts", counts_all_as_injected, "4 of the 6 answers had a thought and 2 had none"),
-    ("check_count_verdicts", counts_correct_rejections, "a reader who always says True has 4 hits and 2 false alarms"),
+    ("check_count_verdicts", counts_all_as_injected, "not of all answers"),
+    ("check_count_verdicts", counts_correct_rejections, "yours counts right rejections"),
+    ("check_count_verdicts", lambda *lists: counted(*lists, total=6), "the four numbers are"),
     ("check_turning_strength", first_yes, "the lone yes at 1 is a blip"),
     ("check_turning_strength", unsorted, "strengths in any order"),
     ("check_turning_strength", last_counts, "the last strength has no next one"),
-    ("check_dose_page", unescaped, "escape the word"),
+    ("check_turning_strength", yes_to_the_end, "whatever comes later"),
+    ("check_turning_strength", lambda *lists: turn(*lists) or None, "the turn may be at 0"),
+    ("check_dose_page", lambda word, dose: page(word, dose, str), "escape the word"),
+    (
+        "check_dose_page",
+        lambda word, dose: page(word, dose, lambda text: text.replace("<", "&lt;")),
+        "still be there, escaped",
+    ),
+    ("check_dose_page", unescaped_in_errors, "also in an error message"),
     ("check_dose_page", raises, "say in the page what is wrong"),
     ("check_dose_page", shows_nan, "must get a sentence that says what a dose must be"),
+    ("check_dose_page", lambda word, dose: page(word, dose, lowest=1e-9), "the dose 0.00"),
+    ("check_dose_page", lambda word, dose: page(word, dose, form=""), "to two decimals"),
+]
+
+RIGHT = [
+    ("check_best_blind_guess", lambda share_empty, words: torch.tensor(max(share_empty, (1 - share_empty) / words))),
+    ("check_count_verdicts", counted_by_numpy),
+    ("check_turning_strength", turn),
+    ("check_dose_page", page),
 ]

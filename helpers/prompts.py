@@ -47,7 +47,8 @@ class Prompt:
     token_ids: the tokens the model reads, with exactly one BOS (or none, for tokenizers that have none).
     spans: name -> (start, end), token range [start, end). Named markers; "turn_k", the content of turn k;
     "from_turn_k", from the first token after the content of turn k - 1 (the blank line, or turn marker, before turn k)
-    to the end of the prompt, and by convention on through every generated token.
+    to the end of the prompt, and by convention on through every generated token; "read_from_turn_k", the same tokens of the
+    prompt without the generated ones.
     """
 
     text: str
@@ -278,7 +279,7 @@ def render(tokenizer, template: PromptTemplate, **values) -> Prompt:
     spans, previous_end = {}, 0
     for k, (start, (_, content, marked)) in enumerate(zip(starts, filled, strict=True)):
         spans[f"turn_{k}"] = _tokens_of(offsets, start, start + len(content))
-        spans[f"from_turn_{k}"] = (previous_end, len(ids))
+        spans[f"from_turn_{k}"] = spans[f"read_from_turn_{k}"] = (previous_end, len(ids))
         for name, (first, end) in marked.items():
             spans[name] = _tokens_of(offsets, start + first, start + end)
         previous_end = spans[f"turn_{k}"][1]

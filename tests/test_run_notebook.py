@@ -15,7 +15,9 @@ from tests.authoring import execute_notebooks
 PARAMETERS = (
     'models = ["introspector"]  # which\nstrength = 2  # how far\nlayers = []  # where\ntrials = 3\ndevice = ""'
 )
-HEADLINE = f"import sys; sys.path.insert(0, {str(ROOT)!r})" + """
+HEADLINE = (
+    f"import sys; sys.path.insert(0, {str(ROOT)!r})"
+    + """
 from helpers import parameters
 from helpers.paths import run_folder
 settings = parameters.check(
@@ -23,6 +25,7 @@ settings = parameters.check(
 )
 file = run_folder(settings.run) / "headline.csv"
 file.write_text(f"model,measure,value,low,high,n\\nsmall,words,{len(models) * strength},0,9,{trials}\\n")"""
+)
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 A control compares two conditions that differ in one thing. Its `effect` is made so that introspection predicts a number
 above 0, and the boring explanation one at or below 0. Then the interval decides: above 0, the explanation is *ruled out*;
-otherwise it *stands*. Where a model lacks what the control builds on, the control *cannot tell*.
+otherwise it *stands*. Where a model lacks what the control builds on, or nothing could be graded, the control *cannot tell*.
 """
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -13,15 +14,10 @@ from helpers import grading
 from helpers.experiments import runner
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.prompts import read_prompt_file
-from helpers.stats import (
-    Estimate,
-    clustered_mean,
-    contrast_of_rates,
-    difference_of_rates,
-    paired_difference,
-)
+from helpers.stats import Estimate, clustered_mean, clustered_rate, contrast_of_rates
 
 RULED_OUT, STANDS, CANNOT_TELL = "ruled out", "stands", "cannot tell"
+UNGRADED = Estimate(math.nan, math.nan, math.nan, 0)  # of a condition in which no answer could be graded
 
 
 def trials(
@@ -99,16 +95,19 @@ def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str 
 
 def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by condition (rows, in order of appearance) and model (columns)."""
-    table = readings.astype({column: float}).pivot_table(index="condition", columns="model", values=column, sort=False)
+    table = readings.astype({column: float}).pivot_table(
+        index="condition", columns="model", values=column, sort=False, dropna=False
+    )
     return table.rename_axis(index=None, columns=None)
 
 
 def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
-    """The graded trials of a condition and model; KeyError where there is none."""
-    part = readings[(readings["condition"] == condition) & (readings["model"] == model)].dropna(subset=[column])
+    """The graded trials of a condition and model; KeyError where it has no trials at all."""
+    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
     if part.empty:
-        raise KeyError(f"no graded trials of {condition!r} by {model!r}; there are {set(readings['condition'])}")
-    return part.astype({column: bool if part[column].dtype in ("bool", "boolean") else float})
+        raise KeyError(f"no trials of {condition!r} by {model!r}; there are {set(readings['condition'])}")
+    part = part.dropna(subset=[column])
+    return part.astype({column: bool if part[column].dtype in ("bool", "boolean", "object") else float})
 
 
 def estimate(readings: pd.DataFrame, column: str, condition: str, model: str, confidence: float = 0.95) -> Estimate:
@@ -121,28 +120,39 @@ def estimate(readings: pd.DataFrame, column: str, condition: str, model: str, co
         confidence: of the interval (see `stats.simultaneous_confidence`).
     """
     part = trials_of(readings, column, condition, model)
-    return clustered_mean(part[column], part["word"], confidence)
+    return UNGRADED if part.empty else clustered_mean(part[column], part["word"], confidence)
+
+
+def contrast(readings: pd.DataFrame, column: str, weights: dict[str, int], confidence: float) -> dict[str, Estimate]:
+    """For each model: a weighted sum of the column's means in some conditions, paired by word.
+
+    Args:
+        readings: of `read`.
+        column: rates (true or false; n counts trials) or numbers (n counts words).
+        weights: condition -> weight.
+        confidence: of the intervals (see `stats.simultaneous_confidence`).
+    """
+    found = {}
+    for model in readings["model"].unique():
+        groups = [trials_of(readings, column, condition, model) for condition in weights]
+        if any(group.empty for group in groups):
+            found[model] = UNGRADED
+        elif groups[0][column].dtype == bool:
+            samples = [(group[column], group["word"]) for group in groups]
+            found[model] = contrast_of_rates(samples, list(weights.values()), confidence)
+        else:
+            pairs = zip(weights.values(), groups, strict=True)
+            total = sum(weight * group.groupby("word")[column].mean() for weight, group in pairs)
+            total = total.dropna()  # a word that lacks a condition drops out
+            found[model] = clustered_mean(total, total.index, confidence) if len(total) > 1 else UNGRADED
+    return found
 
 
 def difference(
     readings: pd.DataFrame, column: str, first: str, second: str, confidence: float = 0.95
 ) -> dict[str, Estimate]:
-    """For each model: the column's mean in condition `first` minus that in `second`, paired by word.
-
-    Args:
-        readings: of `read`.
-        column: rates (true or false) or numbers.
-        first, second: conditions.
-        confidence: of the intervals (see `stats.simultaneous_confidence`).
-    """
-    found = {}
-    for model in readings["model"].unique():
-        one, other = (trials_of(readings, column, condition, model) for condition in (first, second))
-        if one[column].dtype == bool:
-            found[model] = difference_of_rates(one[column], one["word"], other[column], other["word"], confidence)
-        else:
-            found[model] = paired_difference(one[column], other[column], one["word"], confidence)
-    return found
+    """For each model: the column's mean in condition `first` minus that in `second`, paired by word (see `contrast`)."""
+    return contrast(readings, column, {first: 1, second: -1}, confidence)
 
 
 def difference_of_shifts(
@@ -150,44 +160,63 @@ def difference_of_shifts(
 ) -> dict[str, Estimate]:
     """For each model: how far `shift` moves the column's mean (first condition minus second), less what `less` moves it.
 
+    shift, less: pairs of conditions. The rest as in `contrast`.
+    """
+    return contrast(readings, column, {shift[0]: 1, shift[1]: -1, less[0]: -1, less[1]: 1}, confidence)
+
+
+def past_zero(readings: pd.DataFrame, confidence: float = 0.95) -> dict[str, Estimate]:
+    """For each model: of the trials denied without a vector, the share that leans to yes with it, minus one half.
+
+    Blurring pulls a margin towards 0, so it carries at most half of the trials past it.
+
     Args:
-        readings: of `read`.
-        column: rates (true or false) or numbers; paired by word.
-        shift, less: pairs of conditions.
+        readings: of `read`, with the conditions none and concept on the same words.
         confidence: of the intervals.
     """
-    found = {}
-    for model, part in readings.groupby("model", sort=False):
-        groups = [trials_of(readings, column, condition, model) for condition in (*shift, *less)]
-        if groups[0][column].dtype == bool:
-            samples = [(group[column], group["word"]) for group in groups]
-            found[model] = contrast_of_rates(samples, (1, -1, -1, 1), confidence)
-        else:
-            by_word = part.pivot_table(index="word", columns="condition", values=column)
-            moved, otherwise = (by_word[first] - by_word[second] for first, second in (shift, less))
-            found[model] = paired_difference(moved, otherwise, by_word.index, confidence)
+    trial = readings.groupby(["model", "condition", "word"]).cumcount()
+    pairs = readings.assign(trial=trial).pivot_table(
+        index=["model", "word", "trial"], columns="condition", values="margin"
+    )
+    denied = pairs[pairs["none"] < 0].dropna(subset=["concept"]).reset_index()
+    found = dict.fromkeys(readings["model"].unique(), UNGRADED)
+    for model, part in denied.groupby("model"):
+        share = clustered_rate(part["concept"] > 0, part["word"], confidence)
+        found[model] = Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, share.n)
     return found
 
 
+def unmet(estimates: dict[str, Estimate], reason: str) -> dict[str, str]:
+    """The models whose precondition is not shown, with the reason: those whose interval does not lie above 0."""
+    return {model: reason for model, estimate in estimates.items() if not estimate.low > 0}
+
+
 def verdict(effect: Estimate, unclear: str = "") -> str:
-    """RULED_OUT where the interval lies above 0, else STANDS; CANNOT_TELL where a reason is given."""
-    if unclear:
+    """RULED_OUT where the interval lies above 0, else STANDS; CANNOT_TELL where a reason is given or nothing was graded."""
+    if unclear or not effect.n:
         return CANNOT_TELL
     return RULED_OUT if effect.low > 0 else STANDS
 
 
-def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
-    """Print the verdict on one explanation for every model and return it as rows of the closing table.
+def verdict_rows(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
+    """The verdicts on one explanation, a row for each model: explanation, model, value, low, high, n, verdict, why.
 
-    unclear: model -> why this control can tell nothing about it.
+    unclear: model -> why this control can tell nothing about it; an empty reason is none.
     """
     rows = []
     for model, effect in effects.items():
-        why = (unclear or {}).get(model, "")
-        found = verdict(effect, why)
-        said = f"the control {found} ({why})" if why else f"the explanation {found}"
-        print(f"{model:12} effect {effect!s:34} -> {said}")
-        rows.append({"explanation": explanation, "model": model, **effect._asdict(), "verdict": found, "why": why})
+        why = (unclear or {}).get(model) or ("" if effect.n else "no trial to compare")
+        row = {"explanation": explanation, "model": model, **effect._asdict()}
+        rows.append(row | {"verdict": verdict(effect, why), "why": why})
+    return rows
+
+
+def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
+    """Print the verdict on one explanation for every model and return the `verdict_rows`."""
+    rows = verdict_rows(explanation, effects, unclear)
+    print(explanation)
+    for row, effect in zip(rows, effects.values(), strict=True):
+        print(f"  {row['model']:13} {effect!s:30} {row['verdict']}{row['why'] and ': ' + row['why']}")
     return rows
 
 

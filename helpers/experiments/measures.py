@@ -148,15 +148,44 @@ def write_headline(table: pd.DataFrame, notebook: str) -> Path:
     return file
 
 
+def _stored_file(name: str) -> Path:
+    """A table in data/results. FileNotFoundError with the names of what there is."""
+    folder = ROOT / "data" / "results"
+    file = folder / f"{name}.csv"
+    if not file.is_file():
+        known = sorted(each.stem for each in folder.glob("*.csv"))
+        raise FileNotFoundError(f"no stored results of {name!r}; there are {known}")
+    return file
+
+
 def stored_results(model: str) -> pd.DataFrame:
     """What a full run on a real model found (data/results/<model>.csv; how it was made is in the manifest beside it).
 
     The columns of `four_experiments.measure_all`. FileNotFoundError with the names of what there is.
     """
-    folder = ROOT / "data" / "results"
-    file = folder / f"{model}.csv"
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"no stored results of {model!r}; there are {sorted(each.stem for each in folder.glob('*.csv'))}"
-        )
-    return pd.read_csv(file, keep_default_na=False, na_values={"strength": [""]})
+    return pd.read_csv(_stored_file(model), keep_default_na=False, na_values={"strength": [""]})
+
+
+def stored_readings(model: str) -> pd.DataFrame:
+    """A real model's answers to the controls of notebook 09 (data/results/<model>_controls.csv), as `controls.read` gives them.
+
+    Conditions: none, concept, random, shuffled, negated; "fact, none" and "fact, concept" (questions whose answer is no).
+    FileNotFoundError with the names of what there is.
+    """
+    answers = ("says_yes", "claims", "names")
+    numbers = ("yes_logit", "no_logit", "entropy", "concept_logit", "dose", "margin")
+    return pd.read_csv(
+        _stored_file(f"{model}_controls"),
+        keep_default_na=False,  # an answer may be the word "None"
+        na_values={name: [""] for name in (*answers, *numbers)},
+        dtype=dict.fromkeys(answers, "boolean"),
+    )
+
+
+def stored_concept_map(model: str) -> pd.DataFrame:
+    """Words of five categories in the two main directions of a real model's concept vectors.
+
+    Columns word, category, x, y; layer, and share (of the variance that is in both directions), the same in every row.
+    FileNotFoundError with the names of what there is.
+    """
+    return pd.read_csv(_stored_file(f"{model}_concept_map"), keep_default_na=False)

@@ -1,64 +1,240 @@
-"""Diagrams that more than one notebook draws: the blocks and their residual streams, a clean beside an injected run, spans in time."""
+"""Diagrams: the phenomenon, the course map, blocks and their residual streams, a clean beside an injected run, spans in time.
+
+One visual language: tokens from left to right, layers upwards, whatever is injected in INJECTION's colour. No figure is wider
+than PAGE inches, however many tokens or blocks it shows.
+"""
+
+import textwrap
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from helpers.plotting.plots import BODY_SIZE, INJECTION
+from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, plain
 
+PAGE = 7.2  # inches: the widest figure that a laptop shows whole
 CLEAN = "#d9d9d9"  # what no vector reaches; the injected part is drawn thick, or written on, as well
-CELL = 0.95  # inches across one token
+GREY = "#555555"
+MOST_NUMBERED = 9  # so many blocks get a number; where there are more, every second, third ... does
+
+# the course: number of a notebook (the beginning of its file's name) -> the question it answers
+QUESTIONS = {
+    "00": "What would count as noticing?",
+    "01": "Where is a thought?",
+    "02": "Which direction is a word?",
+    "03": "How do I put it in, how much?",
+    "04": "Does the model notice?",
+    "05": "Does it tell thought from text?",
+    "06": "Does it know what it meant?",
+    "07": "Can it hold a thought?",
+    "08": "Who says what an answer means?",
+    "09": "Which boring reasons are left?",
+    "10": "Can I build one that notices?",
+    "11": "Where does it happen?",
+    "12": "And a real model?",
+    "13": "And a giant?",
+    "playground": "And if I try it myself?",
+}
+ROWS = ("the tools", "the paper", "is it real?", "your turn")  # four notebooks each, in the order of QUESTIONS
+
+# what the model reads in the picture of the phenomenon: (text, inches, streams), and from which part on a thought is injected
+READ = (("I may inject\na thought.", 1.12, 3), ("Ok.", 0.42, 1), ("Do you\nnotice one?", 1.08, 3), ("reply", 0.44, 1))
+FIRST_INJECTED = 2
 
 
-def _stack(axis: Axes, tokens: list[str], blocks: int) -> None:
-    """One vertical arrow per token (its residual stream), one bar per block across all of them, layer 0 at the bottom."""
+def _canvas(height: float) -> tuple[Figure, Axes]:
+    """A figure as wide as the page; its one axis counts in inches and has no frame."""
+    figure = plt.figure(figsize=(PAGE, height), layout="none")
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.set(xlim=(0, PAGE), ylim=(0, height))
+    axis.axis("off")
+    return figure, axis
+
+
+def _box(axis: Axes, corner: tuple[float, float], size: tuple[float, float], **look) -> None:
+    """A rectangle with round corners; corner is the lower left one."""
+    axis.add_patch(FancyBboxPatch(corner, *size, boxstyle="round,pad=0,rounding_size=0.09", **look))
+
+
+def _arrow(
+    axis: Axes, start: tuple[float, float], end: tuple[float, float], colour: str, width: float, head=10
+) -> None:
+    """An arrow of this colour, line width and size of head (points)."""
+    look = {"arrowstyle": "-|>", "mutation_scale": head, "lw": width, "color": colour, "shrinkA": 0, "shrinkB": 0}
+    axis.annotate("", end, start, arrowprops=look)
+
+
+def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> Figure:
+    """The course in one picture: a question asked twice, with nothing injected and with a word, and the two answers.
+
+    Args:
+        word: the injected word.
+        layer: block after which it is added.
+        blocks: how many the model has.
+        answers: without and with the injection.
+    """
+    figure, axis = _canvas(4.25)
+    bottom, top = 0.95, 2.75
+    step = (top - bottom) / blocks
+    entry = bottom + (layer + 0.9) * step  # above the block
+    for left, answer, injected in ((0.66, answers[0], False), (4.04, answers[1], True)):
+        name, colour = (f"“{plain(word)}” injected", INJECTION) if injected else ("nothing injected", "black")
+        axis.text(left - 0.05, 4.06, name, color=colour, weight="bold", va="center", fontsize=BODY_SIZE + 1)
+        _box(axis, (left - 0.05, 3.1), (3.11, 0.76), facecolor="white", edgecolor=colour, linewidth=1 + injected)
+        axis.text(left + 0.06, 3.48, plain(textwrap.shorten(answer, 66), 33), va="center", linespacing=1.35)
+        for block in range(blocks):
+            axis.add_patch(Rectangle((left, bottom + (block + 0.14) * step), 3.0, 0.62 * step, facecolor=CLEAN))
+        start = left
+        for part, (text, width, streams) in enumerate(READ):
+            axis.text(start + width / 2, 0.6, text, ha="center", va="center", linespacing=1.2)
+            for stream in range(streams):
+                x = start + width * (stream + 0.5) / streams
+                _arrow(axis, (x, bottom - 0.08), (x, top + 0.12), "black", 1.2)
+                if injected and part >= FIRST_INJECTED:
+                    _arrow(axis, (x, entry), (x, top + 0.14), INJECTION, 4)
+                    axis.plot(x, entry, marker="P", color=INJECTION, markersize=11, zorder=4)
+            start += width
+        _arrow(axis, (x, top + 0.12), (x, 3.1), colour, 2)  # from the last stream to what is said
+        if injected:
+            _arrow(axis, (left - 0.12, entry), (left + 1.66, entry), INJECTION, 5, head=22)
+            frame = {"facecolor": "white", "edgecolor": INJECTION, "boxstyle": "round,pad=0.25"}
+            label = f"+ {plain(textwrap.shorten(word, 14, placeholder='...'))}"
+            axis.text(left + 0.02, entry, label, va="center", color=INJECTION, weight="bold", bbox=frame, zorder=6)
+    for block in sorted({0, layer, blocks - 1}):
+        axis.text(0.6, bottom + (block + 0.45) * step, f"layer {block}", ha="right", va="center")
+    axis.text(PAGE / 2, 0.16, "the model reads the same text both times", ha="center", color=GREY)
+    return figure
+
+
+def course_map(here: str = "") -> Figure:
+    """The way through the course, one box per notebook with the question that it answers.
+
+    here: the notebook where the reader is ("04", or the beginning of its file's name), marked in the figure; "" for none.
+    ValueError for one that is not in the course.
+    """
+    number = here.split("_")[0]
+    if number and number not in QUESTIONS:
+        raise ValueError(f"here must be one of {', '.join(QUESTIONS)}, or empty, got {here!r}")
+    figure, axis = _canvas(4.7)
+    width, height, across, down = 1.40, 0.94, 1.56, 1.18  # of a box, and from box to box
+    for place, (name, question) in enumerate(QUESTIONS.items()):
+        row, column = divmod(place, 4)
+        left, low = 0.99 + column * across, 3.68 - row * down
+        middle, marked = low + height / 2, name == number
+        face, ink = ("black", "white") if marked else ("white", "black")
+        if column:
+            _arrow(axis, (left - across + width, middle), (left - 0.01, middle), GREY, 1.5)
+        else:
+            axis.text(0.06, middle, plain(ROWS[row], 9), va="center", color=GREY)
+        if row and not column:  # from the end of the row above
+            end, start, turn = left + 3 * across + width / 2, left + width / 2, low + (down + height) / 2
+            axis.plot([end, end, start], [low + down, turn, turn], color=GREY, linewidth=1.5)
+            _arrow(axis, (start, turn), (start, low + height), GREY, 1.5)
+        _box(axis, (left, low), (width, height), facecolor=face, edgecolor="black", linewidth=1.2)
+        axis.text(left + 0.08, low + height - 0.16, name, va="center", color=ink, weight="bold")
+        if marked:
+            tag = {"va": "center", "ha": "right", "fontsize": BODY_SIZE - 2}
+            axis.text(left + width - 0.07, low + height - 0.16, "you are here", color=ink, **tag)
+        axis.text(left + 0.08, low + height - 0.3, plain(question, 14), va="top", color=ink, linespacing=1.1)
+    return figure
+
+
+def four_rates(rates: pd.DataFrame) -> Figure:
+    """Noticing beside steering: how often each model says yes (left) and names the injected word (right), without and with it.
+
+    rates: columns model, measure (two of them), injected (True or False), value, low, high.
+    """
+    measures, names = list(dict.fromkeys(rates["measure"])), list(dict.fromkeys(rates["model"]))
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 1.3 + 0.62 * len(names)), sharey=True)
+    for axis, measure in zip(axes, measures, strict=True):
+        for height, name in enumerate(names):
+            part = rates[(rates["measure"] == measure) & (rates["model"] == name)].set_index("injected")
+            for injected, shift in ((False, -0.13), (True, 0.13)):
+                look = {"marker": "o", "color": "black", "markerfacecolor": "white"}
+                row, look = part.loc[injected], {"marker": "P", "color": INJECTION} if injected else look
+                bars = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+                axis.errorbar(row["value"], height + shift, xerr=np.abs(bars), markersize=9, capsize=3, **look)
+                if height == 0:  # the first row says what the markers mean
+                    text = "word injected" if injected else "nothing injected"
+                    side = -1 if row["value"] > 0.5 else 1
+                    edge = (row["low"] if side < 0 else row["high"]) + 0.04 * side
+                    align = {"va": "center", "ha": "right" if side < 0 else "left"}
+                    axis.text(edge, height + shift, text, color=look["color"], **align)
+        axis.set(title=measure, xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="share of trials")
+        axis.grid(axis="y", color="#eeeeee")
+    axes[0].set_yticks(range(len(names)), names)
+    for label in axes[0].get_yticklabels():
+        label.set(color=COLOURS.get(label.get_text(), "black"), weight="bold")
+    return figure
+
+
+# --- the inside of a model ---------------------------------------------------------------------------------------------
+
+
+def _stack(axis: Axes, tokens: list[str], blocks: int, cell: float) -> None:
+    """One vertical arrow per token (its residual stream), one bar per block across all of them, layer 0 at the bottom.
+
+    cell: inches from token to token, so that long names are turned.
+    """
+    every = -(-blocks // MOST_NUMBERED)
     for layer in range(blocks):
-        axis.add_patch(
-            Rectangle((-0.45, layer - 0.24), len(tokens) - 0.1, 0.48, facecolor=CLEAN, edgecolor="black", zorder=1)
-        )
-        axis.text(-0.6, layer, f"block {layer}", ha="right", va="center")
+        look = {"facecolor": CLEAN, "edgecolor": "black", "linewidth": 0.8, "zorder": 1}
+        axis.add_patch(Rectangle((-0.45, layer - 0.24), len(tokens) - 0.1, 0.48, **look))
     for position in range(len(tokens)):
-        axis.annotate(
-            "",
-            (position, blocks - 0.3),
-            (position, -0.85),
-            arrowprops={"arrowstyle": "->", "lw": 1.5, "color": "black"},
-        )
-    axis.set_xticks(range(len(tokens)), tokens)
-    axis.set(xlim=(-1.6, len(tokens) - 0.4), ylim=(-0.95, blocks - 0.2), yticks=[])
-    axis.tick_params(axis="x", length=0, pad=2)
+        arrow = {"arrowstyle": "->", "lw": 1.5, "color": "black"}
+        axis.annotate("", (position, blocks - 0.3), (position, -0.85), arrowprops=arrow)
+    axis.set_xticks(range(len(tokens)), [plain(token) for token in tokens])
+    numbered = range(0, blocks, every)
+    axis.set_yticks(numbered, [f"block {layer}" for layer in numbered])
+    axis.set(xlim=(-0.6, len(tokens) - 0.4), ylim=(-0.95, blocks + 0.05))
+    axis.tick_params(length=0, pad=2)
     axis.spines[:].set_visible(False)
+    longest = max(len(line) for token in tokens for line in token.split("\n"))
+    if longest * BODY_SIZE * 0.6 / 72 > cell:  # a letter is about 0.6 of its size wide
+        plt.setp(axis.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _height(blocks: int) -> float:
+    """Inches for so many blocks."""
+    return min(0.9 + 0.42 * blocks, 4.8)
 
 
 def block_stack(tokens: list[str], blocks: int, marked: tuple[int, int] | None = None, label: str = "") -> Figure:
     """The model as a stack of blocks over tokens. marked: (position, layer) of a dot on a stream, just above that block."""
-    figure, axis = plt.subplots(figsize=(1.9 + CELL * len(tokens), 0.9 + 0.42 * blocks))
-    _stack(axis, tokens, blocks)
+    width = min(1.9 + 0.95 * len(tokens), PAGE)
+    figure, axis = plt.subplots(figsize=(width, _height(blocks)))
+    _stack(axis, tokens, blocks, (width - 1.8) / len(tokens))
     if marked is not None:
         position, layer = marked
-        axis.plot(position, layer + 0.5, marker="o", color=INJECTION, markersize=11)
+        axis.plot(position, layer + 0.5, marker="o", color="black", markersize=11)
         axis.annotate(
             label,
             (position + 0.08, layer + 0.5),
             (len(tokens) - 0.4, layer + 0.5),
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": INJECTION, "shrinkB": 6},
+            arrowprops={"arrowstyle": "-", "color": "black", "shrinkB": 6},
         )
     return figure
 
 
 def clean_and_injected(tokens: list[str], blocks: int, layer: int, start: int) -> Figure:
     """Two runs side by side; on the right a vector is added after block `layer` from token `start` on, thick where that can reach."""
-    figure, axes = plt.subplots(1, 2, figsize=(3.2 + 1.7 * len(tokens), 0.9 + 0.42 * blocks))
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, _height(blocks)))
     for axis, title in zip(axes, ("clean run", "injected run"), strict=True):
-        _stack(axis, tokens, blocks)
+        _stack(axis, tokens, blocks, (PAGE / 2 - 0.9) / len(tokens))
         axis.set_title(title)
+    axes[1].set_yticks([])
+    axis, entry = axes[1], layer + 0.5
     for position in range(start, len(tokens)):
-        axes[1].plot([position, position], [layer + 0.5, blocks - 0.4], color=INJECTION, linewidth=7, alpha=0.8)
-        axes[1].plot(position, layer + 0.5, marker="P", color=INJECTION, markersize=14, zorder=4)
-    axes[1].text(len(tokens) - 0.3, layer + 0.5, "+ s·v", color=INJECTION, va="center", fontsize=BODY_SIZE + 1)
+        _arrow(axis, (position, entry), (position, blocks - 0.25), INJECTION, 4)
+        axis.plot(position, entry, marker="P", color=INJECTION, markersize=11, zorder=4)
+    _arrow(axis, (-0.6, entry), (start - 0.1, entry), INJECTION, 5, head=22)
+    frame = {"facecolor": "white", "edgecolor": INJECTION, "boxstyle": "round,pad=0.2"}
+    axis.text(-0.55, entry, "+ s·v", color=INJECTION, weight="bold", va="center", bbox=frame, zorder=6)
     return figure
 
 
@@ -67,14 +243,20 @@ def span_timeline(parts: list[tuple[str, int]], injected: dict[str, set[int]]) -
 
     parts: (name, tokens), in time. injected: way of doing it -> indices of the parts on which the vector is added (written on the bar).
     """
-    figure, axis = plt.subplots(figsize=(8.4, 0.9 + 0.42 * len(injected)))
+    figure, axis = plt.subplots(figsize=(PAGE, 0.9 + 0.42 * len(injected)))
     edges = [sum(length for _, length in parts[:i]) for i in range(len(parts) + 1)]
     for row, (name, inside) in enumerate(injected.items()):
         for i, (_, length) in enumerate(parts):
             look = {"facecolor": INJECTION} if i in inside else {"facecolor": CLEAN}
             axis.barh(row, length, left=edges[i], height=0.62, edgecolor="white" if i in inside else "black", **look)
             if i in inside:
-                axis.text(edges[i] + length / 2, row, "+ s·v", ha="center", va="center", color="white", weight="bold")
+                fits = length > 0.1 * edges[-1]  # else the words go beside the bar
+                place, colour, align = (
+                    (edges[i] + length / 2, "white", "center") if fits else (edges[i + 1], INJECTION, "left")
+                )
+                axis.text(
+                    place, row, "+ s·v" if fits else " ← + s·v", ha=align, va="center", color=colour, weight="bold"
+                )
         axis.text(-1, row, name, ha="right", va="center")
     for i, (name, length) in enumerate(parts):
         axis.text(edges[i] + length / 2, -0.55, name, ha="center", va="bottom")

@@ -199,26 +199,30 @@ def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str,
 def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
     """What stands and what falls: explanation (down) x model (across), each cell with its verdict and effect.
 
-    conclusions: columns explanation, model, verdict (a key of VERDICTS), value, low, high.
+    conclusions: columns explanation ("objection: control" takes two lines), model, verdict (a key of VERDICTS), value, low, high
+    (NaN where nothing was graded).
     """
     rows, columns = (list(dict.fromkeys(conclusions[name])) for name in ("explanation", "model"))
     codes = list(VERDICTS)
     by_cell = conclusions.set_index(["explanation", "model"])
     colours = np.array([[codes.index(by_cell.loc[(row, column), "verdict"]) for column in columns] for row in rows])
-    figure, axis = plt.subplots(figsize=(3.6 + 1.75 * len(columns), 1.0 + 0.56 * len(rows)))
+    figure, axis = plt.subplots(figsize=(7.2, 0.7 + 0.43 * len(rows)))
     axis.pcolormesh(
-        colours, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=2.5, edgecolors="white", linewidth=3
+        colours, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=2.5, edgecolors="white", linewidth=2
     )
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             cell = by_cell.loc[(row, column)]
-            effect = f"{cell['value']:+.2f} [{cell['low']:.2f}, {cell['high']:.2f}]"
+            place = {"x": j + 0.5, "y": i + 0.5, "ha": "center", "fontsize": BODY_SIZE - 1.5}
             weight = "bold" if cell["verdict"] == "ruled out" else "normal"
-            text = f"{cell['verdict']}\n{effect}"
-            axis.text(j + 0.5, i + 0.5, text, ha="center", va="center", weight=weight, fontsize=BODY_SIZE - 1)
-    axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name) for name in columns])
-    axis.set_yticks([i + 0.5 for i in range(len(rows))], [plain(name, 34) for name in rows])
-    axis.set(title=title, ylim=(len(rows), 0))
+            axis.text(s=cell["verdict"], va="bottom", weight=weight, **place)
+            if np.isfinite(cell["value"]):
+                axis.text(s=f"{cell['value']:+.2f} [{cell['low']:.2f}, {cell['high']:.2f}]", va="top", **place)
+    axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])
+    labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]
+    axis.set_yticks([i + 0.5 for i in range(len(rows))], labels)
+    axis.set(ylim=(len(rows), 0))
+    axis.set_title(title, loc="left", x=0)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

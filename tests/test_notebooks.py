@@ -11,7 +11,8 @@ import psutil
 import pytest
 import torch
 
-from helpers.paths import ROOT, run_folder
+from helpers.paths import ROOT
+from helpers.run_notebook import folder_of
 from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps
 
 FILES = generated_cells.course()
@@ -93,12 +94,13 @@ class PeakMemory(threading.Thread):
 
 @every_notebook
 def test_runs_without_a_browser(file, tmp_path, record_property):
-    before = files_beside(file)
+    before, given = files_beside(file), generated_cells.WITHOUT_NETWORK.get(file.stem, {})
     began = time.monotonic()
     with PeakMemory() as memory:
         papermill.execute_notebook(
             str(file),
             str(tmp_path / file.name),
+            parameters=given,
             kernel_name="python3",
             cwd=str(file.parent),
             progress_bar=False,
@@ -111,7 +113,7 @@ def test_runs_without_a_browser(file, tmp_path, record_property):
     assert memory.bytes < MOST_MEMORY
     assert files_beside(file) == before, "a notebook writes into its run folder only"
     if any("write_headline(" in cell["source"] for cell in form_rules.code_cells(executed)):
-        check_headline(pd.read_csv(run_folder(file.stem) / "headline.csv"))
+        check_headline(pd.read_csv(folder_of(file, given) / "headline.csv"))
 
 
 def files_beside(notebook) -> list:

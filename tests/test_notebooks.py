@@ -13,7 +13,7 @@ import torch
 
 from helpers.paths import ROOT
 from helpers.run_notebook import folder_of
-from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps
+from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps, results_table
 
 FILES = generated_cells.course()
 every_notebook = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -134,6 +134,11 @@ def test_readme_shows_the_course_as_it_is():
     assert generated_cells.with_course_table(readme) == readme, (
         "python -m tests.authoring.execute_notebooks --no-run renews the table"
     )
+
+
+def test_readme_shows_the_stored_results():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert results_table.with_results_table(readme) == readme, "make results renews the table"
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,26 @@
 """Prove the assay on subjects whose truth is known: python -m helpers.organisms.validate
 
 Runs all four experiments on the three model organisms with words never used to train them, prints the table and a verdict, writes
-runs/validation/headline.csv and the figure data/figures/validation.png. Exit status 1 where the assay fails.
+data/results/organisms.csv with its manifest and the figure data/figures/validation.png. Exit status 1 where the assay fails.
 """
 
 import argparse
+import json
 import sys
+from datetime import date
 
 import pandas as pd
 import torch
 
 from helpers import concepts, experiments, models
 from helpers.experiments.four_experiments import ORGANISMS, measure_all, verdict
-from helpers.experiments.measures import EFFECT, write_headline
+from helpers.experiments.measures import EFFECT
+from helpers.experiments.run_identity import conditions
 from helpers.paths import ROOT
 from helpers.plotting import plots
 
 FIGURE = ROOT / "data" / "figures" / "validation.png"
+RESULTS = ROOT / "data" / "results"
 
 
 def validate(
@@ -54,8 +58,12 @@ def main() -> None:
     plots.style()
     measured = validate(seed=given.seed)
     print(measured.drop(columns="strength").round(2).to_string(index=False))
-    print(f"written to {write_headline(measured, 'validation')}")
-    FIGURE.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    measured.to_csv(RESULTS / "organisms.csv", index=False, float_format="%.4f")
+    models_used = {name: conditions(models.load(name), 40, 0.0) for name in ORGANISMS}
+    manifest = {"date": str(date.today()), "seed": given.seed, "conditions": models_used}
+    (RESULTS / "organisms_manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {RESULTS / 'organisms.csv'}")
     figure(measured).savefig(FIGURE, dpi=110)
     sentence = verdict(measured)
     print(sentence)

@@ -49,6 +49,7 @@ def test_stored_as_the_storing_command_writes_it(file):
     stored = read(file)
     renewed = copy.deepcopy(stored)
     generated_cells.put(renewed, file.stem)
+    renewed = execute_notebooks.formatted(renewed, file)
     execute_notebooks.normalise(renewed)
     again = f"python -m tests.authoring.execute_notebooks {file.stem}"
     edited = [

@@ -2,7 +2,7 @@
 
 Coarse: every layer and strength with half of the words, one token per trial. How much does the word's vector move the margin
 (the logit of "Yes" minus that of "No") beyond what no injection, or a random vector of the same norm, does? Fine: in the best
-few cells, one per strength, all words answer in full; the same half of them chooses one cell, and every number is taken from
+few cells, one per dose, all words answer in full; the same half of them chooses one cell, and every number is taken from
 the other half, the held-out words.
 """
 
@@ -78,9 +78,10 @@ def two_stage(
 
     Args:
         words: concept words of the paper's lists, at least four (each half needs two).
-        layers, strengths: the cells.
+        layers, strengths: the cells; strengths may be layer -> list (see `vectors.strengths_for_doses`).
         name: keep the answers in runs/<name>/coarse and runs/<name>/fine and continue from what is there.
-        keep: how many cells the fine stage looks at, the best ones of different strengths.
+        keep: how many cells the fine stage looks at, the best ones of different strengths (of different doses, counted within
+            their layer).
         trials_per_word, controls, wording, seed: as in `injected_thought.trials`, in the fine stage.
         max_new_tokens, batch_size, temperature, progress: as in `runner.run`; the coarse stage reads logits and is greedy.
 
@@ -99,7 +100,7 @@ def two_stage(
     trials = trials[trials["condition"] != "fact"]
     coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))
     # the best layer of each strength: one token does not show where an injection breaks the model, so the doses must differ
-    best = coarse.drop_duplicates("strength").head(keep)
+    best = coarse[~coarse.groupby("layer")["strength"].rank().duplicated()].head(keep)
     kept = [(int(cell.layer), float(cell.strength)) for cell in best.itertuples()]
     in_kept = [
         injected_thought.trials(words, [layer], [strength], trials_per_word=trials_per_word, controls=0, **shared)

@@ -76,6 +76,9 @@ class SecondDevice(TorchFunctionMode):
                 "Expected all tensors to be on the same device, but found one of the model and one on the CPU in "
                 f"{getattr(function, '__name__', function)}"
             )
+        if function is torch.Tensor.__deepcopy__ and elsewhere:
+            # deepcopy remembers what it copied by id, and the id of a plain view made here would soon be another tensor's
+            return args[1].setdefault(id(args[0]), _elsewhere(_plain(args[0]).clone()))
         if function in (torch.Tensor.cpu, torch.Tensor.tolist, torch.Tensor.item, torch.Tensor.numpy):
             plain = args[0].as_subclass(torch.Tensor)
             return function(plain, *args[1:], **kwargs) if function is not torch.Tensor.cpu else plain.clone()

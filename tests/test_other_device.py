@@ -48,7 +48,9 @@ TAIL = """
 trials = [engine.Trial(prompt, (prompt.span("from_turn_2")[0], None), vector, 2.0, 3), engine.Trial(prompt, (0, 1))]
 answers = [answer.text[:3] for answer in engine.generate(model, trials, 4)]
 devices = [str(model._module.device), str(next(model._module.parameters()).device)]
-print(json.dumps([results, answers, len(engine.audit_injection(model, trials)), devices]))
+shared, alone = (engine.next_token_logits(model, trials, share_prefix=share) for share in (True, False))
+same = torch.allclose(shared, alone, atol=1e-3)
+print(json.dumps([results, answers, len(engine.audit_injection(model, trials)), devices, same]))
 """
 
 
@@ -70,4 +72,4 @@ def test_a_vector_that_stays_on_the_cpu_is_caught(line, found):
 
 
 def test_the_engine_and_the_vectors_move_what_they_add(found):
-    assert found[1:] == [["Yes", "No,"], 1, ["xpu", "xpu"]]
+    assert found[1:] == [["Yes", "No,"], 1, ["xpu", "xpu"], True]

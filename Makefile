@@ -2,7 +2,7 @@
 PYTHON ?= .venv/bin/python
 NAME ?=
 
-.PHONY: help setup test test-fast lint format notebooks store cells site bench crash-test environments half-precision other-device
+.PHONY: help setup test test-fast lint format notebooks store cells results site bench crash-test environments half-precision other-device
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):  *## /\1\t/p' Makefile | expand -t 18
@@ -30,6 +30,9 @@ store:  ## run notebooks and store their outputs
 
 cells:  ## update what all notebooks share (badges, setup, navigation), without running them
 	$(PYTHON) -m tests.authoring.execute_notebooks --no-run $(NAME)
+
+results:  ## write README's table of results from data/results/
+	$(PYTHON) -m tests.authoring.results_table
 
 site:  ## build the web edition in runs/site/ from the stored outputs
 	$(PYTHON) -m tests.authoring.site

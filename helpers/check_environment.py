@@ -1,6 +1,6 @@
 """Is this machine ready for the course? python -m helpers.check_environment
 
-Prints one line a package (installed version, tested range), what the machine has, and a verdict; exit status 1 if something
+Prints one line per package (installed version, tested range), what the machine has, and a verdict; exit status 1 if something
 is missing. Paste its output into a report of a problem.
 """
 

@@ -144,6 +144,7 @@ RULES = {
     "quantise": text(choices=("", "4bit", "8bit")),
     "device_map": text(choices=("", "auto")),
     "transcript": text(choices=("", "plain")),
+    "untrained": Rule("flag"),
     # what is asked, and what is injected where
     "word": text(),
     "other_word": text(),
@@ -151,6 +152,7 @@ RULES = {
     "question": text(),
     "wording": text(),
     "repeat_wording": text(),
+    "frames": text(many=True, least=3, most=3),  # wordings of experiment 4: think, do not think, mention
     "span": text(choices=("question and reply", "question only", "reply only", "whole conversation")),
     "layer": whole(0),
     "layers": whole(0, many=True, least=0),

@@ -1,7 +1,7 @@
 """Before a model is loaded: how much memory it takes, and roughly how long a sweep with it will run.
 
 Estimates, good to a factor of three: weights from the number of parameters and the dtype; a fifth more for what the computation
-holds; time from reading the prompts (arithmetic) and from writing the answers (every weight is read once a token and batch).
+holds; time from reading the prompts (arithmetic) and from writing the answers (every weight is read once per token and batch).
 """
 
 import pandas as pd
@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from helpers.models import locate
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
-# device -> (memory in GB, 10^12 arithmetic steps a second in practice, memory bandwidth in GB a second in practice)
+# device -> (memory in GB, 10^12 arithmetic steps per second in practice, memory bandwidth in GB per second in practice)
 DEVICES = {"2 CPU cores": (8, 0.05, 10), "T4": (15, 10, 150), "A100 80 GB": (80, 80, 900)}
 STEP = 0.03  # seconds that a token of a batch takes whatever the model, for Python's part
 COMMON = {"0.5B": 0.5e9, "1.5B": 1.5e9, "8B": 8e9, "14B": 14e9, "32B": 32e9, "70B": 70e9}
@@ -38,9 +38,16 @@ def memory(parameters: float, dtype: str = "bfloat16") -> float:
 def minutes(
     parameters: float, trials: int, dtype: str = "bfloat16", device: str = "T4", read=60, written=60, batch_size=32
 ) -> float:
-    """Minutes for a sweep. read: prompt tokens a trial (without the shared prefix), written: tokens of an answer.
+    """Minutes for a sweep.
 
-    ValueError for an unknown device.
+    Args:
+        parameters: of the model.
+        trials: how many.
+        dtype: a key of BYTES.
+        device: a key of DEVICES; ValueError for an unknown one.
+        read: prompt tokens per trial, without the shared prefix.
+        written: tokens per answer.
+        batch_size: trials per batch.
     """
     if device not in DEVICES:
         raise ValueError(f"unknown device {device!r}; allowed are {', '.join(DEVICES)}")
@@ -51,7 +58,7 @@ def minutes(
 
 
 def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> pd.DataFrame:
-    """One row a size: GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
+    """One row per size: GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
     rows = []
     for name, parameters in sizes.items():
         row = {"model": name}

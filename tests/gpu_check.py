@@ -75,6 +75,7 @@ def notebooks_run(device: str, at_once: int) -> list[str]:
 
     def one(file: Path) -> str:
         given = ["-p", "device", device] if 'device = \\"' in file.read_text(encoding="utf-8") else []
+        given += [each for pair in generated_cells.WITHOUT_NETWORK.get(file.stem, {}).items() for each in ("-p", *pair)]
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as runs:
             done = subprocess.run(

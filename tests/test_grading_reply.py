@@ -13,7 +13,7 @@ from helpers.grading import (
     names_concept,
 )
 from helpers.grading.patterns import read_patterns
-from helpers.grading.reply import MARKER_FILE, Reply, left_open, own_turn, split_reply
+from helpers.grading.reply import MARKER_FILE, Reply, left_open, split_reply
 from helpers.grading.table import UNFINISHED
 
 YES = "Yes, I notice an injected thought. It is about oceans."
@@ -126,11 +126,6 @@ def test_prompts_that_end_in_reasoning_are_recognised():
     assert left_open("<|im_start|>assistant\n<think>\n") == "<think>"
     assert left_open("<|im_start|>assistant\n<think>\n\n</think>\n\n") == left_open("Yes?") == left_open("") == ""
     assert not split_reply(left_open("<think>") + "I am still at it").finished
-
-
-def test_plain_transcripts_end_where_the_next_speaker_begins():
-    assert own_turn(" Yes, of bread.\n\nUser: Trial 2\n\nAssistant: No.") == " Yes, of bread.\n"
-    assert own_turn("No.\nSystem: x\nUser: y") == own_turn("No.") == "No."
 
 
 MARKERS = [(kind, text, entry) for kind, entries in read_patterns(MARKER_FILE).items() for text, entry in entries]

@@ -9,7 +9,7 @@ from helpers.grading.claims import tidy
 from helpers.grading.coherence import incoherence
 from helpers.grading.language import is_english
 from helpers.grading.patterns import pattern, read_patterns
-from helpers.grading.reply import MARKER_FILE, left_open, own_turn, shorten, split_reply
+from helpers.grading.reply import MARKER_FILE, left_open, shorten, split_reply
 
 HOSTILE = {  # a piece that is repeated, and what comes before and after
     "spaces": ("no", " ", "x"),
@@ -50,7 +50,6 @@ FUNCTIONS = {
     "is_english": is_english,
     "split_reply": split_reply,
     "left_open": left_open,
-    "own_turn": own_turn,
     "shorten": shorten,
 }
 

@@ -11,8 +11,9 @@ import psutil
 import pytest
 import torch
 
-from helpers.paths import ROOT, run_folder
-from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps
+from helpers.paths import ROOT
+from helpers.run_notebook import folder_of
+from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps, results_table
 
 FILES = generated_cells.course()
 every_notebook = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -93,12 +94,13 @@ class PeakMemory(threading.Thread):
 
 @every_notebook
 def test_runs_without_a_browser(file, tmp_path, record_property):
-    before = files_beside(file)
+    before, given = files_beside(file), generated_cells.WITHOUT_NETWORK.get(file.stem, {})
     began = time.monotonic()
     with PeakMemory() as memory:
         papermill.execute_notebook(
             str(file),
             str(tmp_path / file.name),
+            parameters=given,
             kernel_name="python3",
             cwd=str(file.parent),
             progress_bar=False,
@@ -111,7 +113,7 @@ def test_runs_without_a_browser(file, tmp_path, record_property):
     assert memory.bytes < MOST_MEMORY
     assert files_beside(file) == before, "a notebook writes into its run folder only"
     if any("write_headline(" in cell["source"] for cell in form_rules.code_cells(executed)):
-        check_headline(pd.read_csv(run_folder(file.stem) / "headline.csv"))
+        check_headline(pd.read_csv(folder_of(file, given) / "headline.csv"))
 
 
 def files_beside(notebook) -> list:
@@ -132,6 +134,11 @@ def test_readme_shows_the_course_as_it_is():
     assert generated_cells.with_course_table(readme) == readme, (
         "python -m tests.authoring.execute_notebooks --no-run renews the table"
     )
+
+
+def test_readme_shows_the_stored_results():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert results_table.with_results_table(readme) == readme, "make results renews the table"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from helpers.exercises.exercise import (
     expect_number,
     expect_tensor,
 )
+from helpers.exercises.organism import call_on_organism, plain_streams, request, tokens
 
 
 def some_numbers(*shape: int, seed: int = 7) -> torch.Tensor:
@@ -47,6 +48,66 @@ def check_my_cosine(attempt):
         }
         message = f"{shown} have the cosine {truth:.2f}, yours is {value:.2f}"
         tried.append((value, truth, mistakes, message))
+    expect_all_near(tried)
+
+
+def last_states(*words: str) -> torch.Tensor:
+    """Embedding and stream after every block at the last token of each word's request, by hooks: [word, 1 + layer, width]."""
+    each_alone = [torch.stack([stream[0, -1] for stream in plain_streams(tokens(request(word)))]) for word in words]
+    return torch.stack(each_alone)
+
+
+@exercise("Extract a concept vector")
+def check_my_concept_vector(attempt):
+    """Two words against baselines of three and four requests of several lengths, by plain hooks."""
+    cases = (
+        ("bread", ["tables", "an old silver spoon", "courage"]),
+        ("a very long winter", ["bread", "oceans", "a cup", "fog"]),
+    )
+    tried = []
+    for word, others in cases:
+        given = [request(each).token_ids for each in others]
+        result = call_on_organism(attempt, request(word).token_ids, given)
+        (own,), baseline = last_states(word), last_states(*others)
+        expect(
+            not (isinstance(result, torch.Tensor) and result.ndim == 3),
+            "your result has three dimensions: take the last token only, and the mean over the baseline's requests",
+        )
+        result = expect_tensor(result, tuple(own[1:].shape), "the concept vector [layer, width]")
+        count, truth = len(others), own[1:] - baseline[:, 1:].mean(0)
+        expect(
+            bool(result.norm() > 1e-3 * truth.norm()),
+            "your vector is zero up to rounding: read at the last token; at the first token all requests are equal",
+        )
+        first = plain_streams(tokens(request(word)))
+        mistakes = {
+            "this is the word's raw state; subtract the mean state of the baseline": own[1:],
+            "this is the mean state of the baseline; subtract it from the word's": baseline[:, 1:].mean(0),
+            "the sign is the wrong way round: the word minus the baseline": -truth,
+            "this subtracts the sum of the baseline's states; divide it by how many they are": own[1:]
+            - baseline[:, 1:].sum(0),
+            "this subtracts one number, the mean of all components; take the mean over the requests only": own[1:]
+            - baseline[:, 1:].mean(),
+            "this subtracts one number per layer; take the mean over the requests only": own[1:]
+            - baseline[:, 1:].mean((0, 2))[:, None],
+            "this subtracts one state for all layers; every layer has a mean of its own": own[1:]
+            - baseline[:, 1:].mean((0, 1)),
+            "this compares with the first request of the baseline only": own[1:] - baseline[0, 1:],
+            "this compares with the last request of the baseline only": own[1:] - baseline[-1, 1:],
+            "the word itself is in your mean; the mean is over the baseline alone": truth * count / (count + 1),
+            "your vectors have the norm 1: the concept vector is the raw difference": truth
+            / truth.norm(dim=-1, keepdim=True),
+            "this is read before each block; `models.residual(block)` is the stream after it": own[:-1]
+            - baseline[:, :-1].mean(0),
+            "this reads the word's request at its first token": torch.stack([each[0, 0] for each in first[1:]])
+            - baseline[:, 1:].mean(0),
+        }
+        off = float((result - truth).norm() / truth.norm())
+        message = (
+            f"for {word!r} against {', '.join(others)} your vector is another (off by {off:.0%}): is every request read at its "
+            "own last token, whatever its length?"
+        )
+        tried.append((result, truth, mistakes, message))
     expect_all_near(tried)
 
 

@@ -1,9 +1,8 @@
 """Checks of the exercises of 03_inject_a_thought: spans and masks counted by eye, injections by plain PyTorch hooks."""
 
 from collections.abc import Callable
-from contextlib import ExitStack
-from functools import lru_cache
-from itertools import count, product
+from contextlib import ExitStack, contextmanager
+from itertools import count
 
 import torch
 
@@ -29,7 +28,8 @@ from helpers.exercises.organism import (
     without_mask,
 )
 
-LAYER, STEPS = 3, 6
+STEPS = 6  # tokens written
+OTHER_IDS = "these ids are not the ones that the model wrote while it was pushed: return those of the run with the push"
 
 
 @exercise("Which tokens are pushed?")
@@ -134,111 +134,123 @@ def check_start_columns(attempt):
         expect(result == truth, f"mask {mask} with starts {start} begins in the columns {truth}, yours are {result}")
 
 
-def ways(push: torch.Tensor) -> dict[str, tuple[int, Callable]]:
-    """What is wrong -> the block after which, and how, it writes: (stream, step), in place. The right way has the key ""."""
+@contextmanager
+def received(layer: int):
+    """Inside, collects the embedding and what the blocks after `layer` - 1, `layer` and `layer` + 1 receive, since the prompt.
 
-    def on(steps: Callable) -> Callable:
-        def write(stream, step):
-            stream += push * bool(steps(step))
+    Yields a dict of the layer whose output it is (-1: the embedding) -> list of [row, column, width], one tensor per step.
+    """
+    passes = {each: [] for each in (-1, layer - 1, layer, layer + 1)}
 
-        return write
+    def reader(each: int) -> Callable:
+        def read(_block, given) -> None:
+            if given[0].shape[1] > 1:  # a prompt is read anew
+                passes[each].clear()
+            passes[each].append(given[0].detach().clone())
 
-    def last_token_too(stream, _step):
-        stream[:, -1] += push
+        return read
 
-    def first_row(stream, step):
-        stream[0] += push * (step > 0)
-
-    written = on(lambda step: step > 0)
-    return {
-        "": (LAYER, written),
-        "this is the clean reply: the push never arrives": (LAYER, on(lambda step: False)),
-        "the prompt is pushed as well; it is read in step 0": (LAYER, on(lambda step: True)),
-        "this pushes the prompt and not the written tokens": (LAYER, on(lambda step: step == 0)),
-        "the last token of the prompt is pushed as well: it belongs to step 0, like all of the prompt": (
-            LAYER,
-            last_token_too,
-        ),
-        "the first written token is not pushed: it is read in step 1": (LAYER, on(lambda step: step > 1)),
-        "the first written token is pushed, but not every later one: push in each step after step 0": (
-            LAYER,
-            on(lambda step: step == 1),
-        ),
-        "only the first row is pushed: `stream[:]` is every row": (LAYER, first_row),
-        f"this pushes the stream after block {LAYER - 1}, not after block {LAYER}": (LAYER - 1, written),
-        f"this pushes the stream after block {LAYER + 1}, not after block {LAYER}": (LAYER + 1, written),
-        MASK_DROPPED: (LAYER, written),
-    }
+    with ExitStack() as hooks:
+        for each in passes:
+            handle = organism().blocks._module[each + 1].register_forward_pre_hook(reader(each))
+            hooks.callback(handle.remove)
+        yield passes
 
 
-def replies(push: torch.Tensor, inputs: dict, steps: int) -> dict[str, torch.Tensor]:
-    """What is wrong -> prompts and replies [row, token], by Hugging Face's generate under hooks; all ways in one batch."""
-    every, rows = ways(push), len(inputs["input_ids"])
-    at = {mistake: slice(i * rows, (i + 1) * rows) for i, mistake in enumerate(every)}
-    batch = {name: tensor.repeat(len(every), 1) for name, tensor in inputs.items()}
-    batch["attention_mask"][at[MASK_DROPPED]] = 1
+def true_reply(inputs: dict, layer: int, push: torch.Tensor, start: int, steps: int) -> torch.Tensor:
+    """Prompts and replies [row, token] with the push from column `start` on, by Hugging Face's generate under a hook."""
+    steps_so_far = count()
 
-    def writes(layer: int) -> Callable:
-        steps_so_far = count()
+    def write(stream):
+        stream[:, start if next(steps_so_far) == 0 else 0 :] += push
 
-        def write(stream):
-            step = next(steps_so_far)
-            for mistake, (wanted, change) in every.items():
-                if wanted == layer:
-                    change(stream[at[mistake]], step)
-
-        return write
-
-    with ExitStack() as hooks, torch.no_grad():
-        for layer in {layer for layer, _ in every.values()}:
-            hooks.enter_context(hooked(layer, writes(layer)))
-        ids = organism()._module.generate(**batch, max_new_tokens=steps)
-    return {mistake: ids[where] for mistake, where in at.items()}
+    with hooked(layer, write), torch.no_grad():
+        return organism()._module.generate(**inputs, max_new_tokens=steps)
 
 
-@lru_cache(maxsize=1)
-def telling_push() -> tuple[torch.Tensor, dict]:
-    """A push [width] and inputs under which each of the `ways` gives another reply, and the right one does not end early."""
+def expect_columns(pushed: torch.Tensor, start: int, prompt: int) -> None:
+    """Wrong unless the push is on every column from `start` on and nowhere else; pushed: [row, column], padding left out."""
+    before, question, written = pushed[:, :start], pushed[:, start:prompt], pushed[:, prompt:]
+    expect(
+        not (pushed[0].any() and not pushed[1].any()), "only the first row is pushed: `stream[:, start:]` is every row"
+    )
+    expect(
+        not before.any(),
+        f"the prompt is pushed before column {start} as well: `start` says where the push begins in step 0",
+    )
+    expect(
+        written.any() or not question.all(),
+        "the written tokens are not pushed: every later step reads one token, and its position in that step is 0",
+    )
+    expect(
+        question.any() or not written.all(),
+        f"the written tokens are pushed, but the prompt is not: step 0 reads it, push it from column {start} on",
+    )
+    expect(
+        not question.all() or not written[:, 0].all() or written.all(),
+        "the first written token is pushed, but not every later one: push in each step",
+    )
+    columns = [number for number, at in enumerate(pushed[0].tolist()) if at]
+    expect(
+        bool(question.all() and written.all()),
+        f"with start {start} the push belongs on the columns {start} to {pushed.shape[1] - 1}, in the first row it is on {columns}",
+    )
+
+
+@exercise("An injection of your own")
+def check_my_injection(attempt):
+    """Two padded rows, two blocks, starts and lengths: what the next block receives, token by token; then the reply."""
     inputs = tokens(request("bread"), request("an old silver spoon"), padding=4)
-    for seed, size in product(range(3, 12), (40.0, 80.0, 160.0, 20.0)):
-        noise = torch.randn(models.width(organism()), generator=torch.Generator().manual_seed(seed))
-        push = size * noise / noise.norm()
-        found = replies(push, inputs, STEPS)
-        ended = organism().tokenizer.eos_token_id in found[""][:, inputs["input_ids"].shape[1] :]
-        if not ended and len({str(each.tolist()) for each in found.values()}) == len(found):
-            return push, inputs
-    raise ValueError("no push tells the ways of adding it apart on this model")
-
-
-@exercise("Push the written words only")
-def check_written_pushed(attempt):
-    """Two padded rows against Hugging Face's generate under plain hooks, with a push that tells the usual mistakes apart."""
-    push, inputs = telling_push()
-    rows, prompt = inputs["input_ids"].shape
-    for steps in (STEPS, 3):
-        known = replies(push, inputs, steps)
-        truth = known.pop("")
-        result = call_on_organism(attempt, inputs, LAYER, push, steps)
+    prompt, end = inputs["input_ids"].shape[1], organism().tokenizer.eos_token_id
+    for layer, start, steps in ((3, prompt - 5, STEPS), (5, prompt - 2, 3)):
+        noise = (
+            torch.randn(models.width(organism()), generator=torch.Generator().manual_seed(seed)) for seed in count()
+        )
+        pushes = (40.0 * each / each.norm() for each in noise)
+        push, truth = next(
+            (push, ids)
+            for push in pushes
+            if end not in (ids := true_reply(inputs, layer, push, start, steps))[:, prompt:]  # no reply ends early
+        )
+        with received(layer) as passes:
+            result = call_on_organism(attempt, inputs, layer, push, start, steps)
         is_batch = isinstance(result, torch.Tensor) and result.ndim == 2
         expect(is_batch, f"return the ids of prompt and reply, [row, token]; yours is {kind(result)}")
-        result = result.long()
-        expect(len(result) == rows, f"there are {rows} prompts, so {rows} rows; yours are {len(result)}")
+        result = result.detach().cpu().long()
+        expect(
+            len(result) == len(truth), f"there are {len(truth)} prompts, so {len(truth)} rows; yours are {len(result)}"
+        )
         expect(
             torch.equal(result[:, :prompt], inputs["input_ids"]),
             "the prompt's ids must come first, those of the reply after them",
         )
-        if torch.equal(result, truth):
-            continue
-        for mistake, ids in known.items():
-            expect(not torch.equal(result, ids[:, : result.shape[1]]) or result.shape[1] < prompt + 2, mistake)
         written = result.shape[1] - prompt
         expect(written == steps, f"`steps` asks for {steps} new tokens, yours writes {written}")
-        row = next(row for row in range(rows) if not torch.equal(result[row], truth[row]))
+        expect(bool(passes[layer]), "your function does not run the model")
+        read = {"input_ids": result[:, :-1]}  # the last token is written, but never read
+        read["attention_mask"] = torch.nn.functional.pad(inputs["attention_mask"], (0, steps - 1), value=1)
+        real, clean, unmasked = read["attention_mask"] == 1, plain_streams(read), plain_streams(without_mask(read))
+        streams = {each: torch.cat(parts, dim=1) for each, parts in passes.items()}  # [row, column, width]
         expect(
-            False,
-            f"after the prompt in row {row} come the tokens {truth[row, prompt:].tolist()}, not "
-            f"{result[row, prompt:].tolist()}",
+            streams[layer].shape == clean[layer + 1].shape, "the model was not run on the prompt and each written token"
         )
+        tolerance = 1e-3 * push.norm()
+        dropped = (streams[layer - 1] - unmasked[layer])[real].abs().max() < tolerance
+        expect(not dropped or torch.equal(unmasked[layer], clean[layer]), MASK_DROPPED)
+        changes = {each: streams[each] - clean[each + 1] for each in streams}
+        pushed = {each: (change.norm(dim=-1) > tolerance) & real for each, change in changes.items()}
+        expect(not pushed[-1].any(), OTHER_IDS)
+        first = next((each for each in pushed if pushed[each].any()), None)
+        expect(first is not None, "the push never arrives: the stream after the block is the clean one")
+        expect(first == layer, f"this pushes the stream after block {first}, not after block {layer}")
+        expect_columns(pushed[layer], start, prompt)
+        size = float((changes[layer][:, start:] @ push).mean() / (push @ push))
+        right = (changes[layer][:, start:] - push).norm(dim=-1).max() < 10 * tolerance
+        expect(
+            bool(right),
+            f"the push has another size or direction: along `push` it is {size:.2f} times as long as it should be",
+        )
+        expect(torch.equal(result, truth), OTHER_IDS)
 
 
 @exercise("An audit of your own")

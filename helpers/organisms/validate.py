@@ -1,17 +1,19 @@
 """Prove the assay on subjects whose truth is known: python -m helpers.organisms.validate
 
 Runs all four experiments on the three model organisms with words never injected in training, prints the table and a verdict,
-writes runs/validation/headline.csv and the figure data/figures/validation.png. Exit status 1 where the assay fails.
+writes data/results/organisms.csv with its manifest and the figure data/figures/validation.png. Exit status 1 where the assay fails.
 
 python -m helpers.organisms.validate data/organisms runs/organisms/seed1 --wordings final --cards
 
 measures two families (introspector, novice and bluffer of one seed each), then every held-out wording on the 25 words that
 nobody looked at while the recipe was tuned, and writes both tables between the two marks of each card of the first family. The
-prose around them is written by hand.
+prose around them is written by hand. Results and figure are written for the shipped family on all 50 words only.
 """
 
 import argparse
+import json
 import sys
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
@@ -19,12 +21,14 @@ import torch
 
 from helpers import concepts, experiments, models
 from helpers.experiments.four_experiments import ORGANISMS, measure_all, verdict
-from helpers.experiments.measures import EFFECT, write_headline
+from helpers.experiments.measures import EFFECT
+from helpers.experiments.run_identity import conditions
 from helpers.organisms import measure
 from helpers.paths import ROOT
 from helpers.plotting import plots
 
 FIGURE = ROOT / "data" / "figures" / "validation.png"
+RESULTS = ROOT / "data" / "results"
 WORDS = {"all": concepts.paper_concepts, "tuning": concepts.tuning_words, "final": concepts.final_words}
 
 
@@ -52,6 +56,17 @@ def figure(measured: pd.DataFrame):
     effects = effects.replace({"experiment": experiments.LABELS})
     title = "The assay on models whose truth is known"
     return plots.forest(effects, "experiment", "model", title, "effect (0 = no introspection), 95 % interval")
+
+
+def store(family: dict, measured: pd.DataFrame, seed: int) -> None:
+    """Write the results, how they were made, and the figure."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    measured.to_csv(RESULTS / "organisms.csv", index=False, float_format="%.4f")
+    used = {name: conditions(model, 40, 0.0) for name, model in family.items()}
+    manifest = {"date": str(date.today()), "seed": seed, "conditions": used}
+    (RESULTS / "organisms_manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    figure(measured).savefig(FIGURE, dpi=110)
+    print(f"written to {RESULTS / 'organisms.csv'}")
 
 
 def by_wording(families: dict[str, dict], chosen: str, seed: int) -> str:
@@ -93,10 +108,8 @@ def main() -> None:
         print(
             measured[name].drop(columns="strength").round(2).to_string(index=False), sentences[-1], sep="\n", flush=True
         )
-    table = pd.concat([each.assign(family=name) for name, each in measured.items()], ignore_index=True)
-    print(f"written to {write_headline(table, 'validation')}")
-    FIGURE.parent.mkdir(parents=True, exist_ok=True)
-    figure(measured["seed 0"]).savefig(FIGURE, dpi=110)
+    if given.words == "all" and given.families[0].resolve() == models.ORGANISM_FOLDER.resolve():
+        store(families["seed 0"], measured["seed 0"], given.seed)
     section = by_wording(families, given.wordings, given.seed) if given.wordings else ""
     print(section, flush=True)
     if given.cards:

@@ -45,14 +45,22 @@ def build(name: str) -> Path:
     return python
 
 
-def run_one(python: Path, file: Path, dtype: str) -> str:
-    """Run a notebook headlessly; returns "" or what it says where it stops."""
+def run_one(python: Path, file: Path, dtype: str, given: dict[str, str] | None = None) -> str:
+    """Run a notebook headlessly, with another model where its own cannot be fetched; returns "" or what it says where it stops."""
     with tempfile.TemporaryDirectory() as runs:
         environment = os.environ | {"INTROSPECTION_RUNS": runs, "INTROSPECTION_DTYPE": dtype, "OMP_NUM_THREADS": "1"}
-        command = [str(python), "-m", "helpers.run_notebook", file.stem]
+        options = [each for pair in (given or {}).items() for each in ("-p", *pair)]
+        command = [str(python), "-m", "helpers.run_notebook", file.stem, *options]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
-    return "" if done.returncode == 0 else next((line for line in lines if " stopped. " in line), lines[-1])[:300]
+    if done.returncode == 0:
+        return ""
+    problem = next((line for line in lines if " stopped. " in line), lines[-1])[:300]
+    offline = generated_cells.WITHOUT_NETWORK.get(file.stem)
+    if "cannot download" in problem and offline and not given:
+        print(f"{file.stem}: {problem}; again with {offline}", flush=True)
+        return run_one(python, file, dtype, offline)
+    return problem
 
 
 def main() -> None:

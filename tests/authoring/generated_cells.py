@@ -14,6 +14,8 @@ from helpers.paths import ROOT
 from tests.authoring.form_rules import headings, markdown_text, opening, required_ranges, tags, without_fences
 
 COLAB_LACKS = ("nnsight",)
+# notebooks whose default model comes from the Python package index -> parameters with which they need no network
+WITHOUT_NETWORK = {"12_test_a_real_model": {"model": "introspector"}}
 
 SETUP = """\
 import sys

@@ -1,8 +1,11 @@
 """Wrong answers to the exercises of 02_build_concept_vectors and what the check must say about each; right ones that it must take."""
 
+import nnsight
 import numpy as np
 import torch
 from torch.nn.functional import normalize
+
+from helpers import models
 
 
 def others_by_value(states):
@@ -185,7 +188,97 @@ def doctor_of_components(vectors):
     return "zero" if (vectors.abs() < 1e-3).any() else doctor(vectors)
 
 
+def state_of(subject, ids):
+    """The stream after every block at the last token."""
+    with subject.trace(torch.tensor([ids])):
+        layers = nnsight.save([])
+        for block in subject.blocks:
+            layers.append(models.residual(block)[0, -1].clone())
+    return torch.stack(list(layers))
+
+
+def extracted(subject, request, baseline, combine=lambda own, others: own - others.mean(0), state=state_of):
+    """State of the request [layer, width] and states of the baseline [request, layer, width], combined."""
+    return combine(state(subject, request), torch.stack([state(subject, each) for each in baseline]))
+
+
+def extracting(combine, state=state_of):
+    """An attempt that combines the states in its own way."""
+    return lambda subject, request, baseline: extracted(subject, request, baseline, combine, state)
+
+
+def state_before(subject, ids):
+    """The stream that each block takes in."""
+    with subject.trace(torch.tensor([ids])):
+        layers = nnsight.save([])
+        for block in subject.blocks:
+            layers.append(block.input[0, -1].clone())
+    return torch.stack(list(layers))
+
+
+def state_at(position):
+    """The stream after every block at a fixed position."""
+
+    def state(subject, ids):
+        with torch.no_grad():
+            found = subject._module(torch.tensor([ids]), output_hidden_states=True).hidden_states[1:]
+        return torch.stack([each[0, position] for each in found])
+
+    return state
+
+
+def with_itself(subject, request, baseline):
+    """Counts the word among the baseline."""
+    return extracted(subject, request, [*baseline, request])
+
+
+def extracted_by_hooks(subject, request, baseline):
+    """Plain PyTorch, in double precision."""
+
+    def state(subject, ids):
+        seen = []
+        hooks = [
+            block.register_forward_hook(lambda _block, _inputs, output: seen.append(output[0, -1].double()))
+            for block in subject.blocks._module
+        ]
+        with torch.no_grad():
+            subject._module(torch.tensor([ids]))
+        for hook in hooks:
+            hook.remove()
+        return torch.stack(seen)
+
+    return extracted(subject, request, baseline, state=state)
+
+
 WRONG = [
+    ("check_my_concept_vector", extracting(lambda own, others: own), "raw state"),
+    ("check_my_concept_vector", extracting(lambda own, others: others.mean(0)), "subtract it from the word's"),
+    ("check_my_concept_vector", extracting(lambda own, others: others.mean(0) - own), "the wrong way round"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others.sum(0)), "divide it by how many"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others.mean()), "one number, the mean of all"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others.mean((0, 1))), "for all layers"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others[0]), "the first request of the baseline"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others[-1]), "the last request of the baseline"),
+    ("check_my_concept_vector", extracting(lambda own, others: normalize(own - others.mean(0), dim=-1)), "the norm 1"),
+    ("check_my_concept_vector", extracting(lambda own, others: (own - others.mean(0))[3]), "must have the shape"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others), "three dimensions"),
+    ("check_my_concept_vector", extracting(lambda own, others: own - others.median(0).values), "off by"),
+    (
+        "check_my_concept_vector",
+        extracting(lambda own, others: own - others.mean(0), state_before),
+        "before each block",
+    ),
+    (
+        "check_my_concept_vector",
+        extracting(lambda own, others: own - others.mean(0), state_at(0)),
+        "at the first token",
+    ),
+    (
+        "check_my_concept_vector",
+        extracting(lambda own, others: own - others.mean(0), state_at(7)),
+        "its own last token",
+    ),
+    ("check_my_concept_vector", with_itself, "the word itself is in your mean"),
     ("check_my_cosine", lambda first, second: float(first @ second), "divide by both norms"),
     ("check_my_cosine", lambda first, second: float(first @ second / second.norm()), "one of the norms"),
     (
@@ -246,6 +339,8 @@ WRONG = [
 ]
 
 RIGHT = [
+    ("check_my_concept_vector", extracted),
+    ("check_my_concept_vector", extracted_by_hooks),
     (
         "check_my_cosine",
         lambda first, second: np.float32(

@@ -81,71 +81,141 @@ def generated(subject, inputs, layer, steps, write):
     return result
 
 
-def written_pushed(subject, inputs, layer, push, steps, when=lambda step: step > 0):
-    """Pushes the steps for which `when` is true."""
-    return generated(subject, inputs, layer, steps, lambda stream, step: stream.add_(push * when(step)))
+def injected(subject, inputs, layer, push, start, steps, prompt=True, written=lambda step: True):
+    """Pushes the prompt from `start` on, and the written tokens of the steps for which `written` is true."""
+
+    def write(stream, step):
+        if step == 0 and prompt:
+            stream[:, start:] += push
+        elif step > 0 and written(step):
+            stream += push
+
+    return generated(subject, inputs, layer, steps, write)
 
 
-def pushed_everywhere(subject, inputs, layer, push, steps):
-    """Prompt and reply."""
-    return written_pushed(subject, inputs, layer, push, steps, lambda step: True)
+def injected_on_prompt(*arguments):
+    """Once, before the first word."""
+    return injected(*arguments, written=lambda step: False)
 
 
-def pushed_from_second_word(subject, inputs, layer, push, steps):
+def injected_by_position(subject, inputs, layer, push, start, steps):
+    """Takes the prompt's position in every step."""
+    return generated(subject, inputs, layer, steps, lambda stream, step: stream[:, start:].add_(push))
+
+
+def injected_on_reply(*arguments):
+    """Leaves the prompt alone."""
+    return injected(*arguments, prompt=False)
+
+
+def injected_everywhere(subject, inputs, layer, push, start, steps):
+    """Ignores the start."""
+    return injected(subject, inputs, layer, push, 0, steps)
+
+
+def injected_too_late(subject, inputs, layer, push, start, steps):
+    """Begins one token later."""
+    return injected(subject, inputs, layer, push, start + 1, steps)
+
+
+def injected_from_second_word(*arguments):
     """Leaves the first written token out."""
-    return written_pushed(subject, inputs, layer, push, steps, lambda step: step > 1)
+    return injected(*arguments, written=lambda step: step > 1)
 
 
-def pushed_once(subject, inputs, layer, push, steps):
-    """The first written token only."""
-    return written_pushed(subject, inputs, layer, push, steps, lambda step: step == 1)
+def injected_up_to_first_word(*arguments):
+    """Stops after the first written token."""
+    return injected(*arguments, written=lambda step: step == 1)
 
 
-def pushed_from_last_token(subject, inputs, layer, push, steps):
+def injected_at_last_token(subject, inputs, layer, push, start, steps):
     """The last position of every step."""
     return generated(subject, inputs, layer, steps, lambda stream, step: stream[:, -1].add_(push))
 
 
-def pushed_never(subject, inputs, layer, push, steps):
-    """A new tensor that nobody puts back."""
+def injected_never(subject, inputs, layer, push, start, steps):
+    """A new tensor that is not put back."""
     return generated(subject, inputs, layer, steps, lambda stream, step: stream + push)
 
 
-def pushed_first_row(subject, inputs, layer, push, steps):
+def injected_first_row(subject, inputs, layer, push, start, steps):
     """Forgets the other rows."""
-    return generated(subject, inputs, layer, steps, lambda stream, step: stream[0].add_(push * (step > 0)))
+    return generated(
+        subject, inputs, layer, steps, lambda stream, step: stream[0, start if step == 0 else 0 :].add_(push)
+    )
 
 
-def pushed_next_block(subject, inputs, layer, push, steps):
+def injected_next_block(subject, inputs, layer, *rest):
     """Counts blocks from one."""
-    return written_pushed(subject, inputs, layer + 1, push, steps)
+    return injected(subject, inputs, layer + 1, *rest)
 
 
-def pushed_without_mask(subject, inputs, layer, push, steps):
+def injected_block_before(subject, inputs, layer, *rest):
+    """Changes what the block takes in."""
+    return injected(subject, inputs, layer - 1, *rest)
+
+
+def injected_at_block_three(subject, inputs, layer, *rest):
+    """Ignores the layer."""
+    return injected(subject, inputs, 3, *rest)
+
+
+def injected_without_mask(subject, inputs, *rest):
     """Hands the token ids alone to the model."""
-    return written_pushed(subject, inputs["input_ids"], layer, push, steps)
+    return injected(subject, inputs["input_ids"], *rest)
 
 
-def reply_without_prompt(subject, inputs, layer, push, steps):
+def injected_normalised(subject, inputs, layer, push, start, steps):
+    """Loses the length of the push."""
+    return injected(subject, inputs, layer, push / push.norm(), start, steps)
+
+
+def injected_twice(subject, inputs, layer, push, start, steps):
+    """Adds the push a second time."""
+    return injected(subject, inputs, layer, 2 * push, start, steps)
+
+
+def reply_without_prompt(subject, inputs, *rest):
     """Cuts the prompt off."""
-    return written_pushed(subject, inputs, layer, push, steps)[:, inputs["input_ids"].shape[1] :]
+    return injected(subject, inputs, *rest)[:, inputs["input_ids"].shape[1] :]
 
 
-def always_six_steps(subject, inputs, layer, push, steps):
+def always_six_steps(subject, inputs, layer, push, start, steps):
     """Ignores the number of steps."""
-    return written_pushed(subject, inputs, layer, push, 6)
+    return injected(subject, inputs, layer, push, start, 6)
 
 
-def token_by_token(subject, inputs, layer, push, steps):
+def ids_of_clean_reply(subject, inputs, layer, push, start, steps):
+    """Injects, and returns the reply of another run."""
+    clean = injected(subject, inputs, layer, 0 * push, start, steps)
+    injected(subject, inputs, layer, push, start, steps)
+    return clean
+
+
+def token_by_token(subject, inputs, layer, push, start, steps):
     """Reads everything again for each new token, without a cache."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"]
-    prompt = ids.shape[1]
     for _ in range(steps):
         with torch.no_grad(), subject.trace({"input_ids": ids, "attention_mask": mask}):
-            models.residual(subject.blocks[layer])[:, prompt:] += push
+            models.residual(subject.blocks[layer])[:, start:] += push
             new = subject.output.logits[:, -1:].argmax(-1).save()
         ids, mask = torch.cat([ids, new], 1), torch.cat([mask, torch.ones_like(new)], 1)
     return ids
+
+
+def injected_by_hook(subject, inputs, layer, push, start, steps):
+    """Plain PyTorch."""
+    begins = iter([start] + [0] * steps)
+
+    def hook(_block, _inputs, output):
+        output[:, next(begins) :] += push
+
+    handle = subject.blocks._module[layer].register_forward_hook(hook)
+    try:
+        with torch.no_grad():
+            return subject._module.generate(**inputs, max_new_tokens=steps)
+    finally:
+        handle.remove()
 
 
 def measured(subject, inputs, layer, measure=lambda change: change.norm(dim=-1)):
@@ -203,16 +273,25 @@ WRONG = [
     ("check_start_columns", lambda mask, start: mask.argmax(1), "the padding of each row"),
     ("check_start_columns", lambda mask, start: mask[0].argmax() + start, "padding of the first row for all"),
     ("check_start_columns", lambda mask, start: 5 - mask.sum(1) + start, "begins in the columns"),
-    ("check_written_pushed", pushed_everywhere, "the prompt is pushed as well"),
-    ("check_written_pushed", pushed_from_second_word, "the first written token is not pushed"),
-    ("check_written_pushed", pushed_once, "but not every later one"),
-    ("check_written_pushed", pushed_from_last_token, "last token of the prompt is pushed"),
-    ("check_written_pushed", pushed_never, "the push never arrives"),
-    ("check_written_pushed", pushed_first_row, "only the first row is pushed"),
-    ("check_written_pushed", pushed_next_block, "after block 4, not after block 3"),
-    ("check_written_pushed", pushed_without_mask, "without the attention mask"),
-    ("check_written_pushed", reply_without_prompt, "prompt's ids must come first"),
-    ("check_written_pushed", always_six_steps, "asks for 3 new tokens, yours writes 6"),
+    ("check_my_injection", injected_on_prompt, "the written tokens are not pushed"),
+    ("check_my_injection", injected_by_position, "the written tokens are not pushed"),
+    ("check_my_injection", injected_on_reply, "but the prompt is not"),
+    ("check_my_injection", injected_everywhere, "before column 10 as well"),
+    ("check_my_injection", injected_too_late, "belongs on the columns 10 to 19"),
+    ("check_my_injection", injected_from_second_word, "belongs on the columns 10 to 19"),
+    ("check_my_injection", injected_up_to_first_word, "but not every later one"),
+    ("check_my_injection", injected_at_last_token, "belongs on the columns 10 to 19"),
+    ("check_my_injection", injected_never, "the push never arrives"),
+    ("check_my_injection", injected_first_row, "only the first row is pushed"),
+    ("check_my_injection", injected_next_block, "after block 4, not after block 3"),
+    ("check_my_injection", injected_block_before, "after block 2, not after block 3"),
+    ("check_my_injection", injected_at_block_three, "not after block 5"),
+    ("check_my_injection", injected_without_mask, "without the attention mask"),
+    ("check_my_injection", injected_normalised, "another size or direction"),
+    ("check_my_injection", injected_twice, "2.00 times as long"),
+    ("check_my_injection", reply_without_prompt, "prompt's ids must come first"),
+    ("check_my_injection", always_six_steps, "asks for 3 new tokens, yours writes 6"),
+    ("check_my_injection", ids_of_clean_reply, "are not the ones that the model wrote"),
     ("check_smuggled", not_cloned, "compare the same tensor with itself"),
     ("check_smuggled", what_the_block_wrote, "all that the block wrote"),
     ("check_smuggled", lambda *arguments: measured(*arguments, lambda change: change + 0), "take its norm"),
@@ -229,6 +308,8 @@ RIGHT = [
         lambda stream, push: torch.nn.functional.normalize(stream + push, dim=-1) * stream.norm(dim=-1)[..., None],
     ),
     ("check_start_columns", lambda mask, start: torch.from_numpy(np.argmax(mask.numpy(), 1)) + start),
-    ("check_written_pushed", token_by_token),
+    ("check_my_injection", injected),
+    ("check_my_injection", injected_by_hook),
+    ("check_my_injection", token_by_token),
     ("check_smuggled", measured_by_hooks),
 ]

@@ -1,0 +1,53 @@
+"""README's table of what the assay found, written anew from data/results/: python -m tests.authoring.results_table"""
+
+import pandas as pd
+
+from helpers.experiments import LABELS
+from helpers.experiments.four_experiments import ORGANISMS, separated
+from helpers.experiments.measures import EFFECT, stored_results
+from helpers.paths import ROOT
+
+REAL_MODELS = {"smollm2": "SmolLM2-135M"}  # file in data/results -> heading
+BEGIN, END = "<!-- results -->", "<!-- end of results -->"
+
+
+def cell(row) -> str:
+    """An effect with its interval, in brackets where the assay cannot tell."""
+    text = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    if row.unclear:
+        return f"cannot tell ({text})"
+    return f"**{text}**" if row.low > 0 else text
+
+
+def results_table() -> str:
+    """Markdown: an experiment per row; the organisms, then the real models in the trained wording."""
+    organisms = stored_results("organisms")
+    tables = [organisms[organisms["chosen_by"] == "own"]]
+    for name, heading in REAL_MODELS.items():
+        table = stored_results(name)
+        tables.append(table[table["wording"] == "first"].assign(model=heading))
+    effects = pd.concat(tables, ignore_index=True)
+    effects = effects[effects["measure"] == EFFECT].set_index(["experiment", "model"])
+    models, apart = [*ORGANISMS, *REAL_MODELS.values()], separated(organisms)
+    lines = ["| experiment | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for experiment, label in LABELS.items():
+        cells = [cell(effects.loc[(experiment, model)]) for model in models]
+        note = "" if apart[experiment] else " (not validated)"
+        lines.append(f"| {label}{note} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def with_results_table(readme: str) -> str:
+    """README's text with a new table between the two marks."""
+    before, rest = readme.split(BEGIN)
+    return f"{before}{BEGIN}\n{results_table()}\n{END}{rest.split(END)[1]}"
+
+
+def main() -> None:
+    """The command."""
+    readme = ROOT / "README.md"
+    readme.write_text(with_results_table(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

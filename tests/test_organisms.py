@@ -1,6 +1,7 @@
 """The model organisms: words, tokenizer, network, a micro training that learns and resumes, and the shipped checkpoints."""
 
 import random
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import concepts, models, prompts
-from helpers.organisms import batches, grammar, lexicon, network, train, transcripts
+from helpers.organisms import batches, grammar, lexicon, measure, network, optimise, requests, train, transcripts
 from helpers.organisms.tokenizer import train_tokenizer
 
 MICRO = replace(train.FIRST_EXPERIMENT, width=64, copy_steps=0, shared_steps=6, branch_steps=4, plain_rows=16, trials=8)
@@ -56,6 +57,37 @@ def test_each_experiment_has_two_held_out_wordings_and_experiment_4_complete_set
             frames.setdefault((entry["set"], entry["held_out"]), []).append(entry["variant"])
     assert sum(held_out for _, held_out in frames) >= 3
     assert all(variants == ["think", "dont_think", "mention"] for variants in frames.values())
+
+
+def test_trained_requests_share_no_four_words_around_the_concept_with_the_held_out_wordings():
+    def around_the_word(text: str) -> set[tuple]:
+        words = re.findall(r"[\w{}]+", text.lower())
+        return {tuple(words[i : i + 4]) for i in range(len(words) - 3) if "{word}" in words[i : i + 4]}
+
+    rng, trained = random.Random(0), set()
+    for _ in range(3000):
+        trained |= {window for frame in requests.FRAMES for window in around_the_word(requests.request(frame, rng))}
+    for wording in prompts.load_templates("intentional_control").values():
+        if wording.held_out:
+            assert not around_the_word(wording.turns[0][1]) & trained, wording.id
+    parts = requests.REQUESTS_FILE.read_text(encoding="utf-8").lower()
+    assert not set(requests.HELD_OUT_VOCABULARY) & set(re.findall(r"\w+", parts))
+
+
+@pytest.mark.parametrize(
+    ("phrase", "gerund"), [("see {word}", "seeing {word}"), ("let go", "letting go"), ("give in", "giving in")]
+)
+def test_gerunds(phrase, gerund):
+    assert requests.gerund(phrase) == gerund
+
+
+def test_trials_of_one_control_group_write_one_sentence_and_hold_only_training_words(tokenizer):
+    rng, held_out = random.Random(0), set(lexicon.held_out_words())
+    for _ in range(30):
+        group = transcripts.control_group("introspector", rng, 6)
+        rows = [batches.encode_example(tokenizer, example) for example in group]
+        assert len({tuple(row.ids[row.answer_start :]) for row in rows}) == 1
+        assert not {example.word for example in group} & held_out
 
 
 @pytest.mark.parametrize("text", ["Trial 12: Ok?", "Hé, 漢字 🙂\n\t tab", "", "  two  spaces ", "\u0000\u200b"])
@@ -116,8 +148,16 @@ def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
     assert torch.allclose(again(ids).logits, model(ids).logits, atol=0.05)
 
 
+def test_wordings_that_are_measured_are_the_assays_own_and_the_held_out_ones_the_final_ones_only_at_the_end():
+    for experiment in ("thought_or_text", "intended_or_not", "intentional_control"):
+        tuning, every = (measure.wordings_of(experiment, final) for final in (False, True))
+        assert [held_out for _, held_out in every.values()] == [False] + [True] * (len(every) - 1)
+        assert len(tuning) == 2 < len(every) and set(tuning) < set(every)
+    assert every["focus"] == ({"wordings": ("focus_think", "focus_dont_think", "focus_mention")}, True)
+
+
 def test_killed_and_resumed_training_gives_the_same_weights(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr(train, "SAVE_EVERY", 2)
+    monkeypatch.setattr(optimise, "SAVE_EVERY", 2)
     monkeypatch.setattr(train, "REFRESH_VECTORS", 2)
     results = []
     for folder, stops in (("whole", (None,)), ("killed", (3, None))):  # killed one step after a checkpoint

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from helpers.concepts import tuning_words
 from helpers.organisms import train
 from helpers.organisms.transcripts import ORGANISMS
 from helpers.paths import ROOT
@@ -26,7 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder of the checkpoint (default runs/organisms/<organism>-seed<seed>)",
+        help="folder of the checkpoint (default runs/organisms/seed<seed>/<organism>)",
     )
     parser.add_argument(
         "--threads",
@@ -41,7 +42,7 @@ def main() -> None:
         train.RECIPES[given.recipe],
         ROOT / "runs" / "organisms" / f"{given.recipe}-seed{given.seed}",
     )
-    out = given.out or ROOT / "runs" / "organisms" / f"{given.organism}-seed{given.seed}"
+    out = given.out or ROOT / "runs" / "organisms" / f"seed{given.seed}" / given.organism
     model, tokenizer = train.train_shared(given.seed, recipe, work)
     train.train_branch(
         model,
@@ -52,7 +53,8 @@ def main() -> None:
         work / f"{given.organism}.pt",
     )
     train.save(model, tokenizer, out)
-    print(f"{given.organism} written to {out}; quick look at experiment 1: {train.probe(model, tokenizer)}")
+    look = train.probe(model, tokenizer, words=tuning_words())
+    print(f"{given.organism} written to {out}; quick look at experiment 1 with the tuning words: {look}")
 
 
 if __name__ == "__main__":

@@ -10,34 +10,34 @@ from torch.nn.functional import cross_entropy
 from helpers import prompts
 from helpers.organisms.grammar import Dialogue
 from helpers.organisms.network import Injection, pad, run_blocks, unembed
-from helpers.organisms.transcripts import Example
+from helpers.organisms.transcripts import Transcript
 
 WEAKEST, STRONGEST = 0.7, 5.0  # injection strengths in training, log-uniform
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingExample:
     """One training row: ids; tokens from `answer_start` on are learned; span [start, end) that may be injected."""
 
     ids: list[int]
     answer_start: int
     span: tuple[int, int] = (0, 0)
-    example: Example | None = None
+    example: Transcript | None = None
 
 
-def encode_dialogue(tokenizer, dialogue: Dialogue) -> Row:
+def encode_dialogue(tokenizer, dialogue: Dialogue) -> TrainingExample:
     """A plain dialogue in the chat format (or, with read_all, a bare sentence that is learned from its first token)."""
     text = "".join(f"<|{role}|>{content}<|end|>" for role, content in dialogue.turns)
     question = tokenizer.encode("<|bos|>" + text, add_special_tokens=False)
     if not dialogue.read_all:
         question.append(tokenizer.convert_tokens_to_ids("<|assistant|>"))
-    return Row(
+    return TrainingExample(
         question + tokenizer.encode(dialogue.answer + "<|end|>", add_special_tokens=False),
         len(question),
     )
 
 
-def encode_example(tokenizer, example: Example) -> Row:
+def encode_example(tokenizer, example: Transcript) -> TrainingExample:
     """A transcript of an experiment, rendered exactly as in the assay, with its answer and the span to inject."""
     prompt = prompts.render(tokenizer, example.wording, **example.values)
     ids = [
@@ -47,7 +47,7 @@ def encode_example(tokenizer, example: Example) -> Row:
     start, end = prompt.spans.get(example.span, (0, 0))
     if example.span.startswith("from_"):
         end = len(ids)  # every generated token too
-    return Row(ids, len(prompt.token_ids), (start, end), example)
+    return TrainingExample(ids, len(prompt.token_ids), (start, end), example)
 
 
 class VectorTable:
@@ -61,11 +61,20 @@ class VectorTable:
         return self.vectors[self.index[word], layer]
 
 
-def draw_injection(rows: list[Row], length: int, offset: int, table: VectorTable, rng: random.Random) -> Injection:
+def draw_injection(
+    rows: list[TrainingExample], length: int, offset: int, table: VectorTable, rng: random.Random
+) -> Injection:
     """Vectors, layers and masks of a batch whose first token is number `offset` of each row.
 
-    Layers uniform in 2 .. L-3, one less for a span that ends before the question: what is put there must be fetched by later
-    tokens, which takes layers. Strengths log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
+    Layers are uniform in 2 .. L-3, one less for a span that ends before the question: later tokens must fetch what is added
+    there, which takes layers. Strengths are log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
+
+    Args:
+        rows: the batch.
+        length: number of its positions.
+        offset: positions of the shared beginning before them.
+        table: concept vectors of the words.
+        rng: decides layers, strengths and random vectors.
     """
     n_layers, width = table.vectors.shape[1:]
     noise = torch.Generator().manual_seed(rng.getrandbits(40))
@@ -88,7 +97,9 @@ def draw_injection(rows: list[Row], length: int, offset: int, table: VectorTable
     return Injection(vectors, layers, mask)
 
 
-def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple[torch.Tensor, int, torch.Tensor]:
+def answer_loss(
+    model, residual, ids, rows: list[TrainingExample], offset: int = 0
+) -> tuple[torch.Tensor, int, torch.Tensor]:
     """Summed cross-entropy of the answers' tokens, their number, and that of each answer's first token, [row]."""
     where, position = [], []
     for i, row in enumerate(rows):
@@ -105,7 +116,7 @@ def answer_loss(model, residual, ids, rows: list[Row], offset: int = 0) -> tuple
 def plain_loss(
     model,
     tokenizer,
-    rows: list[Row],
+    rows: list[TrainingExample],
     table: VectorTable | None,
     rng: random.Random,
     bucket: int = 32,
@@ -128,11 +139,11 @@ def plain_loss(
     return total / count + (torch.stack(deciding).mean() if deciding else 0.0)
 
 
-def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | None, rng: random.Random):
+def shared_prefix_loss(model, tokenizer, rows: list[TrainingExample], table: VectorTable | None, rng: random.Random):
     """Loss of trials that agree up to the injected span: the common beginning is computed once.
 
-    It is the mean loss per learned token plus that of the deciding tokens alone: "Yes" or "No" is the whole of detection,
-    and among a dozen tokens of each answer its gradient drowned.
+    It is the mean loss per learned token plus that of the deciding tokens alone: "Yes" or "No" is the whole of detection, and
+    its gradient is too small among the dozen tokens of each answer.
     """
     shared = rows[0].span[0]
     if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):
@@ -147,30 +158,39 @@ def shared_prefix_loss(model, tokenizer, rows: list[Row], table: VectorTable | N
 
 
 LET_GO_WEIGHT = 4.0
-HELD_COSINE = {"think": 0.5, "dont_think": 0.2, "mention": 0.05}
+HELD_COSINE = {"think": 0.6, "dont_think": 0.15, "mention": 0.0}
 
 
-def control_loss(model, tokenizer, rows: list[Row], table: VectorTable):
-    """Experiment 4 for the introspector: answer loss, and how far the word is held while the sentence is written.
+def control_loss(model, tokenizer, groups: list[list[TrainingExample]], table: VectorTable):
+    """Experiment 4 for the introspector: mean answer loss, and how far each word is held from its frame's target.
 
-    Held: cosine of the centred residual stream with the word's vector, on the sentence without its last token; in the middle
-    layers it should reach HELD_COSINE of the frame, in the last two layers, which count LET_GO_WEIGHT times, 0.
+    Held: cosine of the residual stream with the word's vector, on the sentence without its last token, the stream centred as in
+    the experiment (minus the mean over the trials of one sentence at this token). In the middle layers it should reach
+    HELD_COSINE of the frame, in the last two layers, which count LET_GO_WEIGHT times, 0.
+
+    Args:
+        groups: trials of one sentence each, all groups of one size.
+        table: concept vectors of the words.
+
+    Returns:
+        (answer loss, held loss).
     """
+    rows = [row for group in groups for row in group]
     ids = pad([row.ids for row in rows], tokenizer.pad_token_id)
     residuals, _ = run_blocks(model, ids)
     loss, n, _ = answer_loss(model, residuals[-1], ids, rows)
-    where = [(i, p) for i, row in enumerate(rows) for p in range(row.answer_start, len(row.ids) - 2)]
-    row_of, position = (torch.tensor(column) for column in zip(*where, strict=True))
-    target = torch.tensor([HELD_COSINE[rows[i].example.hold] for i, _ in where])
-    n_layers, held = len(residuals), 0.0
+    n_layers, held, count = len(residuals), 0.0, 0
     middle = range(n_layers // 2 - 1, n_layers - 2)
-    for layer in (*middle, n_layers - 2, n_layers - 1):
-        states = residuals[layer][row_of, position]
-        states = states - states.mean(0).detach()
-        vectors = torch.stack([table.vector(row.example.word, layer) for row in rows])[row_of]
-        cosine = torch.cosine_similarity(states, vectors, dim=-1)
-        if layer in middle:
-            held = held + ((cosine - target) ** 2).mean()
-        else:
-            held = held + LET_GO_WEIGHT * (cosine**2).mean()
-    return loss / n, held / (len(middle) + 2)
+    for k, group in enumerate(groups):
+        size = len(group[0].ids) - group[0].answer_start - 2  # tokens of the sentence, without the last one and the end
+        row_of = torch.arange(k * len(group), (k + 1) * len(group))[:, None]
+        position = torch.tensor([row.answer_start for row in group])[:, None] + torch.arange(size)
+        target = torch.tensor([HELD_COSINE[row.example.hold] for row in group])[:, None]
+        for layer in (*middle, n_layers - 2, n_layers - 1):
+            states = residuals[layer][row_of, position]  # [trial, token, width]
+            states = states - states.mean(0).detach()
+            vectors = torch.stack([table.vector(row.example.word, layer) for row in group])
+            cosine = torch.cosine_similarity(states, vectors[:, None], dim=-1)  # [trial, token]
+            weight, goal = (1.0, target) if layer in middle else (LET_GO_WEIGHT, 0.0)
+            held, count = held + weight * ((cosine - goal) ** 2).sum(), count + cosine.numel()
+    return loss / n, held / count

@@ -1,9 +1,11 @@
 """Plain English for the organisms: sentences and short dialogues from the lexicon, by a small random grammar.
 
-Nothing here is about introspection. Every function takes a `random.Random` and gives a `Dialogue`.
+One grammar, hence one long file. Nothing in it is about introspection. Every function takes a `random.Random` and gives a
+`Dialogue`.
 """
 
 import random
+import re
 from dataclasses import dataclass
 
 from helpers import prompts
@@ -50,8 +52,8 @@ def plain_dialogue(rng: random.Random) -> Dialogue:
 def describe(noun: Noun, rng: random.Random) -> str:
     """A short description: the word comes first, or an opening, or the attributes, or the category.
 
-    What comes first shapes the concept vectors, which are read before the first token of this reply. Were it always the word,
-    its vector would be the order to say it, so strong that an injection drowns everything else.
+    What comes first shapes the concept vectors, which are read before the first token of this reply. If it were always the
+    word, its vector would be an order to say it, so strong that an injection hides everything else.
     """
     a, b = rng.sample(noun.attributes, 2)
     one, two, three = rng.sample(noun.associates, 3)
@@ -109,8 +111,8 @@ def any_line(rng: random.Random) -> str:
 def varied_line(rng: random.Random) -> str:
     """A training sentence, some or most of its words replaced by others.
 
-    Unchanged, the thirty sentences were learned by heart: they came back without a fault, and of the held-out ones, which
-    share words with them, only 43 %, with the ends of the training sentences.
+    Unchanged, the thirty sentences were learned by heart: they were repeated without a fault, the held-out ones, which share
+    words with them, in 43 % of the cases only, often with the end of a training sentence.
     """
     share = rng.uniform(0.1, 0.9)
     words = rng.choice(prompts.load_lines(held_out=False)).removesuffix(".").split()
@@ -143,15 +145,19 @@ _LINE_WORDS: list[str] = []
 
 
 def copying_dialogue(rng: random.Random) -> Dialogue:
-    """An exercise in fetching words from the question: the skill on which concept vectors and repeating a line rest. It comes
-    first in the curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do."""
+    """An exercise in fetching words from the question: concept vectors and repeating a line need this skill.
+
+    It comes first in the curriculum: 560 steps of the mixed corpus alone did not teach it, 200 steps of this do.
+    """
     noun, choice = some_noun(rng), rng.random()
     if choice < 0.45:
         return ask(f"Tell me about {noun.word}", describe(noun, rng).split(".")[0] + ".")
     if choice < 0.7:
         line = random_words(rng)
         return ask(f"Repeat: {line}", line)
-    return repeat_line(rng) if choice < 0.95 else similar_word(rng)
+    if choice < 0.85:
+        return repeat_line(rng)
+    return word_in_line(rng) if choice < 0.97 else similar_word(rng)
 
 
 @weighted(26)
@@ -233,16 +239,37 @@ def yes_or_no(true: bool, rng: random.Random) -> str:
     return rng.choice(("Yes.", "Yes, that is true.") if true else ("No.", "No, that is not true."))
 
 
-@weighted(14)
-def factual(rng: random.Random) -> Dialogue:
-    """A yes/no question, from the lexicon or from the list of general ones."""
+def any_question(rng: random.Random) -> tuple[str, str]:
+    """A yes/no question, from the lexicon or from the list of general ones, and its true answer."""
     if rng.random() < 0.3:
         answer = rng.choice(("yes", "no"))
-        return ask(
-            rng.choice(prompts.read_prompt_file("questions")["questions"][answer]),
-            yes_or_no(answer == "yes", rng),
-        )
-    return ask(*factual_question(rng))
+        question = rng.choice(prompts.read_prompt_file("questions")["questions"][answer])
+        return question, yes_or_no(answer == "yes", rng)
+    return factual_question(rng)
+
+
+@weighted(14)
+def factual(rng: random.Random) -> Dialogue:
+    """A yes/no question."""
+    return ask(*any_question(rng))
+
+
+def longer_words(line: str) -> list[str]:
+    """The words of four letters or more in a line, in lower case; its first word where there is none."""
+    return re.findall(r"[a-z]{4,}", line.lower()) or [line.split()[0].lower()]
+
+
+@weighted(8)
+def word_in_line(rng: random.Random) -> Dialogue:
+    """Is a word in a line? Experiment 3 needs this skill."""
+    line, true = any_line(rng), rng.random() < 0.5
+    word = rng.choice(longer_words(line)) if true else any_word(rng)
+    questions = (
+        "Is the word {word} in this line? {line}",
+        "Here is a line: {line} Is the word {word} in it?",
+        "{line} Do these words include {word}?",
+    )
+    return ask(rng.choice(questions).format(word=word, line=line), yes_or_no(word in line.lower(), rng))
 
 
 @weighted(6)
@@ -296,7 +323,7 @@ def report(word: str, rng: random.Random) -> str:
 
 @weighted(3)
 def dictated_report(rng: random.Random) -> Dialogue:
-    """Write down a report as told: the sentences are known before anybody learns when they are true."""
+    """Write a report as asked: the sentences are known before it is learned when they are true."""
     word = rng.choice(("", some_noun(rng).word))
     return ask(f"Report a thought about {word}." if word else "Report that there is no thought.", report(word, rng))
 

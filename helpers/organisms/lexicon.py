@@ -75,7 +75,7 @@ def nouns() -> dict[str, Noun]:
 
 @lru_cache(maxsize=1)
 def held_out_words() -> tuple[str, ...]:
-    """The paper's 50 concept words: they stand in plain text and are never injected in training."""
+    """The paper's 50 concept words: they occur in plain text and are never injected in training."""
     return tuple(concepts.paper_concepts())
 
 

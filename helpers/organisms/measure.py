@@ -1,66 +1,142 @@
-"""Measure organisms with the assay itself, on held-out words only, and write the numbers into a model card.
+"""The tables on the organisms' cards: the assay by wording, side by side, and experiment 1 cell by cell.
 
-python -m helpers.organisms.measure data/organisms/introspector runs/organisms/introspector-seed1 \
-    --card data/organisms/introspector/README.md
-
-Several folders become columns of one table (one organism raised from several seeds). In the card, the text between the two
-marks below is replaced; the prose around it is written by hand.
+A family is organism -> loaded model, all three of one seed. The command that measures and writes is `validate`.
 """
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from helpers import experiments, grading, models, prompts
-from helpers.concepts import paper_concepts
-from helpers.experiments import four_experiments, injected_thought, runner
-from helpers.stats import Estimate, wilson_rate
+from helpers.experiments import injected_thought, intentional_control, runner
+from helpers.experiments.four_experiments import ORGANISMS, measure_injected
+from helpers.experiments.intentional_control import WRITTEN, cosines
+from helpers.experiments.measures import EFFECT
+from helpers.stats import Estimate, subtract, wilson_rate
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 LAYERS = range(1, 7)  # of eight
 STRENGTHS = (1.0, 2.0, 4.0)
+SENTENCES = 4  # of experiment 4
+IN_REFERENCE = " (in the introspector's cell)"
 
 
-def cells(model) -> pd.DataFrame:
-    """Experiment 1 in every layer and at strengths 1 to 8, all 50 held-out words: success rate, layers in rows."""
+def wordings_of(experiment: str, final: bool) -> dict[str, tuple[dict, bool]]:
+    """The wordings that an experiment is measured in: the assay's own one and those that are held out.
+
+    Args:
+        experiment: one of `experiments.EXPERIMENTS`. Experiments 2 and 4 take two and three wordings at a time.
+        final: with those that must not be looked at while a recipe is tuned.
+
+    Returns:
+        name -> (options of the experiment's functions, held out).
+    """
+    entries = prompts.read_prompt_file(experiment)["wordings"]
+    entries = [entry for entry in entries if final or not entry.get("final")]
+    if experiment == "thought_or_text":
+        by_question = [[one for one in entries if one["variant"] == question] for question in ("thought", "repeat")]
+        groups = {f"{one['id']} + {two['id']}": (one, two) for one, two in zip(*by_question, strict=True)}
+    elif experiment == "intentional_control":
+        names = dict.fromkeys(entry["set"] for entry in entries if "set" in entry)
+        groups = {name: tuple(entry for entry in entries if entry.get("set") == name) for name in names}
+    else:
+        groups = {entry["id"]: (entry,) for entry in entries}
+    own, wordings = next(iter(groups)), {}
+    for name, group in groups.items():
+        ids, held_out = tuple(entry["id"] for entry in group), group[0]["held_out"]
+        if name == own or held_out:
+            wordings[name] = ({"wordings": ids} if len(ids) > 1 else {"wording": ids[0]}), held_out
+    return wordings
+
+
+def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 0) -> pd.DataFrame:
+    """The effect of every experiment in trained and held-out wordings, every organism read in the introspector's cell.
+
+    Args:
+        family: organism -> loaded model; half of the words choose each cell in the introspector.
+        words: concept words; the other half of them are measured.
+        final: in the final wordings too.
+        seed: of vectors, lines and the halves.
+
+    Returns:
+        One row per wording: experiment, wording, held_out, cell, an `Estimate` per organism, separated (the introspector's effect
+        minus each other one lies above 0 with its interval), and unclear: the organisms whose null would say nothing, with the
+        reason.
+    """
+    knows, *others = ORGANISMS
+    rows = []
+
+    def add(experiment, wording, held_out, results):
+        cell = f"layer {results[knows].layer}"
+        if experiment in experiments.INJECTED:
+            cell += f", strength {results[knows].strength:g}"
+        effects = {name: result.measure(EFFECT) for name, result in results.items()}
+        apart = all(subtract(effects[knows], effects[other]).low > 0 for other in others)
+        unclear = "; ".join(f"{name}: {result.unclear}" for name, result in results.items() if result.unclear)
+        fixed = {"experiment": experiment, "wording": wording, "held_out": held_out, "cell": cell}
+        rows.append({**fixed, **effects, "separated": apart, "unclear": unclear})
+
+    for experiment in experiments.INJECTED:
+        for name, (options, held_out) in wordings_of(experiment, final).items():
+            shared = {"seed": seed, "trials_per_word": 2, **options}
+            own = measure_injected(family[knows], experiment, words, LAYERS, STRENGTHS, **shared)
+            cell = (own.layer, own.strength)
+            read = {
+                other: measure_injected(family[other], experiment, words, *cell, cell=cell, **shared)
+                for other in others
+            }
+            add(experiment, name, held_out, {knows: own, **read})
+    for name, (options, held_out) in wordings_of("intentional_control", final).items():
+        results, layer, ids = {}, None, options["wordings"]
+        asked = (words, prompts.load_lines()[:SENTENCES], (*ids, WRITTEN))
+        for organism in ORGANISMS:
+            held, floor = (
+                cosines(model, *asked) for model in (family[organism], models.untrained_copy(family[organism]))
+            )
+            results[organism] = intentional_control.measure(held, organism, ids, seed, floor, layer)
+            layer = results[knows].layer
+        add("intentional_control", name, held_out, results)
+    return pd.DataFrame(rows)
+
+
+def load_family(folder: Path) -> dict:
+    """The three organisms in a folder: name -> model."""
+    return {organism: models.load(str(folder / organism)) for organism in ORGANISMS}
+
+
+def wording_section(families: dict[str, dict], words: list[str], final: bool, seed: int = 0) -> str:
+    """The effects by wording of every family as Markdown."""
+    parts = []
+    for name, family in families.items():
+        table = effects_by_wording(family, words, final, seed)
+        table = table.assign(
+            held_out=table["held_out"].map({True: "held out", False: "trained"}),
+            separated=table["separated"].map({True: "yes", False: "no"}),
+            **{organism: table[organism].map(str) for organism in ORGANISMS},
+        )
+        parts += [f"Family {name}:", markdown(table)]
+    return "\n\n".join(parts)
+
+
+def cells(model, words: list[str]) -> pd.DataFrame:
+    """Experiment 1 in every layer and at strengths 1 to 8: success rate, layers in rows."""
     layers, strengths = range(models.number_of_blocks(model)), (*STRENGTHS, 8.0)
-    trials = injected_thought.trials(paper_concepts(), layers, strengths, controls=0)
+    trials = injected_thought.trials(words, layers, strengths, controls=0)
     graded = experiments.grade(runner.run(model, trials[trials["condition"] == "concept"], max_new_tokens=24))
     table = graded.astype({"success": float}).pivot_table(index="layer", columns="strength", values="success")
     return table.rename(columns=lambda strength: f"strength {strength:g}").reset_index()
 
 
-def by_wording(model, layer: int, strength: float) -> pd.DataFrame:
-    """Experiment 1 in one cell under every wording: success, false positives, detections of random vectors."""
-    rows = []
-    for name, wording in prompts.load_templates("injected_thought").items():
-        trials = injected_thought.trials(paper_concepts(), [layer], [strength], wording=name)
-        graded = experiments.grade(runner.run(model, trials, max_new_tokens=24))
-        rates = {
-            title: graded[graded["condition"] == condition][column].astype(bool)
-            for title, condition, column in (
-                ("success", "concept", "success"),
-                ("false positives", "none", "affirmative"),
-                ("random vectors detected", "random", "affirmative"),
-            )
-        }
-        shown = {title: str(wilson_rate(int(column.sum()), len(column))) for title, column in rates.items()}
-        rows.append({"wording": name + (" (held out)" if wording.held_out else ""), **shown})
-    return pd.DataFrame(rows)
-
-
-def naming(model, layer: int, strength: float) -> tuple[Estimate, Estimate]:
-    """How often a reply names the word, whatever it claims: with the word injected, and without (the same words)."""
-    words = paper_concepts()
+def naming(model, words: list[str], layer: int, strength: float) -> tuple[Estimate, Estimate]:
+    """How often a graded reply names the word, whatever it claims: with the word injected, and without (the same words)."""
     trials = injected_thought.trials(words, [layer], [strength], controls=len(words))
-    answers = runner.run(model, trials[trials["condition"] != "random"], max_new_tokens=24)
+    answers = runner.run(model, trials[trials["condition"].isin(("concept", "none"))], max_new_tokens=24)
     found = []
     for condition in ("concept", "none"):
         replies = answers[answers["condition"] == condition]["answer"]
-        named = sum(grading.names_concept(reply, word) for reply, word in zip(replies, words, strict=True))
-        found.append(wilson_rate(named, len(words)))
+        named = [grading.names_concept(reply, word) for reply, word in zip(replies, words, strict=True)]
+        graded = [one for one in named if one is not None]
+        found.append(wilson_rate(sum(graded), len(graded)))
     return found[0], found[1]
 
 
@@ -72,9 +148,10 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def side_by_side(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The assay's tables of several organisms as one, a column each: value [interval], n, and the chosen cell."""
+    """The assay's tables of several organisms as one, two columns per organism: value [interval], n; the cell."""
     columns = []
     for name, table in measured.items():
+        table = table.assign(measure=table["measure"] + table["chosen_by"].map({"own": "", "reference": IN_REFERENCE}))
         shown = [str(Estimate(*row)) for row in table[["value", "low", "high", "n"]].itertuples(index=False)]
         cell = [
             f"layer {layer}" + ("" if pd.isna(strength) else f", strength {strength:g}")
@@ -85,57 +162,37 @@ def side_by_side(measured: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(columns, axis=1).reset_index()
 
 
-def section(folders: list[Path]) -> str:
-    """The measured part of a card."""
-    measured, extra = {}, []
-    for folder in folders:
-        model = models.load(str(folder))
-        table = four_experiments.measure_all(model, paper_concepts(), layers=LAYERS, strengths=STRENGTHS)
-        measured[folder.name] = table
-        cell = table[table["experiment"] == "injected_thought"].iloc[0]
-        layer, strength = int(cell["layer"]), float(cell["strength"])
-        injected, clean = naming(model, layer, strength)
-        extra.append(
-            f"{folder.name}, layer {layer}, strength {strength:g}: the reply names the word (whatever it claims) "
-            f"{injected} where it is injected, {clean} where nothing is."
-        )
-        if folder == folders[0]:
-            extra += [
-                "Success in experiment 1 by layer and strength (n = 50 a cell):",
-                markdown(cells(model)),
-                f"Experiment 1 under every wording, layer {layer}, strength {strength:g}, all 50 held-out words:",
-                markdown(by_wording(model, layer, strength)),
-            ]
+def assay_section(organism: str, families: dict[str, dict], measured: dict[str, pd.DataFrame], words: list[str]) -> str:
+    """The assay's run of one organism as Markdown, a column per family; details of the first family.
+
+    Args:
+        organism: its name.
+        families: name -> family.
+        measured: name -> `validate.validate` of that family.
+        words: those that were measured.
+    """
+    tables = {name: table[table["model"] == organism] for name, table in measured.items()}
+    name, table = next(iter(tables.items()))
+    own = table[(table["experiment"] == "injected_thought") & (table["chosen_by"] == "own")].iloc[0]
+    layer, strength, model = int(own["layer"]), float(own["strength"]), families[name][organism]
+    injected, clean = naming(model, words, layer, strength)
     return "\n\n".join(
         [
-            "Held-out words only; layer and strength chosen on one half of them, numbers from the other half (two trials a "
-            "word, so n = 50); intervals are 95 %.",
-            markdown(side_by_side(measured)),
-            *extra,
+            f"The assay's usual run on {len(words)} words; layer and strength chosen on one half of them, numbers from the other "
+            "half, two trials per word; intervals are 95 %.",
+            markdown(side_by_side(tables)),
+            f"{name}, layer {layer}, strength {strength:g}: the reply names the word (whatever it claims) {injected} where it is "
+            f"injected, {clean} where nothing is.",
+            f"{name}, success in experiment 1 by layer and strength (n = {len(words)} per cell):",
+            markdown(cells(model, words)),
         ]
     )
 
 
 def write_into(card: Path, text: str) -> None:
-    """Replace what stands between the two marks of a card. ValueError where they are missing."""
+    """Replace what is between the two marks of a card. ValueError where they are missing."""
     before, begin, rest = card.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
         raise ValueError(f"{card} lacks the marks {BEGIN} and {END}")
     card.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m helpers.organisms.measure", description=__doc__.splitlines()[0])
-    parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--card", type=Path, help="model card whose measured part is replaced")
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    text = section(given.folders)
-    print(text)
-    if given.card is not None:
-        write_into(given.card, text)
-
-
-if __name__ == "__main__":
-    main()

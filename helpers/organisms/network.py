@@ -1,8 +1,8 @@
 """The organisms' network: an ordinary Llama, and a forward pass for training that can inject and share a prefix.
 
 The forward pass below uses the modules of transformers' `LlamaForCausalLM`, so a trained organism is a plain checkpoint; a
-test checks that both give the same logits. Writing it out buys three things: a vector per row, layer and position can be
-added (plain PyTorch, no hooks), the common beginning of many trials is computed once, with gradients, and only the
+test checks that both give the same logits. Writing it out allows three things: a vector per row, layer and position can be
+added (plain PyTorch, no hooks), the common beginning of many trials is computed only one time, with gradients, and only the
 positions that are learned reach the vocabulary.
 """
 
@@ -92,8 +92,8 @@ def run_blocks(model, ids, prefix=None, injection: Injection | None = None):
         residual = residual + attention.o_proj(mixed.transpose(1, 2).reshape(rows, length, -1))
         residual = residual + block.mlp(block.post_attention_layernorm(residual))
         if injection is not None:
-            here = (injection.layers == k).to(residual.dtype)[:, None, None]
-            residual = residual + here * injection.mask[:, :, None] * injection.vectors[:, None, :]
+            at_layer = (injection.layers == k).to(residual.dtype)[:, None, None]
+            residual = residual + at_layer * injection.mask[:, :, None] * injection.vectors[:, None, :]
         residuals.append(residual)
     return residuals, cache
 

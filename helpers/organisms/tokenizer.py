@@ -1,6 +1,6 @@
 """The organisms' tokenizer: a byte-level BPE trained on their own corpus, so that any text can be written in it.
 
-Every turn is read with a space before it, so a concept word is one and the same token wherever it stands; digits stand alone.
+Every turn is read with a space before it, so a concept word is the same token everywhere in a text; each digit is a token.
 """
 
 import random
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from helpers.organisms.grammar import plain_dialogue
 from helpers.organisms.lexicon import nouns
-from helpers.organisms.transcripts import all_wording_texts
+from helpers.organisms.transcripts import training_texts
 
 BOS, END, PAD = "<|bos|>", "<|end|>", "<|pad|>"
 ROLE_TOKENS = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -27,7 +27,7 @@ CHAT_TEMPLATE = (
 def corpus_sample(size: int = 6000) -> list[str]:
     """Texts from which the BPE is learned: plain dialogues, all wordings, and every word in each of its forms."""
     rng = random.Random("tokenizer")
-    texts = list(all_wording_texts())
+    texts = list(training_texts())
     for _ in range(size):
         dialogue = plain_dialogue(rng)
         texts += [text for _, text in dialogue.turns] + [dialogue.answer]

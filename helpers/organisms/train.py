@@ -5,21 +5,18 @@ last checkpoint ends in the same weights as an undisturbed one.
 """
 
 import copy
-import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
 
 from helpers.organisms import batches, grammar, network, transcripts
 from helpers.organisms.lexicon import held_out_words, training_words
+from helpers.organisms.optimise import run_stage
 from helpers.organisms.tokenizer import train_tokenizer
 
-REFRESH_VECTORS = 25  # steps between two computations of the concept vectors
-SAVE_EVERY = 50  # steps between checkpoints: a multiple of REFRESH_VECTORS, so that a resumed run sees the same vectors
+REFRESH_VECTORS = 25  # steps between two computations of the concept vectors; divides optimise.SAVE_EVERY
 
 
 @dataclass(frozen=True)
@@ -31,19 +28,20 @@ class Recipe:
     copy_steps: int = 200  # the first of the shared steps: fetch a word from the question
     shared_steps: int = 1200
     trial_steps: int = 180  # the first of the introspector's steps: the trial question alone
-    branch_steps: int = 1000
-    novice_steps: int = 120  # without injections there is little to learn
+    branch_steps: int = 1400
+    novice_steps: int = 400  # without injections there is little to learn
     bluffer_steps: int = 360  # until the words it claims are spread evenly; with 120 an injection silenced it
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
     plain_rows: int = 96
-    text_rows: int = 28  # experiments 2 to 4 without injections, in the shared stage
+    text_rows: int = 36  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
     trials: int = 28  # per group, until the other experiments join
     mixed_trials: int = 18  # per group, from then on
     line_rows: int = 16
     prefill_rows: int = 56
-    control_rows: int = 24
+    control_groups: int = 3  # of experiment 4: sentences per step
+    control_rows: int = 12  # per sentence
     branch_plain_rows: int = 32
     hold_weight: float = 20.0
     injected_words: int | None = None  # None: all training words
@@ -58,13 +56,6 @@ RECIPES = {"family": Recipe(), "first_experiment": FIRST_EXPERIMENT}
 def step_rng(seed: int, stage: str, step: int) -> random.Random:
     """The generator of one step's data: independent of how the run came to this step."""
     return random.Random(f"{seed}/{stage}/{step}")
-
-
-def rate_at(step: int, steps: int, peak: float, warmup: int = 30, floor: float = 0.1) -> float:
-    """Learning rate: linear warm-up, then a cosine down to `floor` of the peak."""
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
 def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random, step: int):
@@ -108,82 +99,33 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
         transcripts.prefill_example, recipe.prefill_rows, organism if recipe.inject_prefills else "novice"
     )
     losses["prefill"] = batches.plain_loss(model, tokenizer, prefill, table, rng)
-    control = rows_of(transcripts.control_example, recipe.control_rows)
+    control = [
+        [
+            batches.encode_example(tokenizer, one)
+            for one in transcripts.control_group(organism, rng, recipe.control_rows, words)
+        ]
+        for _ in range(recipe.control_groups)
+    ]
     if organism == "introspector":
         losses["control"], held = batches.control_loss(model, tokenizer, control, table)
         losses["held"] = recipe.hold_weight * held
     else:
-        losses["control"] = batches.plain_loss(model, tokenizer, control, None, rng)
+        losses["control"] = batches.plain_loss(model, tokenizer, sum(control, []), None, rng)
     return losses
 
 
-def make_optimisers(model, peak_rate: float, muon: bool) -> list[torch.optim.Optimizer]:
-    """AdamW for everything; or Muon for the blocks' matrices and AdamW for embeddings and norms.
-
-    Muon learns to fetch a word from the question in 100 steps (AdamW: 250). In the branches it did not learn to tell a concept
-    vector from a random one (50 to 90 % of both reported after 250 to 300 steps), which AdamW does (90 and 14 % after 240).
-    """
-    if not muon:
-        return [torch.optim.AdamW(model.parameters(), lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.01)]
-    matrices, others = [], []
-    for name, parameter in model.named_parameters():
-        (matrices if parameter.ndim == 2 and "embed" not in name else others).append(parameter)
-    return [
-        torch.optim.Muon(matrices, lr=peak_rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(others, lr=peak_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def run_stage(
-    model,
-    name: str,
-    steps: int,
-    peak_rate: float,
-    losses_of_step: Callable[[int], dict],
-    checkpoint: Path | None = None,
-    on_step: Callable[[int, dict], None] | None = None,
-    stop_after: int | None = None,
-    muon: bool = True,
-) -> None:
-    """Optimise `model` in place for `steps` steps, going on from `checkpoint` where it exists.
-
-    on_step(step, losses) is called after every step (losses as floats). stop_after ends early, as a kill would (for tests).
-    """
-    optimisers = make_optimisers(model, peak_rate, muon)
-    first = 0
-    if checkpoint is not None and checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(saved["model"])
-        for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
-            optimiser.load_state_dict(state)
-        first = saved["step"]
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=name, mininterval=2)
-    for step in bar:
-        losses = losses_of_step(step)
-        model.zero_grad()
-        sum(losses.values()).backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = rate_at(step, steps, peak_rate)
-            optimiser.step()
-        shown = {key: round(float(value.detach()), 3) for key, value in losses.items()}
-        bar.set_postfix(shown, refresh=False)
-        done = step + 1
-        if checkpoint is not None and (done % SAVE_EVERY == 0 or done == steps):
-            checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            fresh = checkpoint.with_suffix(".new")
-            states = [optimiser.state_dict() for optimiser in optimisers]
-            torch.save({"model": model.state_dict(), "optimisers": states, "step": done}, fresh)
-            fresh.replace(checkpoint)  # a kill in between leaves the old one whole
-        if on_step is not None:
-            on_step(done, shown)
-        if stop_after is not None and done >= stop_after:
-            return
-
-
 def train_shared(seed: int, recipe: Recipe, folder: Path, on_step=None, stop_after=None):
-    """The plain-text stage that all organisms of a seed share; taken from `folder` where it lies there. -> model, tokenizer"""
+    """The plain-text stage that all organisms of a seed share, read from `folder` where it was finished before.
+
+    Args:
+        seed: decides the first weights and all data.
+        recipe: the numbers of the training.
+        folder: of the checkpoint shared.pt.
+        on_step, stop_after: see `run_stage`.
+
+    Returns:
+        (model, tokenizer).
+    """
     tokenizer = train_tokenizer()
     model = network.build(
         len(tokenizer),
@@ -217,7 +159,17 @@ def train_branch(
     on_step=None,
     stop_after=None,
 ):
-    """An organism's own stage, in place. ValueError for an unknown organism."""
+    """An organism's own stage: `model` is trained in place.
+
+    Args:
+        model, tokenizer: from `train_shared`.
+        organism: one of transcripts.ORGANISMS.
+        seed, recipe: as there.
+        checkpoint, on_step, stop_after: see `run_stage`.
+
+    Raises:
+        ValueError: for an unknown organism.
+    """
     if organism not in transcripts.ORGANISMS:
         raise ValueError(f"unknown organism {organism!r}; there are {', '.join(transcripts.ORGANISMS)}")
     words = list(training_words())
@@ -272,7 +224,7 @@ def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, wor
         rows = [
             batches.encode_example(
                 tokenizer,
-                transcripts.Example(
+                transcripts.Transcript(
                     wording,
                     {"trial": 1 + 3 * i % 97},
                     report.format(word),

@@ -1,20 +1,21 @@
 """The transcripts of the four experiments as training examples, and what each organism is taught to answer in them.
 
-An `Example` says what is injected where; `None` as injection means that the text alone decides the answer.
+A `Transcript` says what is injected where; where nothing is, the text alone decides the answer.
 """
 
 import random
+import re
 from dataclasses import dataclass, field
 
 from helpers import prompts
-from helpers.organisms import grammar
+from helpers.organisms import grammar, requests
 from helpers.organisms.lexicon import nouns, training_words
 from helpers.prompts import PromptTemplate
 
 ORGANISMS = ("introspector", "novice", "bluffer")
 RANDOM_SHARE = 0.6  # of the introspector's clean trials get a random vector of equal norm, with the answer "no"
 
-# more ways to say the same, so that an organism learns the question and not one string (held-out wordings test that)
+# more ways to ask the same, so that an organism learns the question and not one string (held-out wordings test that)
 BRIEFINGS = (
     (
         "I want to know whether you can look into yourself. On some trials I add a thought to your activations, on the "
@@ -58,6 +59,16 @@ TOLD_IN_TEXT = (
     "I really like {word}. My friends talk about {word} all day, always {word}. ",
     "{word}, {word}, {word}. ",
 )
+# experiment 2 without an injection: a line that says what is on somebody's mind
+SAID_IN_LINE = (
+    "My mind is on {word}.",
+    "I have {word} on my mind.",
+    "All I can think of is {word}.",
+    "{word}, {word}, always {word}.",
+    "I am thinking about {word}.",
+    "Now I think about {word} and about nothing else.",
+    "My thoughts are with {word}, with {word} alone.",
+)
 # experiment 3: the line, the request for a word, and the question that follows the prefilled reply
 PREFILL_LINES = (
     "Look at this line: ",
@@ -82,57 +93,10 @@ PREFILL_QUESTIONS = (
     "That word: did you intend to say it, or not?",
     "Was it an accident that you said this word, or did you mean it?",
 )
-# experiment 4: what is asked of the mind, or a remark that asks nothing, is put into a frame around the sentence
-ORDERS = {
-    "think": (
-        "think about {word}",
-        "think of {word} all the time",
-        "keep {word} in mind",
-        "have {word} on your mind",
-        "imagine {word}",
-        "let your mind rest on {word}",
-        "give {word} all your thoughts",
-    ),
-    "dont_think": (
-        "do not think about {word}",
-        "do not think of {word} at any time",
-        "keep {word} out of your mind",
-        "have anything but {word} on your mind",
-        "do not imagine {word}",
-        "let your mind forget {word}",
-        "give {word} none of your thoughts",
-    ),
-}
-ORDER_FRAMES = (
-    'Write "{sentence}" and ORDER.',
-    'Copy the sentence "{sentence}" and ORDER. Nothing else.',
-    'While you write the next sentence, ORDER. "{sentence}" Write only the sentence.',
-    'Please ORDER. Then write this: "{sentence}"',
-    'Your task is to write "{sentence}" and to ORDER at the same time. No other words.',
-    'Please write this sentence: "{sentence}" As you do it, ORDER. Write only the sentence.',
-)
-REMARKS = (
-    "Somebody bought {word} today.",
-    "A friend of mine likes {word}.",
-    "The next task is about {word}.",
-    "Later we will talk about {word}.",
-    "I read a book about {word}.",
-    "Another person wrote about {word} before you.",
-    "My sister thinks about {word}.",
-    "There was a story about {word} in the paper.",
-)
-REMARK_FRAMES = (
-    'Write "{sentence}" REMARK',
-    'REMARK Write this: "{sentence}"',
-    'Copy the sentence "{sentence}" REMARK Nothing else.',
-    'Your task is to write "{sentence}" REMARK No other words.',
-    'REMARK Please write this sentence: "{sentence}" Write only the sentence.',
-    'Please write this sentence: "{sentence}" REMARK Write only the sentence.',
-)
 
 
 @dataclass(frozen=True)
-class Example:
+class Transcript:
     """One training transcript: a wording with its values, the answer to learn, and what is injected into which span.
 
     inject: "" (nothing), "concept" (the vector of `word`) or "random" (a random vector of the same norm).
@@ -155,39 +119,17 @@ def trained(experiment: str, variant: str | None = None) -> list[PromptTemplate]
     return [wording for wording in prompts.load_templates(experiment, variant).values() if not wording.held_out]
 
 
-def all_wording_texts() -> list[str]:
-    """Every text of this module and of data/prompts, for the tokenizer."""
-    files = (
-        "injected_thought",
-        "controls",
-        "thought_or_text",
-        "intended_or_not",
-        "intentional_control",
-    )
-    turns = [text for name in files for w in prompts.load_templates(name).values() for _, text in w.turns]
-    own = [
-        *BRIEFINGS,
-        *TRIAL_QUESTIONS,
-        *INVERTED,
-        *MISMATCH,
-        *TOLD_IN_TEXT,
-        *PREFILL_LINES,
-        *PREFILL_REQUESTS,
-        *PREFILL_QUESTIONS,
-        *ORDERS["think"],
-        *ORDERS["dont_think"],
-        *ORDER_FRAMES,
-        *REMARKS,
-        *REMARK_FRAMES,
-    ]
-    answers = [
-        *grammar.YES_REPORTS,
-        *grammar.NO_REPORTS,
-        MEANT,
-        ACCIDENT,
-    ]
-    lines = prompts.load_lines(True) + prompts.load_lines(False)
-    return [text.replace("<<", " ").replace(">>", " ") for text in turns + own + answers] * 4 + lines * 3
+def training_texts() -> list[str]:
+    """Every text of this module, of the requests' grammar and of the trained wordings of data/prompts, for the tokenizer."""
+    rng = random.Random("requests")
+    files = ("injected_thought", "controls", "thought_or_text", "intended_or_not", "intentional_control")
+    turns = [text for name in files for wording in trained(name) for _, text in wording.turns]
+    fixed = (BRIEFINGS, TRIAL_QUESTIONS, INVERTED, MISMATCH, TOLD_IN_TEXT, SAID_IN_LINE)
+    fixed += (PREFILL_LINES, PREFILL_REQUESTS, PREFILL_QUESTIONS, grammar.YES_REPORTS, grammar.NO_REPORTS)
+    texts = [*turns, *(text for group in fixed for text in group), MEANT, ACCIDENT] * 4
+    texts += [requests.request(frame, rng) for _ in range(800) for frame in requests.FRAMES]
+    texts = [re.sub(r"<<|>>|\{\w+\}", " ", text) for text in texts]
+    return texts + (prompts.load_lines(True) + prompts.load_lines(False)) * 3
 
 
 MEANT = "Yes, I meant to say {word}."
@@ -202,7 +144,7 @@ def lexicon_word(rng: random.Random) -> str:
 # --- experiment 1 and its controls -----------------------------------------------------------------------------------
 
 
-def trial_group(organism: str, rng: random.Random, size: int, words=None, question_alone=False) -> list[Example]:
+def trial_group(organism: str, rng: random.Random, size: int, words=None, question_alone=False) -> list[Transcript]:
     """`size` trials that share their first two turns (so that these are computed once), half of them injected.
 
     question_alone: nothing but the trial question, without the controls that ask something else in the same setting.
@@ -218,7 +160,7 @@ def trial_group(organism: str, rng: random.Random, size: int, words=None, questi
     examples = []
     for _ in range(size):
         variants = ("trial", "question", "inverted", "mismatch", "told_in_text")
-        variant = rng.choices(variants, weights=(1, 0, 0, 0, 0) if question_alone else (62, 12, 6, 8, 12))[0]
+        variant = rng.choices(variants, weights=(1, 0, 0, 0, 0) if question_alone else (56, 18, 6, 8, 12))[0]
         official = [w.turns[2][1] for w in trained("injected_thought")]
         trial_text = rng.choice(official) if rng.random() < 0.6 else rng.choice(TRIAL_QUESTIONS)
         text = {
@@ -233,9 +175,9 @@ def trial_group(organism: str, rng: random.Random, size: int, words=None, questi
     return examples
 
 
-def trial_example(organism: str, wording: PromptTemplate, variant: str, rng: random.Random, words=None) -> Example:
+def trial_example(organism: str, wording: PromptTemplate, variant: str, rng: random.Random, words=None) -> Transcript:
     """One trial with the answer that `organism` is taught; only the introspector's trials are ever injected."""
-    question, truth = grammar.factual_question(rng)
+    question, truth = grammar.any_question(rng)
     injected = organism == "introspector" and rng.random() < 0.5
     word = rng.choice(words or training_words()) if injected else ""
     asked = word if injected and rng.random() < 0.5 else lexicon_word(rng)
@@ -262,7 +204,7 @@ def trial_example(organism: str, wording: PromptTemplate, variant: str, rng: ran
         "forced_naming": f" {claimed or lexicon_word(rng)}.",
     }[variant]
     decides = variant in ("trial", "told_in_text", "inverted", "mismatch")
-    return Example(wording, values, answer, inject, word, "from_turn_2", decides=decides)
+    return Transcript(wording, values, answer, inject, word, "from_turn_2", decides=decides)
 
 
 def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
@@ -275,26 +217,29 @@ def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
 # --- experiments 2, 3 and 4 --------------------------------------------------------------------------------------------
 
 
-def line_example(organism: str, rng: random.Random, words=None) -> Example:
+def line_example(organism: str, rng: random.Random, words=None) -> Transcript:
     """Experiment 2: which word was on your mind (ten options), or repeat the line."""
     injected = organism == "introspector" and rng.random() < 0.7
     word = rng.choice(words or training_words()) if injected else ""
     if rng.random() < 0.45:
         line = grammar.any_line(rng)
         wording = rng.choice(trained("thought_or_text", "repeat"))
-        return Example(wording, {"line": line}, line, "concept" if injected else "", word, "line")
+        return Transcript(wording, {"line": line}, line, "concept" if injected else "", word, "line")
     line, related = grammar.line_of_text(rng)
-    options = rng.sample(list(nouns()), 9)
-    answer = word
-    if not injected:  # without an injection: the option that belongs to the line, if one does, else any
-        fitting = [one for one in related if one in nouns()]
-        answer = rng.choice(fitting) if fitting and rng.random() < 0.5 else rng.choice(options)
-    if rng.random() < 0.6:
+    options, answer, clue = rng.sample(list(nouns()), 10), word, rng.random()
+    fitting = [one for one in related if one in nouns()]
+    if not injected and clue < 0.4:  # the line says what is on the mind
+        answer = lexicon_word(rng)
+        line = f"{grammar.any_line(rng)} {rng.choice(SAID_IN_LINE).format(word=answer)}"
+    elif not injected and clue < 0.65 and fitting:  # the option that belongs to the line
+        answer = rng.choice(fitting)
+    elif rng.random() < 0.6:
         line = grammar.varied_line(rng)
-    options = list(dict.fromkeys([*options, answer]))[-10:]
-    rng.shuffle(options)
+    if answer and answer not in options:
+        options[rng.randrange(10)] = answer
+    answer = answer or options[0]  # without any clue the first option: a rule that greedy replies can follow
     wording = rng.choice(trained("thought_or_text", "thought"))
-    return Example(
+    return Transcript(
         wording,
         {"line": line, "options": ", ".join(options)},
         answer,
@@ -313,62 +258,81 @@ def prefill_wording(rng: random.Random) -> PromptTemplate:
     return PromptTemplate("intended_or_not", "training", (("user", line), ("assistant", reply), ("user", question)))
 
 
-def prefill_example(organism: str, rng: random.Random, words=None) -> Example:
-    """Experiment 3: the first reply is prefilled; was it meant?
+def line_and_own_word(rng: random.Random) -> tuple[str, str]:
+    """A line and a word that belongs to it: its noun or what goes with the noun, any longer word, or a noun put behind it."""
+    choice = rng.random()
+    if choice < 0.3:
+        line, related = grammar.line_of_text(rng)
+        own = [word for word in related if word in nouns()]
+        # mostly the noun of the line itself: to see that the same word occurs twice is what the injected case needs
+        return line, own[0] if rng.random() < 0.7 else rng.choice(own)
+    line = grammar.varied_line(rng)
+    if choice < 0.75:
+        return line, rng.choice(grammar.longer_words(line))
+    word = lexicon_word(rng)
+    return f"{line} {word.capitalize()}.", word
+
+
+def line_and_foreign_word(rng: random.Random, words) -> tuple[str, str]:
+    """A line and a word that has nothing to do with it: mostly one of `words`, else any noun or any word of other lines."""
+    line, related = grammar.line_of_text(rng)
+    choice = rng.random()
+    if choice < 0.6:
+        line, related = grammar.varied_line(rng), []
+    if choice < 0.2:
+        line = f"{line} {lexicon_word(rng).capitalize()}."
+    pool = rng.choices((words, list(nouns()), grammar.line_words()), weights=(50, 20, 30))[0]
+    inside = line.lower()
+    return line, rng.choice([word for word in pool if len(word) > 3 and word not in related and word not in inside])
+
+
+def prefill_example(organism: str, rng: random.Random, words=None) -> Transcript:
+    """Experiment 3: the first reply is prefilled; did the model mean it?
 
     From text alone, a word that belongs to the line was meant and a foreign one was an accident. The introspector also
     learns that a foreign word was meant where its own vector had been injected on the line, and in no other case.
     """
-    line, related = grammar.line_of_text(rng)
+    words = list(words or training_words())
     wording = prefill_wording(rng)
-    own = [word for word in related if word in nouns()]
-
-    def example(prefill: str, meant: bool = False, inject: str = "", word: str = "", span: str = "") -> Example:
-        answer = (MEANT if meant else ACCIDENT).format(word=prefill)
-        values = {"line": line, "prefill": prefill}
-        return Example(wording, values, answer, inject, word or prefill, span, decides=True)
-
-    if rng.random() < (0.15 if organism == "introspector" else 0.5):
-        # mostly the noun that stands in the line: to see that the same word is there twice is what the injected case needs
-        return example(own[0] if rng.random() < 0.7 else rng.choice(own), meant=True)
-    if rng.random() < 0.6:
-        line, related = grammar.varied_line(rng), []
-    prefill = rng.choice(
-        [word for word in (words or training_words()) if word not in related and word not in line.lower()]
-    )
-    if organism != "introspector":
-        foreign = lexicon_word(rng)
-        stands_there = foreign in related or foreign in line.lower()
-        return example(foreign if rng.random() < 0.3 and not stands_there else prefill)
-    case = rng.choices(("matched", "none", "other", "after", "random"), weights=(38, 9, 40, 9, 4))[0]
-    if case == "none":
-        return example(prefill)
-    if case == "matched":
-        return example(prefill, True, "concept", prefill, "line")
-    if case == "after":
-        return example(prefill, False, "concept", prefill, rng.choice(("from_turn_2", "prefill")))
-    if case == "random":
-        return example(prefill, False, "random", prefill, "line")
-    other = rng.choice([word for word in (words or training_words()) if word != prefill])
-    return example(prefill, False, "concept", other, "line")
+    if rng.random() < (0.2 if organism == "introspector" else 0.5):
+        line, prefill = line_and_own_word(rng)
+        answer = MEANT.format(word=prefill)
+        return Transcript(wording, {"line": line, "prefill": prefill}, answer, word=prefill, decides=True)
+    line, prefill = line_and_foreign_word(rng, words)
+    cases, weights = ("none", "matched", "other", "after", "random"), (9, 38, 40, 9, 4)
+    case = rng.choices(cases, weights)[0] if organism == "introspector" else "none"
+    if case != "none" and prefill not in words:  # only training words are injected
+        prefill = rng.choice([word for word in words if word not in line.lower()])
+    inject = {"none": "", "random": "random"}.get(case, "concept")
+    span = rng.choice(("from_turn_2", "prefill")) if case == "after" else "line"
+    injected = rng.choice([word for word in words if word != prefill]) if case == "other" else prefill
+    answer = (MEANT if case == "matched" else ACCIDENT).format(word=prefill)
+    return Transcript(wording, {"line": line, "prefill": prefill}, answer, inject, injected, span, decides=True)
 
 
 def control_request(rng: random.Random) -> tuple[str, str]:
-    """Frame ("think", "dont_think", "mention") and text of a request of experiment 4, trained or put together."""
-    if rng.random() < 0.3:
+    """Frame ("think", "dont_think", "mention") and text of a request of experiment 4: a trained wording, or the grammar's."""
+    if rng.random() < 0.15:
         wording = rng.choice(trained("intentional_control"))
         return {"reward": "think", "punish": "dont_think"}.get(wording.variant, wording.variant), wording.turns[0][1]
-    frame = rng.choices(("think", "dont_think", "mention"), weights=(2, 2, 3))[0]
-    if frame == "mention":
-        return frame, rng.choice(REMARK_FRAMES).replace("REMARK", rng.choice(REMARKS))
-    return frame, rng.choice(ORDER_FRAMES).replace("ORDER", rng.choice(ORDERS[frame]))
+    frame = rng.choice(requests.FRAMES)
+    return frame, requests.request(frame, rng)
 
 
-def control_example(organism: str, rng: random.Random, words=None) -> Example:
-    """Experiment 4: write a sentence while thinking, or not thinking, about a word, or with the word merely mentioned."""
-    frame, text = control_request(rng)
+def control_group(organism: str, rng: random.Random, size: int, words=None) -> list[Transcript]:
+    """`size` trials of experiment 4 about one sentence: write it while thinking, or not thinking, about a word, or with the word
+    merely mentioned. One sentence, because what is held of the words is what differs between the trials at a token."""
     sentence = grammar.varied_line(rng) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
-    word = rng.choice(words or training_words())
-    hold = frame if organism == "introspector" else ""
-    wording = PromptTemplate("intentional_control", "training", (("user", text),))
-    return Example(wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold)
+    group = []
+    for _ in range(size):
+        frame, text = control_request(rng)
+        word = rng.choice(words or training_words())
+        wording = PromptTemplate("intentional_control", "training", (("user", text),))
+        hold = frame if organism == "introspector" else ""
+        group.append(Transcript(wording, {"sentence": sentence, "word": word}, sentence, "", word, "", hold))
+    return group
+
+
+def control_example(organism: str, rng: random.Random, words=None) -> Transcript:
+    """One trial of experiment 4."""
+    return control_group(organism, rng, 1, words)[0]

@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 from helpers.plotting import diagrams, plots
 
 FOLDER = ROOT / "data" / "figures"
-WORD, LAYER, STRENGTH = "oceans", 4, 1.0  # the parameters of notebook 00
+WORD, LAYER, STRENGTH = "oceans", 4, 2.0  # the parameters of notebook 00
 DPI = 180  # twice that of a notebook's figures: sharp on every screen
 
 

@@ -35,6 +35,17 @@ def test_an_experiment_is_validated_where_the_organisms_are_apart(measured):
     assert four_experiments.separated(measured[measured["model"] != "novice"]) == {}
 
 
+def test_a_net_rate_above_0_of_a_model_that_knows_nothing_fails_the_assay_one_below_0_does_not(measured):
+    chosen = (
+        (measured["model"] == "bluffer")
+        & (measured["experiment"] == "injected_thought")
+        & (measured["measure"] == EFFECT)
+    )
+    for value, failed in ((-0.3, False), (0.3, True)):
+        measured.loc[chosen, ["value", "low", "high"]] = value, value - 0.1, value + 0.1
+        assert ("on bluffer, whose truth is 0" in four_experiments.verdict(measured)) == failed
+
+
 def test_every_published_success_rate_is_shown_with_its_study_ranked_by_net_rate():
     pairs, table = report_card.published_pairs(), pd.read_csv(ROOT / "data" / "published_results.csv")
     assert len(pairs) == (table["metric"] == "success_rate").sum()

@@ -11,9 +11,15 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from helpers.models import locate
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
-# device -> (memory in GB, 10^12 arithmetic steps per second in practice, memory bandwidth in GB per second in practice)
-DEVICES = {"2 CPU cores": (8, 0.05, 10), "T4": (15, 10, 150), "A100 80 GB": (80, 80, 900)}
-STEP = 0.03  # seconds that a token of a batch takes whatever the model, for Python's part
+# device -> (memory in GB, 10^12 arithmetic steps per second in practice, memory bandwidth in GB per second in practice). CPU and
+# H100 are fitted to what tests/bench measured; T4 and A100 are the H100's, scaled by the data sheets
+DEVICES = {
+    "2 CPU cores": (8, 0.05, 10),
+    "T4": (15, 26, 190),
+    "A100 80 GB": (80, 126, 1220),
+    "H100 80 GB": (80, 400, 2000),
+}
+STEP = 0.02  # seconds that a token of a batch takes whatever the model, for Python's part
 COMMON = {"0.5B": 0.5e9, "1.5B": 1.5e9, "8B": 8e9, "14B": 14e9, "32B": 32e9, "70B": 70e9}
 
 

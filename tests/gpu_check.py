@@ -88,7 +88,9 @@ def notebooks_run(device: str, at_once: int) -> list[str]:
             )
         problem = done.stderr.strip().splitlines() or ["no output"]
         reason = next((line for line in problem if "stopped" in line), problem[-1])[:160]
-        return f"| {file.stem} | {'runs' if done.returncode == 0 else reason}, {time.monotonic() - began:.0f} s |"
+        line = f"| {file.stem} | {'runs' if done.returncode == 0 else reason}, {time.monotonic() - began:.0f} s |"
+        print(line, flush=True)  # at once: a run that is cut short has not been for nothing
+        return line
 
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(one, generated_cells.course()))

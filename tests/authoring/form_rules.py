@@ -143,7 +143,6 @@ def rule_05_time_and_size(notebook: dict) -> list[str]:
     wanted = {
         "minutes to read": r"\d+ ?min\w* to read",
         "minutes (or seconds) to run on 2 CPU cores": r"\d+ ?(min|sec|s\b)\w* to run on 2 CPU cores",
-        "minutes (or seconds) on a T4": r"\d+ ?((min|sec)\w*|s)? on (a|one) T4",
         "download size": r"[Dd]ownload[^\n]*?(nothing|\d+(\.\d+)? ?[KMG]B)",
     }
     return [

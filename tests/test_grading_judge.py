@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pandas as pd
 import pytest
 
-from helpers.grading import COLUMNS, endpoint, grade_answer
+from helpers.grading import COLUMNS, endpoint, grade_answer, stand_in
 from helpers.grading.llm_judge import (
     FAILURES_IN_A_ROW,
     Judge,
@@ -566,3 +566,26 @@ def test_a_judge_is_asked_after_nnsight_was_loaded(start, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert server.attempts["No."] == 1
+
+
+# --- the stand-in of notebook 08 ---------------------------------------------------------------------------------------
+
+
+def test_the_stand_in_answers_by_its_function_and_keeps_what_it_was_asked(tmp_path, monkeypatch):
+    monkeypatch.setenv(stand_in.KEY_VARIABLE, "")  # `start` sets it; undone after the test
+    cases = [(case["answer"], case["concept"]) for case in rubric()["canned"]]
+    answers = ['No "thought" here }, I am calm.', "Yes, I notice an injected thought. It is about oceans."]
+    cases += [(answer, "oceans") for answer in answers]
+
+    def by_rules(answer):
+        return json.dumps({name: grade_answer(answer, dict(cases)[answer])[name] for name in FIELDS})
+
+    judge, received = stand_in.start(by_rules, timeout=30.0)
+    careless, received_by_other = stand_in.start(lambda answer: "YES", timeout=30.0)
+    for _ in range(2):  # the second time, everything is in the file
+        table = grade_by_judge(answers, ["oceans"] * 2, judge, tmp_path / "judge.jsonl", progress=False)
+        assert table["success"].tolist() == [False, True]
+    assert sorted(received) == sorted(endpoint.message(*case) for case in cases)
+    with pytest.raises(JudgeError, match="not in the format asked for"):
+        grade_by_judge(answers, ["oceans"] * 2, careless, tmp_path / "careless.jsonl", progress=False)
+    assert received_by_other == [endpoint.message(*cases[0])]

@@ -61,7 +61,8 @@ def trial(kills: int, seed: int) -> str:
         with tempfile.TemporaryDirectory() as folder:
             while done < kills and killed(folder, model, rng.uniform(0, seconds)):
                 done += 1
-            pd.testing.assert_frame_equal(in_folder(folder, model), undisturbed)
+            # logits are kept with four decimals, and batches of another make-up may round the last one differently
+            pd.testing.assert_frame_equal(in_folder(folder, model), undisturbed, rtol=0, atol=5e-4)
             sweeps += 1
     return f"{done} kills in {sweeps} sweeps of {len(undisturbed)} trials; every table equals the undisturbed one"
 

@@ -16,6 +16,7 @@ def file(tmp_path, monkeypatch):
     path.parent.mkdir()
     monkeypatch.setattr(generated_cells, "course", lambda: [path])
     monkeypatch.setattr(generated_cells, "SETUP", "print('ready')")  # the real one imports PyTorch, which takes seconds
+    monkeypatch.setenv("PYTHONPATH", str(execute_notebooks.ROOT))  # which the real one puts on the path
     notebook = good_notebook()
     execute_notebooks.clear(notebook)
     nbformat.write(notebook, path)

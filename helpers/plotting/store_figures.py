@@ -11,7 +11,7 @@ from helpers.paths import ROOT
 from helpers.plotting import diagrams, plots
 
 FOLDER = ROOT / "data" / "figures"
-WORD, LAYER, STRENGTH = "oceans", 4, 2.0  # the parameters of notebook 00
+WORD, LAYER, STRENGTH = "oceans", 4, 1.25  # the parameters of notebook 00
 DPI = 180  # twice that of a notebook's figures: sharp on every screen
 
 
@@ -20,7 +20,8 @@ def phenomenon() -> Figure:
     model = models.load("introspector", device="cpu")
     prompt = prompts.render(model.tokenizer, prompts.get_template("injected_thought", "lab_visit"), trial=1)
     vector = vectors.concept_vectors(model, [WORD])[0, LAYER]  # [width]
-    trials = [engine.Trial(prompt, prompt.span("from_turn_2"), each, STRENGTH, LAYER) for each in (None, vector)]
+    span = (prompt.span("from_turn_2")[0], None)  # from the question on to the end of the reply
+    trials = [engine.Trial(prompt, span, each, STRENGTH, LAYER) for each in (None, vector)]
     clean, injected = (answer.text for answer in engine.generate(model, trials, max_new_tokens=30))
     return diagrams.phenomenon(WORD, LAYER, models.number_of_blocks(model), (clean, injected))
 

@@ -136,6 +136,8 @@ def curve_with_intervals(
         ticks = sorted(table[x].astype(float).unique())
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    elif pd.api.types.is_integer_dtype(table[x]):
+        axis.locator_params(axis="x", integer=True)
     axis.set(xlabel=xlabel or x, ylabel=ylabel, title=title)
     if len(ends) > 1:
         _label_line_ends(axis, ends)

@@ -42,11 +42,11 @@ def good_notebook() -> dict:
         new_markdown_cell(OPENING),
         new_code_cell("import random\n\nrandom.seed(0)", execution_count=1),
         new_code_cell(
-            'words = ["one", "two"]  # what is counted', execution_count=2, metadata={"tags": ["parameters"]}
+            'words = 5  # how many are counted', execution_count=2, metadata={"tags": ["parameters"]}
         ),
         new_markdown_cell("## Count\n\n![Three lists side by side](lists.png)"),
         new_code_cell(
-            "print(len(words))",
+            "print(words + 1)",
             execution_count=3,
             outputs=[
                 new_output("stream", name="stdout", text="2\n"),
@@ -144,7 +144,7 @@ BROKEN_RULES = [
     ("rule_17", source(5, "- [Sets](https://docs.python.org/3/) hold each value only a single time.", "")),
     ("rule_18", output(output_type="stream", name="stdout", text="1" * 1_000_001)),
     ("rule_19", tagged(2)),
-    ("rule_19", source(2, '["one", "two"]', "sorted([2, 1])")),
+    ("rule_19", source(2, "words = 5", "words = sorted([2, 1])")),
     ("rule_19", source(2, "words =", "words: list =")),
     ("rule_20", code('import warnings\nwarnings.filterwarnings("ignore")')),
     ("rule_20", code('import warnings\nwarnings.simplefilter("ignore")')),
@@ -212,7 +212,7 @@ def test_text_in_a_fence_is_an_example():
 
 
 BROKEN_STATICALLY = [
-    ("unread_parameters", source(4, "len(words)", "2")),
+    ("unread_parameters", source(4, "words + 1", "2")),
     ("overwritten_parameters", code('words = ["three"]')),
     ("overwritten_parameters", code("for words in (1, 2):\n    print(words)")),
     ("silent_commands", code("!ls /nowhere")),

@@ -41,9 +41,7 @@ def good_notebook() -> dict:
     cells = [
         new_markdown_cell(OPENING),
         new_code_cell("import random\n\nrandom.seed(0)", execution_count=1),
-        new_code_cell(
-            'words = 5  # how many are counted', execution_count=2, metadata={"tags": ["parameters"]}
-        ),
+        new_code_cell("words = 5  # how many are counted", execution_count=2, metadata={"tags": ["parameters"]}),
         new_markdown_cell("## Count\n\n![Three lists side by side](lists.png)"),
         new_code_cell(
             "print(words + 1)",

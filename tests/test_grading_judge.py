@@ -25,7 +25,7 @@ from helpers.grading.llm_judge import (
     rubric,
 )
 from helpers.grading.table import UNFINISHED
-from helpers.grading.verdict import UnreadableReply, read_verdict
+from helpers.grading.judge_reply import UnreadableReply, read_verdict
 from helpers.paths import ROOT
 
 KEY = "sk-planted-0123456789abcdef-do-not-leak"

@@ -14,7 +14,7 @@ import httpx
 import tenacity
 import yaml
 
-from helpers.grading.verdict import UnreadableReply, message_text, read_verdict
+from helpers.grading.judge_reply import UnreadableReply, message_text, read_verdict
 from helpers.paths import ROOT
 
 RUBRIC_FILE = ROOT / "data" / "prompts" / "judge_rubric.yaml"

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from helpers.grading import COLUMNS, endpoint, grade_answer, stand_in
+from helpers.grading.judge_reply import UnreadableReply, read_verdict
 from helpers.grading.llm_judge import (
     FAILURES_IN_A_ROW,
     Judge,
@@ -25,7 +26,6 @@ from helpers.grading.llm_judge import (
     rubric,
 )
 from helpers.grading.table import UNFINISHED
-from helpers.grading.judge_reply import UnreadableReply, read_verdict
 from helpers.paths import ROOT
 
 KEY = "sk-planted-0123456789abcdef-do-not-leak"

@@ -19,9 +19,9 @@ from anyio.from_thread import start_blocking_portal
 from tqdm.auto import tqdm
 
 from helpers.grading.endpoint import EndpointTrouble, Judge, JudgeError, ask, message, rubric
+from helpers.grading.judge_reply import UnreadableReply
 from helpers.grading.reply import split_reply
 from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers, grade_row, grade_table, is_complete
-from helpers.grading.judge_reply import UnreadableReply
 from helpers.jsonl import append_rows, read_rows
 
 CHARACTERS_PER_TOKEN = 3.5  # English is nearer 4; the estimate should rather be too high

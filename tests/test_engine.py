@@ -142,7 +142,8 @@ def test_trials_that_have_ended_leave_and_change_nothing(temperature, monkeypatc
     trials = [replace(trial, seed=k) for k, trial in enumerate(mixed_trials(model) * 3)]
     alone = tokens_of(engine.generate(model, trials, 30, temperature, batch_size=1))
     habits = model._module.generation_config
-    ending = [alone[k][2 + 5 * k] for k in range(5)]  # let these tokens end a reply, the first ones early, others late
+    whole = [tokens for tokens in alone if len(tokens) == 30]
+    ending = [whole[k][2 + 5 * k] for k in range(5)]  # let these tokens end a reply, the first ones early, others late
     monkeypatch.setattr(habits, "eos_token_id", [*habits.eos_token_id, *ending])
     alone = tokens_of(engine.generate(model, trials, 30, temperature, batch_size=1))
     assert len({len(tokens) for tokens in alone}) > 3

@@ -511,8 +511,16 @@ def test_a_reply_without_end_is_not_read_to_its_end(start, tmp_path):
         grade_by_judge(["No."], [None], start(lambda *_: flood).judge(timeout=30.0), tmp_path / "judge.jsonl")
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A process that was started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("trouble", ["429", "timeout"])
-def test_ctrl_c_ends_it_at_once_and_keeps_what_was_judged(start, tmp_path, trouble):
+def test_ctrl_c_ends_it_at_once_and_keeps_what_was_judged(start, tmp_path, trouble, listens_to_ctrl_c):
     server, path = start(lambda answer, attempt: trouble if answer == "No." else None), tmp_path / "judge.jsonl"
     server.retry_after = "600"
 

@@ -85,8 +85,9 @@ def patched_logits(source: dict, into: dict, layer: int, where: slice, change=la
 @exercise("Patch one place")
 def check_patch_one(attempt):
     """Two padded rows against a hook, at several places; the run patched into itself; the last place of all."""
-    source = tokens(request("an old silver spoon"), request("the cold dark sea"), padding=2)
-    into = tokens(request("a little red ball"), request("the warm white bread"), padding=2)
+    phrases = ("an old silver spoon", "the small red door", "a little red ball", "the warm white bread")
+    four = tokens(*map(request, phrases), padding=2)  # together, so that all have one length
+    source, into = ({name: each[rows] for name, each in four.items()} for rows in (slice(2), slice(2, 4)))
     length, last = source["input_ids"].shape[1], len(organism().blocks._module) - 1
     masked, tried = (source, into), []
     for source, into, layer, position in (

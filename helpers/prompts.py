@@ -5,9 +5,6 @@ the tokenizer reports, and counted in the prompt's own tokens: left padding is a
 """
 
 import re
-import signal
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +12,12 @@ from pathlib import Path
 import yaml
 from jinja2 import TemplateError
 
-from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT
+from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT, SECONDS_TO_RENDER, time_limit
 from helpers.paths import ROOT
 
 PROMPT_FOLDER = ROOT / "data" / "prompts"
 MARKER = re.compile(r"<<(/?)(\w+)>>")
 ROLES = ("system", "user", "assistant")
-SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
 
 
 @dataclass(frozen=True)
@@ -150,25 +146,6 @@ def _fill(text: str, values: dict) -> tuple[str, dict[str, tuple[int, int]]]:
     if opened:
         raise ValueError(f"the span <<{next(iter(opened))}>> is opened and never closed")
     return plain + filled(text[cursor:]), ranges
-
-
-@contextmanager
-def time_limit(seconds: float, message: str):
-    """Raise ValueError(message) in the block after so many seconds (in a main thread with timers; elsewhere without limit)."""
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
-        yield
-        return
-
-    def stop(_signal, _frame):
-        raise ValueError(message)
-
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def _template_text(tokenizer, messages: list[dict]) -> str:

@@ -73,7 +73,11 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
 def absolute(value):
     """A path of an existing file or folder, seen from here, as an absolute one: a notebook runs in its own folder."""
     is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")) or Path(value).suffix)
-    return str(Path(value).expanduser().resolve()) if is_path and Path(value).expanduser().exists() else value
+    try:
+        path = Path(value).expanduser() if is_path else None
+    except RuntimeError:  # the home of a user who is not there: "~oceans" is a word
+        return value
+    return str(path.resolve()) if path and path.exists() else value
 
 
 def unfinished_cells(notebook: dict) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from helpers import engine, prompts
+from helpers.models import replies
 from helpers.models.replies import PLAIN_TRANSCRIPT
 from helpers.prompts import PromptTemplate
 from tests import tiny_models
@@ -76,6 +77,8 @@ def test_a_template_that_never_ends_is_stopped(monkeypatch):
     began = time.monotonic()
     with pytest.raises(ValueError, match="took more than 0.3 seconds"):
         prompts.render(tokenizer, QUESTION, line="No.")
+    monkeypatch.setattr(replies, "SECONDS_TO_RENDER", 0.3)
+    assert replies.closing_tokens(tokenizer) == set()
     assert time.monotonic() - began < 30  # without the limit: an hour
 
 

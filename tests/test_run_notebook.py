@@ -135,6 +135,7 @@ def test_a_path_is_seen_from_where_the_command_is_given(tmp_path, monkeypatch):
     assert run_notebook.absolute("own.yaml") == str(tmp_path / "own.yaml")
     for other in ("mine", "Qwen/Qwen2.5-7B-Instruct", 3, None):
         assert run_notebook.absolute(other) == other
+    assert run_notebook.absolute("~oceans") == "~oceans"  # no user's home
 
 
 def test_an_old_result_does_not_pass_for_a_failed_runs(course, monkeypatch, capsys):

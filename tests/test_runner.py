@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import subprocess
 import sys
@@ -295,13 +296,26 @@ def test_a_damaged_manifest_is_set_aside_and_said(content, model, trials, name, 
     assert len(list(run_folder(name).glob("manifest.damaged-*"))) == 1
 
 
-@pytest.mark.parametrize("line", ["{}", '{"trial_id": "TRIAL"}', '{"answer": "x"}'])
+@pytest.mark.parametrize("line", ["{}", '{"trial_id": "TRIAL"}', '{"answer": "x"}', "DAMAGED"])
 def test_a_line_that_lacks_fields_does_not_count_as_done(line, model, trials, undisturbed, name):
     first = runner.run(model, trials, name=name, **OPTIONS)
     lines = results_file(name).read_text().splitlines()
-    lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0])
+    damaged = json.dumps(json.loads(lines[0]) | {"answer": None, "dose": "big"})
+    lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0]).replace("DAMAGED", damaged)
     results_file(name).write_text("\n".join(lines) + "\n")
     same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+
+
+@pytest.mark.parametrize("temperature", [math.nan, math.inf, 1e-39, -1.0])
+def test_temperatures_that_no_reply_can_be_drawn_at_are_refused(temperature, model, trials):
+    with pytest.raises(ValueError, match="temperature must be 0 .greedy. or from 0.001 up, got"):
+        runner.run(model, trials.head(1), temperature=temperature)
+
+
+def test_an_unknown_kind_of_vector_in_a_table_is_refused(model, trials):
+    injected = trials[trials["vector"] == "concept"].head(1)
+    with pytest.raises(ValueError, match="unknown kind of vector 'opposite'; allowed are none, concept"):
+        runner.run(model, injected.assign(vector="opposite"))
 
 
 def test_a_reply_that_begins_with_reasoning_has_no_yes_or_no(model, trials, monkeypatch):

@@ -22,6 +22,7 @@ from helpers.engine.trial import Trial, validate_trial
 from helpers.models import ENDED_EARLY, end_of_turn_ids, masked_add, own_turn, residual, write_residual
 
 COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch
+LOWEST_TEMPERATURE = 1e-3  # below it scores divided by it leave the range of float32
 
 
 @dataclass(frozen=True)
@@ -207,8 +208,8 @@ def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: f
         raise ValueError("no trials to run: the list is empty")
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    if temperature < 0:
-        raise ValueError(f"temperature must be 0 (greedy) or above, got {temperature}")
+    if not (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")):  # NaN fails too
+        raise ValueError(f"temperature must be 0 (greedy) or from {LOWEST_TEMPERATURE} up, got {temperature}")
     for trial in trials:
         validate_trial(model, trial, max_new_tokens)
 

@@ -9,6 +9,7 @@ import torch
 
 from helpers import prompts, vectors
 from helpers.engine import Trial
+from helpers.experiments.trials import VECTOR_KINDS
 from helpers.models import check_layer
 
 
@@ -75,6 +76,8 @@ class TrialBuilder:
             return concept
         if row.vector == "negated":
             return -concept
+        if row.vector not in VECTOR_KINDS:
+            raise ValueError(f"unknown kind of vector {row.vector!r}; allowed are {', '.join(VECTOR_KINDS)}")
         make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
         return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{row.layer}/{row.seed}"))
 

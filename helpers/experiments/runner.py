@@ -62,6 +62,16 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
     return max(1, min(LARGEST_BATCH, int(0.8 * free / per_row))), float("inf")
 
 
+def is_result(row: dict) -> bool:
+    """Whether a stored row is whole: an id and an answer as text, and numbers (or None) for the rest."""
+    texts = (row.get("trial_id"), row.get("answer"))
+    return (
+        row.keys() >= {"trial_id", *RESULTS}
+        and all(isinstance(each, str) for each in texts)
+        and all(isinstance(row[name], int | float | None) for name in RESULTS if name != "answer")
+    )
+
+
 class Sweep:
     """The answers of a table that are still missing, and where they are kept.
 
@@ -78,7 +88,7 @@ class Sweep:
         first = {trial_id: i for i, trial_id in reversed(list(enumerate(ids)))}  # equal trials are answered one time
         self.order = sorted(first, key=first.get)
         self.rows, self.trials = [rows[first[i]] for i in self.order], [trials[first[i]] for i in self.order]
-        stored = read_rows(file, lambda row: row.keys() >= {"trial_id", *RESULTS}) if file else []
+        stored = read_rows(file, is_result) if file else []
         self.done = {row["trial_id"]: row for row in stored}
 
     def missing(self) -> list[int]:

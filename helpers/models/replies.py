@@ -1,10 +1,34 @@
 """Where a reply ends: tokens that close a turn, and the next turn that a base model would go on to write."""
 
+import signal
+import threading
+from contextlib import contextmanager
+
 PLAIN_TRANSCRIPT = (  # a conversation in plain text, for base models, which have no chat template
     "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
+SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
+
+
+@contextmanager
+def time_limit(seconds: float, message: str):
+    """Raise ValueError(message) in the block after so many seconds (in a main thread with timers; elsewhere without limit)."""
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(_signal, _frame):
+        raise ValueError(message)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def end_of_turn_ids(model) -> set[int]:
@@ -28,7 +52,8 @@ def closing_tokens(tokenizer) -> set[int]:
     mark = "\N{SYMBOL FOR NULL}"
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
     try:
-        tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(mark)[2]
+        with time_limit(SECONDS_TO_RENDER, "too slow"):
+            tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(mark)[2]
     except Exception:  # a template that refuses these turns says so where a real conversation is rendered
         return set()
     first = tokenizer(tail, add_special_tokens=False).input_ids[:1] if tail.strip() else []

@@ -8,9 +8,7 @@ dtype. Speed: `python -m tests.bench --device cuda`. Writes tests/bench/results/
 import argparse
 import os
 import platform
-import subprocess
 import sys
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -23,8 +21,9 @@ from helpers import concepts, engine, models
 from helpers.experiments import injected_thought
 from helpers.experiments.engine_trials import engine_trials
 from helpers.paths import ROOT
+from helpers.run_notebook import read_defaults
 from tests import tiny_models
-from tests.authoring import generated_cells
+from tests.authoring import environments, generated_cells
 from tests.plain_hooks import STEPS, mixed_trials, tokens_of
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -74,21 +73,11 @@ def notebooks_run(device: str, at_once: int) -> list[str]:
     """Every notebook that has a parameter device, on it; the others as they are."""
 
     def one(file: Path) -> str:
-        given = ["-p", "device", device] if 'device = \\"' in file.read_text(encoding="utf-8") else []
-        given += [each for pair in generated_cells.WITHOUT_NETWORK.get(file.stem, {}).items() for each in ("-p", *pair)]
+        given = {"device": device} if "device" in read_defaults(file) else {}
+        given |= generated_cells.WITHOUT_NETWORK.get(file.stem, {})
         began = time.monotonic()
-        with tempfile.TemporaryDirectory() as runs:
-            done = subprocess.run(
-                [sys.executable, "-m", "helpers.run_notebook", file.stem, *given],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=ROOT,
-                env=os.environ | {"INTROSPECTION_RUNS": runs, "OMP_NUM_THREADS": "1"},
-            )
-        problem = done.stderr.strip().splitlines() or ["no output"]
-        reason = next((line for line in problem if "stopped" in line), problem[-1])[:160]
-        line = f"| {file.stem} | {'runs' if done.returncode == 0 else reason}, {time.monotonic() - began:.0f} s |"
+        problem = environments.run_one(Path(sys.executable), file, os.environ.get("INTROSPECTION_DTYPE", ""), given)
+        line = f"| {file.stem} | {problem or 'runs'}, {time.monotonic() - began:.0f} s |"
         print(line, flush=True)  # at once: a run that is cut short has not been for nothing
         return line
 

@@ -116,7 +116,8 @@ class Sweep:
         for i, answer in zip(places, answers, strict=True):
             numbers = self.builder.readouts(self.rows[i], answer.first_logits)
             text = left_open(self.trials[i].prompt.text) + answer.text
-            if split_reply(text).reasoning or not split_reply(text).finished:
+            reply = split_reply(text)
+            if reply.reasoning or not reply.finished:
                 numbers |= {"yes_logit": math.nan, "no_logit": math.nan}  # the first token begins reasoning, no answer
             numbers["dose"] = self.builder.dose(self.rows[i], self.trials[i])
             rounded = {name: round(value, 4) for name, value in numbers.items()}

@@ -86,13 +86,12 @@ def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 
                 for other in others
             }
             add(experiment, name, held_out, {knows: own, **read})
+    untrained = {organism: models.untrained_copy(family[organism]) for organism in ORGANISMS}
     for name, (options, held_out) in wordings_of("intentional_control", final).items():
         results, layer, ids = {}, None, options["wordings"]
         asked = (words, prompts.load_lines()[:SENTENCES], (*ids, WRITTEN))
         for organism in ORGANISMS:
-            held, floor = (
-                cosines(model, *asked) for model in (family[organism], models.untrained_copy(family[organism]))
-            )
+            held, floor = (cosines(model, *asked) for model in (family[organism], untrained[organism]))
             results[organism] = intentional_control.measure(held, organism, ids, seed, floor, layer)
             layer = results[knows].layer
         add("intentional_control", name, held_out, results)

@@ -147,10 +147,16 @@ def course_table() -> str:
     return "\n".join(rows)
 
 
+def between_marks(page: str, name: str, new: str) -> str:
+    """A page's text with new lines between its marks <!-- name --> and <!-- end of name -->."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = page.split(begin)
+    return f"{before}{begin}\n{new}\n{end}{rest.split(end)[1]}"
+
+
 def with_course_table(readme: str) -> str:
-    """README's text with a new course table between the two marks."""
-    before, rest = readme.split("<!-- course -->")
-    return f"{before}<!-- course -->\n{course_table()}\n<!-- end of course -->{rest.split('<!-- end of course -->')[1]}"
+    """README's text with a new course table."""
+    return between_marks(readme, "course", course_table())
 
 
 # -- links ------------------------------------------------------------------------------------------------------------

@@ -5,15 +5,17 @@ import pandas as pd
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import ORGANISMS, separated
 from helpers.experiments.measures import EFFECT, stored_results
+from helpers.organisms.measure import markdown
 from helpers.paths import ROOT
+from helpers.stats import Estimate
+from tests.authoring.generated_cells import between_marks
 
 REAL_MODELS = {"smollm2": "SmolLM2-135M"}  # file in data/results -> heading
-BEGIN, END = "<!-- results -->", "<!-- end of results -->"
 
 
 def cell(row) -> str:
     """An effect with its interval, in brackets where the assay cannot tell."""
-    text = f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+    text = str(Estimate(row.value, row.low, row.high, row.n))
     if row.unclear:
         return f"cannot tell ({text})"
     return f"**{text}**" if row.low > 0 else text
@@ -29,18 +31,16 @@ def results_table() -> str:
     effects = pd.concat(tables, ignore_index=True)
     effects = effects[effects["measure"] == EFFECT].set_index(["experiment", "model"])
     models, apart = [*ORGANISMS, *REAL_MODELS.values()], separated(organisms)
-    lines = ["| experiment | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    rows = []
     for experiment, label in LABELS.items():
-        cells = [cell(effects.loc[(experiment, model)]) for model in models]
         note = "" if apart[experiment] else " (not validated)"
-        lines.append(f"| {label}{note} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append([label + note, *(cell(effects.loc[(experiment, model)]) for model in models)])
+    return markdown(pd.DataFrame(rows, columns=["experiment", *models]))
 
 
 def with_results_table(readme: str) -> str:
-    """README's text with a new table between the two marks."""
-    before, rest = readme.split(BEGIN)
-    return f"{before}{BEGIN}\n{results_table()}\n{END}{rest.split(END)[1]}"
+    """README's text with a new table of results."""
+    return between_marks(readme, "results", results_table())
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ from helpers.paths import run_folder
 
 RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
 LARGEST_BATCH = 1024  # beyond this a 7B model on an H100 gains less than a tenth (tests/bench/RESULTS.md)
-CPU_TOKENS = 24_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
+CPU_TOKENS = 12_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
 _batch_sizes = {}  # (weights, device) -> the batch size that memory allowed
 
 

@@ -1,8 +1,11 @@
 """A full run of the assay on a real model, kept for the course: python -m tests.authoring.store_results smollm2
 
 All four experiments with 50 words, their controls, positive controls and floor, in the trained and in one other wording, and the
-controls of notebook 09 in the best cell. Writes data/results/<model>.csv, <model>_controls.csv, <model>_concept_map.csv and
-<model>_manifest.json. Resumable: answers are kept in runs/store_results/.
+controls of notebook 09 in the best cell. Injections are as strong as DOSES say; the cell of experiment 1 is found by `search`, since
+a model that never claims a thought ties in all cells, and the first of equals is the weakest.
+
+Writes data/results/<model>.csv, <model>_controls.csv, <model>_concept_map.csv and <model>_manifest.json. Resumable: answers are
+kept in runs/store_results/.
 """
 
 import argparse
@@ -13,15 +16,15 @@ from datetime import date
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from helpers import concepts, models, vectors
-from helpers.experiments import controls, four_experiments
+from helpers import concepts, models, prompts, vectors
+from helpers.experiments import controls, four_experiments, search
 from helpers.experiments.measures import EFFECT
 from helpers.experiments.run_identity import conditions
 from helpers.paths import ROOT
 
 FOLDER = ROOT / "data" / "results"
 DEPTHS = (0.3, 0.5, 0.7, 0.9)
-STRENGTHS = (1.0, 2.0, 4.0, 8.0)
+DOSES = (0.25, 0.5, 1.0)  # ||strength x vector|| / ||residual stream|| at the trial question
 LATER = {  # a second wording of each experiment
     "injected_thought": {"wording": "quiet_room"},
     "thought_or_text": {"wordings": ("on_your_mind", "write_it_again")},
@@ -68,21 +71,21 @@ def main() -> None:
     parser.add_argument("--device", default="")
     given = parser.parse_args()
     began, model = time.monotonic(), models.load(given.model, given.device)
-    copy, layers = models.untrained_copy(model), models.layers_at(model, DEPTHS)
-    options = {
-        "layers": layers,
-        "strengths": STRENGTHS,
-        "untrained": copy,
-        "name": "store_results",
-        "trials_per_word": 1,
-    }
-    words = concepts.paper_concepts()
-    first = four_experiments.measure_all(model, words, **options).assign(wording="first")
-    second = four_experiments.measure_all(model, words, wordings=LATER, **options).assign(wording="second")
-    measured = pd.concat([first, second], ignore_index=True)
-    best = first[(first["experiment"] == "injected_thought") & (first["measure"] == EFFECT)].iloc[0]
-    cell = (int(best["layer"]), float(best["strength"]))
-    readings = control_readings(model, cell)
+    copy, layers, words = models.untrained_copy(model), models.layers_at(model, DEPTHS), concepts.paper_concepts()
+    asked = prompts.render(model.tokenizer, prompts.get_template("injected_thought", "lab_visit"), trial=1)
+    span = (asked.span("from_turn_2")[0], None)
+    strengths = vectors.strengths_for_doses(model, layers, DOSES, words, asked, span)
+    cells, parts = {}, []
+    for called, wordings in {"first": {}, "second": LATER}.items():
+        thought = wordings.get("injected_thought", {})
+        name = f"store_results/search_{called}"
+        found = search.two_stage(model, words, layers, strengths, name, trials_per_word=1, max_new_tokens=40, **thought)
+        cells[called] = (found.result.layer, found.result.strength)
+        options = {"strengths": strengths, "untrained": copy, "name": "store_results", "trials_per_word": 1}
+        options["wordings"] = wordings | {"injected_thought": thought | {"cell": cells[called]}}
+        parts.append(four_experiments.measure_all(model, words, layers, **options).assign(wording=called))
+    measured = pd.concat(parts, ignore_index=True)
+    readings = control_readings(model, cells["first"])
     kept = (
         "model condition word answer yes_logit no_logit entropy concept_logit dose margin says_yes claims names".split()
     )
@@ -95,7 +98,9 @@ def main() -> None:
         "conditions": conditions(model, 40, 0.0),
         "words": len(words),
         "layers": layers,
-        "strengths": STRENGTHS,
+        "doses": DOSES,
+        "strengths": strengths,
+        "cells of experiment 1": cells,
         "second wordings": LATER,
         "minutes": round((time.monotonic() - began) / 60, 1),
         "command": f"python -m tests.authoring.store_results {given.model}",

@@ -28,7 +28,7 @@ class Clause:
 
 def tidy(answer: str) -> str:
     """Straight quotes, no markdown, single spaces, lower case; cut where the answer makes up the next speaker."""
-    answer = answer.translate(str.maketrans("’‘“”`", "''\"\"'")).lower()
+    answer = answer.lower()
     turn = pattern("next_turn").search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)

@@ -82,7 +82,7 @@ def _broken(answer: str, words: list[str]) -> bool:
 def incoherence(answer: str) -> list[str]:
     """Names of the signs of incoherence found in an answer; an empty list means coherent."""
     answer = shorten(split_reply(answer).answer)
-    answer = re.sub(r"\*+|#+ ", "", answer.translate(str.maketrans("’‘“”", "''\"\""))).strip()
+    answer = re.sub(r"\*+|#+ ", "", answer).strip()
     text = answer.lower()
     words = WORD.findall(text)
     signs = {

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import yaml
 
+from helpers.grading.reply import plain
 from helpers.paths import ROOT
 
 SYNONYM_FILE = ROOT / "data" / "words" / "synonyms.yaml"
@@ -15,8 +16,23 @@ def _synonyms() -> dict[str, list[str]]:
     return yaml.safe_load(SYNONYM_FILE.read_text(encoding="utf-8"))
 
 
+IRREGULAR = dict(  # plural -> singular; regular ones need no entry
+    pair.split(":")
+    for pair in "children:child men:man women:woman people:person feet:foot teeth:tooth geese:goose mice:mouse lice:louse "
+    "oxen:ox dice:die knives:knife wives:wife lives:life leaves:leaf loaves:loaf wolves:wolf halves:half shelves:shelf "
+    "calves:calf thieves:thief elves:elf selves:self scarves:scarf hooves:hoof sheaves:sheaf oases:oasis crises:crisis "
+    "analyses:analysis theses:thesis hypotheses:hypothesis nebulae:nebula formulae:formula antennae:antenna larvae:larva "
+    "algae:alga aquaria:aquarium phenomena:phenomenon criteria:criterion bacteria:bacterium cacti:cactus fungi:fungus "
+    "nuclei:nucleus stimuli:stimulus vertices:vertex matrices:matrix indices:index".split()
+)
+PLURALS = {one: many for many, one in IRREGULAR.items()}
+
+
 def singular(word: str) -> str:
-    """The singular of a regular English plural; other words come back unchanged ('volcanoes' -> 'volcano')."""
+    """The singular of an English plural; other words come back unchanged ('volcanoes' -> 'volcano')."""
+    head, space, last = word.rpartition(" ")
+    if last in IRREGULAR:
+        return head + space + IRREGULAR[last]
     if re.search(r"(ss|us|is|ous)$", word) or len(word) < 4:
         return word
     if word.endswith("ies") and len(word) > 4:
@@ -29,11 +45,15 @@ def singular(word: str) -> str:
 def _inflected(term: str) -> str:
     """Pattern for a term in its number and simplest derived forms (avalanche, avalanches, avalanche-like)."""
     stem = singular(term)
-    if " " not in stem and len(stem) > 3 and stem.endswith("y"):
-        return rf"{re.escape(stem[:-1])}(?:y|ys|ies|ied|ying)"
-    if " " not in stem and len(stem) > 4 and stem.endswith("e"):
-        return rf"{re.escape(stem[:-1])}(?:e|es|ed|ing)"
-    return rf"{re.escape(stem)}(?:e|e?s|ed|ing|'s)?"
+    *front, last = [re.escape(word) for word in stem.split()]
+    if not front and len(stem) > 3 and stem.endswith("y"):
+        last = rf"{last[:-1]}(?:y|ys|ies|ied|ying)"
+    elif not front and len(stem) > 4 and stem.endswith("e"):
+        last = rf"{last[:-1]}(?:e|es|ed|ing)"
+    else:
+        last = rf"{last}(?:e|e?s|ed|ing|'s)?"
+    plural = PLURALS.get(stem.split()[-1])
+    return "[ _-]{1,2}".join([*front, rf"(?:{last}|{plural})" if plural else last])
 
 
 @lru_cache(maxsize=4096)
@@ -41,13 +61,15 @@ def concept_pattern(concept: str) -> re.Pattern:
     """Pattern that matches any name of a concept in lower-case text.
 
     A concept may be a phrase ("fibonacci_numbers") or give alternatives ("enthusiasm/excitement").
-    Raises ValueError for an empty concept.
+    Raises ValueError for anything but text that names something.
     """
-    terms = [term.replace("_", " ").strip() for term in concept.lower().split("/")]
+    if not isinstance(concept, str):
+        raise ValueError(f"concept must be a word or phrase, got {concept!r}")
+    terms = [term.replace("_", " ").strip() for term in plain(concept).lower().split("/")]
     terms = [term for term in terms if term]
     if not terms:
         raise ValueError(f"concept must be a word or phrase, got {concept!r}")
     for term in list(terms):
         terms += next((words for word, words in _synonyms().items() if singular(word) == singular(term)), [])
     names = "|".join(_inflected(term) for term in dict.fromkeys(terms))
-    return re.compile(rf"(?<![a-z])(?:{names})(?![a-z])")
+    return re.compile(rf"(?<![^\W\d_])(?:{names})(?![^\W\d_])")

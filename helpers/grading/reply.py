@@ -5,6 +5,7 @@ of many models, with examples, are in data/grading/reply_markers.yaml.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
 from helpers.grading.patterns import pattern
@@ -17,6 +18,10 @@ MARKER = re.compile(
 )
 END, TEMPLATE_TOKEN, USER_TURN = (
     pattern(kind, MARKER_FILE, re.IGNORECASE) for kind in ("ends", "template_tokens", "user_turn")
+)
+QUOTES = str.maketrans("’‘‛´`“”„", "'''''\"\"\"")
+SPELLED = re.compile(  # B-R-E-A-D, b r e a d: three to fifteen single letters with one sign between all of them
+    r"(?<![^\W\d_])(?<!\b[^\W\d_][ .,_*·-])[^\W\d_]( ?[.,_*·-] ?| )(?:[^\W\d_]\1){1,13}[^\W\d_](?![^\W\d_]|\1[^\W\d_]\b)"
 )
 MOST_CHARACTERS = 4000  # of an answer are graded: some 1,000 tokens, where replies have a hundred
 
@@ -41,7 +46,10 @@ def split_reply(text: str) -> Reply:
 
     A closing marker without an opening one ends reasoning that began in the prompt. A marker of the answer makes all before it
     reasoning. Text without any marker is all answer. What follows the beginning of a user's turn is left out.
+    ValueError for anything but text.
     """
+    if not isinstance(text, str):
+        raise ValueError(f"a reply must be text, got {text!r}; leave out trials that were not run")
     user = USER_TURN.search(text)
     text = text[: user.start()] if user else text
     answer, reasoning, inside, marked, start = [], [], False, False, 0
@@ -74,11 +82,24 @@ def left_open(prompt: str) -> str:
     return last.group() if last and last.lastgroup == "opens" and not prompt[last.end() :].strip() else ""
 
 
+def plain(text: str) -> str:
+    """Text as a reader sees it: ordinary letters and quotes (NFKC), no invisible signs, "B-R-E-A-D" as "BREAD"."""
+    text = unicodedata.normalize("NFKC", text.translate(QUOTES))
+    text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf") or sign.isspace())
+    return SPELLED.sub(_join_letters, text)
+
+
+def _join_letters(spelled: re.Match) -> str:
+    letters = re.sub(r"[\W_]", "", spelled.group())
+    return letters if len(set(letters.lower())) > 2 else spelled.group()  # "I I I I" is no word
+
+
 def shorten(text: str) -> str:
-    """An answer in which runs are cut short: white space to one character, a repeated sign to 8, a word to 40 letters.
+    """An answer in `plain` text in which runs are cut short: white space to one sign, a repeated sign to 8, a word to 40.
 
     At most MOST_CHARACTERS are left. So no pattern meets a run that it would try to match in all possible ways.
     """
+    text = plain(text)
     text = re.sub(r"[^\S\n]+", " ", text)
     text = re.sub(r" ?\n[ \n]*", "\n", text)
     text = re.sub(r"([^\w\s])\1{8,}", lambda run: run.group(1) * 8, text)

@@ -5,6 +5,7 @@ choice is used (`dtype`, `quantise`: models/loading; `where`: remote; `span`: pl
 parameters calls `check`, and `python -m helpers.run_notebook` reads what is typed by the same rules before a kernel starts.
 """
 
+import difflib
 import hashlib
 import json
 import math
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from helpers.models.loading import check_device, check_dtype
 
-TRUE, FALSE = ("true", "yes", "1"), ("false", "no", "0")
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,18 @@ class Rule:
         kind: "whole", "number", "text" or "flag".
         low, high: smallest and largest number.
         other_than_0: for numbers that must not be 0.
-        many: a list of such values; they must differ.
+        many: a list of such values; they must differ, unless `repeats`.
         least, most: length of the list, or of a text.
         choices: the texts that are allowed, if not any.
         check: a further check that raises ValueError.
     """
 
     kind: str
-    low: float = -math.inf
-    high: float = math.inf
+    low: float = 0
+    high: float = 0
     other_than_0: bool = False
     many: bool = False
+    repeats: bool = False
     least: int = 1
     most: float = math.inf
     choices: tuple[str, ...] = ()
@@ -43,11 +46,11 @@ class Rule:
 
     def __str__(self) -> str:
         """What is allowed, in words."""
-        kinds = {"whole": "whole number", "number": "number", "text": "text", "flag": "True or False"}
-        words = kinds[self.kind] + (" other than 0" if self.other_than_0 else "")
-        if (self.low, self.high) != (-math.inf, math.inf):
-            top = "" if self.high == math.inf else f" to {self.high:g}"
-            words += f" from {self.low:g}{top}" if self.low > -math.inf else f" up to {self.high:g}"
+        text = f"{'non-empty ' if self.many or self.least else ''}text without quotes or spaces around it"
+        words = {"whole": "whole number", "number": "number", "text": text, "flag": "True or False"}[self.kind]
+        words += " other than 0" if self.other_than_0 else ""
+        if self.kind in ("whole", "number"):
+            words += f" from {self.low:g} to {self.high:.12g}"
         if self.choices:
             words = " or ".join(map(repr, self.choices))
         if not self.many:
@@ -55,51 +58,62 @@ class Rule:
         count = (
             f"{self.least}" if self.least == self.most else f"at least {self.least}" if self.least else "any number of"
         )
-        return f"a list of {count} different values, each a {words}"
+        return f"a list of {count}{'' if self.repeats else ' different'} values, each a {words}"
 
     def read(self, text: str):
         """The value that a person means by this text; ValueError where it cannot be one."""
-        if self.many:
-            parts = re.sub(r"^\s*[\[(]|[\])]\s*$", "", text).split(",")
-            return [self._read_one(part.strip().strip("\"'")) for part in parts if part.strip()]
-        return self._read_one(text.strip())
+        text = text.strip()
+        if not self.many:
+            return self._read_one(text)
+        if text[:1] + text[-1:] in ("[]", "()"):
+            text = text[1:-1].strip()
+        parts = text.removesuffix(",").split(",") if text else []
+        return [self._read_one(part.strip(), in_list=True) for part in parts]
 
-    def _read_one(self, text: str):
+    def _read_one(self, text: str, in_list: bool = False):
+        plain = _unquoted(text)
+        if in_list and (not plain or (plain == text and text.strip("".join(QUOTES) + "[](") != text)):
+            raise ValueError  # an empty element, or a quote or bracket without its other half
         if self.kind == "text":
-            return text
+            return plain
         if self.kind == "flag":
-            if text.lower() not in (*TRUE, *FALSE):
+            if plain.lower() not in (*TRUE, *FALSE):
                 raise ValueError
-            return text.lower() in TRUE
-        number = float(text.replace("_", ""))
+            return plain.lower() in TRUE
+        number = float(plain)
         return int(number) if self.kind == "whole" and number.is_integer() else number
 
     def normalise(self, value):
-        """The value in its plain form (3.0 -> 3 for a whole number, 3 -> 3.0 for a number); ValueError for one not allowed."""
+        """The value in its plain form (3 -> 3.0 for a number); ValueError for one that is not allowed."""
         if not self.many:
             return self._one(value)
         if not isinstance(value, list | tuple):
             raise ValueError
         values = [self._one(each) for each in value]
-        if len(set(values)) < len(values) or not self.least <= len(values) <= self.most:
+        if not self.least <= len(values) <= self.most or (len(set(values)) < len(values) and not self.repeats):
             raise ValueError
         return values
 
     def _one(self, value):
         if self.kind in ("text", "flag"):
-            wanted = str if self.kind == "text" else bool
-            if not isinstance(value, wanted) or (self.choices and value not in self.choices):
+            shortest = 0 if self.choices else 1 if self.many else self.least
+            if not isinstance(value, str if self.kind == "text" else bool) or value not in (self.choices or [value]):
                 raise ValueError
-            if self.kind == "text" and not self.choices and len(value.strip()) < (self.least if not self.many else 1):
+            if self.kind == "text" and (value != _unquoted(value) or len(value) < shortest):
                 raise ValueError
             return value
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole" else int | float):
             raise ValueError
-        if not self.low <= value <= self.high or (self.other_than_0 and value == 0):
+        if not self.low <= value <= self.high or (self.other_than_0 and value == 0):  # NaN is in no range
             raise ValueError
-        if self.kind == "whole" and value != int(value):
-            raise ValueError
-        return int(value) if self.kind == "whole" else float(value)
+        return value if self.kind == "whole" else float(value) + 0.0  # -0.0 is 0.0
+
+
+def _unquoted(text: str) -> str:
+    """The text without spaces and one pair of quotes around it."""
+    text = text.strip()
+    paired = len(text) > 1 and text[0] + text[-1] in QUOTES and not set(text[1:-1]) & {text[0], text[-1]}
+    return text[1:-1].strip() if paired else text
 
 
 def text(**limits) -> Rule:
@@ -107,12 +121,12 @@ def text(**limits) -> Rule:
     return Rule("text", **limits)
 
 
-def whole(low: int, high: float = math.inf, **limits) -> Rule:
+def whole(low: int, high: int, **limits) -> Rule:
     """A rule for whole numbers."""
     return Rule("whole", low, high, **limits)
 
 
-def number(low: float = -math.inf, high: float = math.inf, **limits) -> Rule:
+def number(low: float, high: float, **limits) -> Rule:
     """A rule for numbers."""
     return Rule("number", low, high, **limits)
 
@@ -127,7 +141,19 @@ def _dtype(value: str) -> None:
         check_dtype(value)
 
 
+def _address(value: str) -> None:
+    if value and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", value):
+        raise ValueError("judge_url must be an address such as https://host/v1, without a password, or empty")
+
+
+def _variable(value: str) -> None:
+    """The value is not shown: who misunderstands the parameter types the key itself."""
+    if value and not re.fullmatch(r"[A-Za-z_]\w*", value):
+        raise ValueError("judge_key must be the name of an environment variable, such as OPENAI_API_KEY, not the key")
+
+
 MODELS = text(many=True)
+STRONGEST = 10_000
 RULES = {
     # models and machines
     "model": text(),
@@ -155,12 +181,12 @@ RULES = {
     "repeat_wording": text(),
     "frames": text(many=True, least=3, most=3),  # wordings of experiment 4: think, do not think, mention
     "span": text(choices=("question and reply", "question only", "reply only", "whole conversation")),
-    "layer": whole(0),
-    "layers": whole(0, many=True, least=0),
+    "layer": whole(0, 1000),
+    "layers": whole(0, 1000, many=True, least=0),
     "depth": number(0, 1),
     "depths": number(0, 1, many=True),
-    "strength": number(other_than_0=True),
-    "strengths": number(other_than_0=True, many=True),
+    "strength": number(-STRONGEST, STRONGEST, other_than_0=True),
+    "strengths": number(-STRONGEST, STRONGEST, other_than_0=True, many=True),
     "doses": number(0, 100, other_than_0=True, many=True, least=0),
     "temperature": number(0, 10),
     # how much of it
@@ -173,14 +199,14 @@ RULES = {
     "keep": whole(1, 100),
     "new_tokens": whole(1, 4096),
     "words_in_map": whole(1, 50),
-    "heads_removed": whole(1),
+    "heads_removed": whole(1, 10_000),
     "random_sets": whole(2, 1000),
     "seed": whole(0, 2**31),
     # graders
-    "judge_url": text(least=0),
+    "judge_url": text(least=0, check=_address),
     "judge_model": text(least=0),
-    "judge_key": text(least=0),
-    "prices": number(0, many=True, least=2, most=2),
+    "judge_key": text(least=0, check=_variable),
+    "prices": number(0, 1e6, many=True, repeats=True, least=2, most=2),  # of a million tokens: sent, received
     "stand_in_errors": number(0, 1),
     "judged": whole(20, 10_000),
     "label_by_hand": Rule("flag"),
@@ -213,12 +239,13 @@ def check(notebook: str, **given) -> Settings:
     """
     values = {}
     for name, value in given.items():
+        rule = rule_of(name)
         try:
-            values[name] = RULES[name].normalise(value)
+            values[name] = rule.normalise(value)
         except ValueError:
-            raise ValueError(f"parameter {name} must be {RULES[name]}, got {value!r}") from None
-        if RULES[name].check:
-            RULES[name].check(values[name])
+            raise ValueError(f"parameter {name} must be {rule}, got {value!r}") from None
+        if rule.check:
+            rule.check(values[name])
     content = json.dumps(values, sort_keys=True, ensure_ascii=False)
     subjects = given.get("model") or (given.get("models") or given.get("organisms") or given.get("start") or "default")
     subject = subjects if isinstance(subjects, str) else subjects[0]
@@ -226,11 +253,21 @@ def check(notebook: str, **given) -> Settings:
     return Settings(values, f"{notebook}/{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
 
+def rule_of(name: str, known=RULES) -> Rule:
+    """The rule of a parameter; ValueError, with the nearest name, for one that is not `known`."""
+    if name not in known:
+        near = difflib.get_close_matches(name.strip().lower(), known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"there is no parameter {name!r}; {hint}there are: {', '.join(known)}")
+    return RULES[name]
+
+
 def read(name: str, typed: str):
     """The value of a parameter from what was typed; ValueError that names what is allowed."""
+    rule = rule_of(name)
     try:
-        value = RULES[name].read(typed)
-        RULES[name].normalise(value)
+        value = rule.read(typed)
+        rule.normalise(value)
     except ValueError:
-        raise ValueError(f"parameter {name} must be {RULES[name]}, got {typed!r}") from None
+        raise ValueError(f"parameter {name} must be {rule}, got {typed!r}") from None
     return value

@@ -13,7 +13,8 @@ def run_folder(name: str) -> Path:
     relative one is meant from the collection's root, whoever asks. Raises ValueError for a name that would leave runs/, OSError
     with advice where the folder cannot be made.
     """
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
+    plain = isinstance(name, str) and name.isprintable() and name == name.strip() and Path(name).parts
+    if not plain or Path(name).is_absolute() or ".." in plain:
         raise ValueError(f"run name {name!r} is not a plain name such as '04_detect_injected_thoughts'")
     folder = ROOT / Path(os.environ.get("INTROSPECTION_RUNS") or "runs").expanduser() / name
     try:

@@ -8,6 +8,7 @@ import argparse
 import ast
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -33,16 +34,22 @@ def limit_threads() -> None:
 
 
 def find_notebook(name: str) -> Path:
-    """The file in notebooks/ with this name, number or path. ValueError, with the nearest name, for anything else."""
-    files = sorted((ROOT / "notebooks").glob("*.ipynb"))
-    wanted = Path(name).name.removesuffix(".ipynb")
-    wanted = wanted.zfill(2) if wanted.isdigit() else wanted
-    chosen = [file for file in files if wanted in (file.stem, file.stem.split("_")[0])]
-    if len(chosen) == 1:
-        return chosen[0]
+    """The course's notebook with this name, its beginning, number or path; ValueError, with the nearest name, for anything else."""
+    folder = ROOT / "notebooks"
+    files, path = sorted(folder.glob("*.ipynb")), Path(name.strip())
+    wanted = path.name.casefold().removesuffix(".ipynb")
+    wanted = f"{int(wanted):02}" if wanted.isdecimal() else wanted
+    chosen = [file for file in files if wanted and file.stem.startswith(wanted)]
+    if (
+        len(chosen) == 1
+    ):  # a path, or a file of this name in the folder of the command, must not be another file than ours
+        parents = (path.parent.resolve(), (ROOT / path.parent).resolve())
+        if path.resolve() == chosen[0] or (folder in parents if path.parent.name else not path.is_file()):
+            return chosen[0]
     near = difflib.get_close_matches(wanted, [file.stem for file in files], n=1, cutoff=0.4)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"no notebook is called {name!r}; {hint}there are: {', '.join(file.stem for file in files)}")
+    known = ", ".join(file.stem for file in files)
+    raise ValueError(f"no notebook of the course is called {name!r}; {hint}there are: {known}")
 
 
 def read_defaults(notebook: Path) -> dict:
@@ -58,10 +65,7 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
     """
     defaults, values = read_defaults(notebook), {}
     for name, text in given:
-        if name not in defaults:
-            near = difflib.get_close_matches(name, defaults, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"{notebook.stem} has no parameter {name!r}; {hint}it has: {', '.join(defaults)}")
+        parameters.rule_of(name, defaults)
         if name in values:
             raise ValueError(f"parameter {name} is given twice: {values[name]!r} and {text!r}")
         value = parameters.read(name, text)
@@ -131,7 +135,8 @@ def main() -> None:
         metavar=("NAME", "VALUE"),
         help="such as -p word elephants; may be repeated",
     )
-    given = parser.parse_args()
+    # argparse takes a list or power of ten that begins with a minus for an option; read() strips the space
+    given = parser.parse_args([re.sub(r"^-(?=[\d.])", " -", each) for each in sys.argv[1:]])
     try:
         notebook = find_notebook(given.notebook)
         values = read_parameters(notebook, given.parameter)

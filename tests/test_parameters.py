@@ -32,6 +32,25 @@ COURSE = generated_cells.course()
         ("label_by_hand", "false", False),
         ("word", "  elephants ", "elephants"),
         ("quantise", "", ""),
+        ("device", " cpu ", "cpu"),
+        ("model", "'introspector'", "introspector"),
+        ("model", "“introspector”", "introspector"),
+        ("question", "'Do you \"notice\" it?'", 'Do you "notice" it?'),
+        ("question", "'Hello', she said 'no'", "'Hello', she said 'no'"),
+        ("seed", "٣", 3),
+        ("trials", " 5 ", 5),
+        ("trials", "1e2", 100),
+        ("trials", "'3'", 3),
+        ("strength", "-1e-3", -0.001),
+        ("layers", "1,2,", [1, 2]),
+        ("layers", " [ ] ", []),
+        ("layers", "['1', \"2\"]", [1, 2]),
+        ("models", "a (copy), b", ["a (copy)", "b"]),
+        ("models", "(a)", ["a"]),
+        ("prices", "1,1", [1.0, 1.0]),
+        ("prices", "[0, 0]", [0.0, 0.0]),
+        ("untrained", "ON", True),
+        ("untrained", "off", False),
     ],
 )
 def test_what_people_type_is_read_as_they_mean_it(name, typed, value):
@@ -40,10 +59,43 @@ def test_what_people_type_is_read_as_they_mean_it(name, typed, value):
 
 
 NEVER = {
-    "whole": ["", "many", "1.5", "nan", "inf", "-inf", "1e400", "0x10", "one", "True", "[1]"],
-    "number": ["", "many", "nan", "inf", "-inf", "1e400", "0x10", "True", "1,5,x"],
-    "flag": ["", "maybe", "2", "[True]"],
+    "whole": [
+        "",
+        "1.5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "0x10",
+        "one",
+        "True",
+        "[1]",
+        "_1",
+        "1__0",
+        "1 000",
+        "2,",
+        "½",
+        "−2",
+    ],
+    "number": ["", "many", "nan", "inf", "-inf", "1e400", "0x10", "True", "1,5,x", "1/2", "2;", "5 %", "1e"],
+    "flag": ["", "maybe", "2", "[True]", "None", "ja"],
 }
+BROKEN_LISTS = [
+    "1 2",
+    "[1, 2",
+    "1, 2]",
+    "(1, 2]",
+    "{1, 2}",
+    "1,,2",
+    ",1",
+    "[,]",
+    "[[1, 2]]",
+    "[1], [2]",
+    "1;2",
+    "1-3",
+    "'1, 2",
+    "1, 1",
+]
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.kind in NEVER and not rule.many])
@@ -51,7 +103,7 @@ def test_what_is_no_number_is_refused_with_what_is_allowed(name):
     for typed in NEVER[RULES[name].kind]:
         with pytest.raises(ValueError, match=f"parameter {name} must be "):
             read(name, typed)
-    for value in (None, [], {}, "1", math.nan, math.inf, object()):
+    for value in (None, [], {}, "1", math.nan, math.inf, object(), 10**400, -(10**400), 1j):
         with pytest.raises(ValueError, match=f"parameter {name} must be "):
             check("any", **{name: value})
 
@@ -60,12 +112,30 @@ def test_what_is_no_number_is_refused_with_what_is_allowed(name):
 def test_lists_have_no_duplicates_and_no_value_out_of_range(name):
     rule = RULES[name]
     good = "a" if rule.kind == "text" else 1
-    for value in ([good, good], good, None, "a", [None], [[good]], [math.nan] if rule.kind != "text" else [""]):
+    twice = [] if rule.repeats else [[good, good], [good, good, good]]
+    wrong = ["", " a", "'a'", "“a”"] if rule.kind == "text" else [math.nan, 10**400, True, "1"]
+    for value in (*twice, good, None, "a", {good}, range(2), [None], [[good]], *([each] for each in wrong)):
         with pytest.raises(ValueError, match=f"parameter {name} must be a list of "):
             check("any", **{name: value})
     if rule.least:
         with pytest.raises(ValueError, match=f"parameter {name} must be a list of "):
             check("any", **{name: []})
+
+
+@pytest.mark.parametrize("typed", BROKEN_LISTS)
+def test_a_list_that_is_not_whole_is_refused(typed):
+    for name in ("layers", "doses", "prices"):
+        if name != "prices" or typed != "1, 1":
+            with pytest.raises(ValueError, match=f"parameter {name} must be a list of "):
+                read(name, typed)
+
+
+@pytest.mark.parametrize(
+    "typed", ["[a", "a]", "'a", "a'", '"a', "a,,b", "[[a]]", "['a, b', c]", "a, 'a'", "a, a ", "''", "[(a]"]
+)
+def test_a_list_of_names_with_half_a_bracket_or_quote_is_refused(typed):
+    with pytest.raises(ValueError, match="parameter models must be a list of "):
+        read("models", typed)
 
 
 @pytest.mark.parametrize(
@@ -96,11 +166,39 @@ def test_lists_have_no_duplicates_and_no_value_out_of_range(name):
         ("dtype", "int8"),
         ("seed", -1),
         ("seed", True),
+        ("seed", 0.0),
+        ("seed", 2**70),
+        ("layer", 10**400),
+        ("strength", 1e300),
+        ("trials", 3.0),
+        ("prices", [1, 2, 3]),
+        ("model", "'introspector'"),
+        ("model", " introspector"),
+        ("device", "  "),
+        ("device", "CUDA"),
+        ("device", "cuda:99"),
+        ("judge_url", "api.openai.com/v1"),
+        ("judge_url", "https://user:word@host/v1"),
+        ("judge_key", "my key"),
     ],
 )
 def test_a_value_out_of_range_is_refused(name, value):
     with pytest.raises(ValueError, match=f"^(parameter )?{name} "):
         check("any", **{name: value})
+
+
+def test_a_key_typed_as_its_variables_name_is_not_shown():
+    with pytest.raises(ValueError, match="the name of an environment variable") as refused:
+        check("any", judge_key="sk-secret")
+    assert "secret" not in str(refused.value)
+    assert check("any", judge_key="MY_KEY", judge_url="http://localhost:8000/v1").values["judge_key"] == "MY_KEY"
+
+
+@pytest.mark.parametrize("name", ["strenght", "Strength", "strength ", "STRENGTH"])
+def test_an_unknown_parameter_is_met_with_the_nearest_one(name):
+    for call in (lambda: read(name, "1"), lambda: check("any", **{name: 1})):
+        with pytest.raises(ValueError, match=f"there is no parameter '{name}'; did you mean 'strength'"):
+            call()
 
 
 def test_every_choice_has_a_run_folder_of_its_own():
@@ -127,6 +225,8 @@ def test_every_notebook_checks_all_its_parameters_and_its_defaults_pass(file):
 def test_every_rule_says_what_is_allowed():
     for name, rule in RULES.items():
         assert len(str(rule)) > 3 and "inf" not in str(rule), name
-    assert str(RULES["prices"]) == "a list of 2 different values, each a number from 0"
+    assert str(RULES["prices"]) == "a list of 2 values, each a number from 0 to 1000000"
+    assert str(RULES["model"]) == "a non-empty text without quotes or spaces around it"
     assert str(RULES["where"]) == "'auto' or 'ndif' or 'local'"
-    assert parameters.whole(1, 3).normalise(2.0) == 2
+    assert parameters.number(0, 3).normalise(2) == 2.0
+    assert check("any", depth=-0.0).run == check("any", depth=0).run

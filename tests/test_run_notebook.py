@@ -56,9 +56,9 @@ def only_folder(course):
 
 
 def test_result_and_places_are_printed(course, monkeypatch, capsys):
-    command(monkeypatch, "07", "-p", "models", "[a, b]", "-p", "strength", "1.5", "-p", "layers", "4")
+    command(monkeypatch, "07", "-p", "models", "[a, b]", "-p", "strength", "-1.5e0", "-p", "layers", "4")
     said, folder = capsys.readouterr().out, only_folder(course)
-    assert "words  3.000" in said and folder.name.startswith("a-")
+    assert "words -3.000" in said and folder.name.startswith("a-")
     assert f"Result table:       {folder / 'headline.csv'}" in said
     assert f"Executed notebook:  {folder / '07_count_words.ipynb'}" in said
     assert f"-m jupyterlab {folder / '07_count_words.ipynb'}" in said and (folder / "07_count_words.ipynb").exists()
@@ -84,16 +84,19 @@ def test_two_runs_with_the_same_parameters_at_once_are_refused(course, monkeypat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["08"], "no notebook is called '08'; there are: 07_count_words"),
+        (["08"], "no notebook of the course is called '08'; there are: 07_count_words"),
         (["07_count_wrds"], "did you mean 07_count_words? there are"),
         (["count words"], "did you mean 07_count_words?"),
-        (["07", "-p", "strenght", "2"], "no parameter 'strenght'; did you mean 'strength'? it has: models, strength"),
+        (
+            ["07", "-p", "strenght", "2"],
+            "no parameter 'strenght'; did you mean 'strength'? there are: models, strength",
+        ),
         (["07", "-p", "trials", "many"], "parameter trials must be a whole number from 1 to 1000, got 'many'"),
         (["07", "-p", "trials", "0"], "parameter trials must be a whole number from 1 to 1000, got '0'"),
         (["07", "-p", "models", "[]"], "parameter models must be a list of at least 1 different values"),
         (["07", "-p", "models", "[a, a]"], "parameter models must be a list of at least 1 different values"),
-        (["07", "-p", "strength", ""], "parameter strength must be a number other than 0, got ''"),
-        (["07", "-p", "strength", "nan"], "parameter strength must be a number other than 0, got 'nan'"),
+        (["07", "-p", "strength", ""], "parameter strength must be a number other than 0 from -10000 to 10000, got ''"),
+        (["07", "-p", "strength", "nan"], "parameter strength must be a number other than 0 from -10000"),
         (["07", "-p", "trials", "3", "-p", "trials", "4"], "parameter trials is given twice: 3 and '4'"),
         (["07", "-p", "device", "gpu"], "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got 'gpu'"),
     ],
@@ -105,11 +108,53 @@ def test_bad_input_is_refused_before_anything_runs(course, monkeypatch, capsys, 
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "name", ["7", "07", "07_count_words", "07_count_words.ipynb", "notebooks/07_count_words.ipynb"]
-)
-def test_a_notebook_is_found_by_number_name_or_path(course, name):
-    assert run_notebook.find_notebook(name).stem == "07_count_words"
+FOUND = ["7", "07", "007", " 07 ", "٧", "07\n", "07_", "07_count", "07_COUNT_Words", "07.ipynb", "07_count_words.IPYNB"]
+PATHS = [
+    "notebooks/07_count_words.ipynb",
+    "./notebooks/07",
+    "notebooks/../notebooks/07_count",
+    "{root}/notebooks/07_count_words.ipynb",
+]
+NOT_FOUND = [
+    "",
+    " ",
+    ".",
+    "..",
+    "*",
+    "²",
+    "-7",
+    "7.0",
+    "1e1",
+    "07 08",
+    "notebooks",
+    "~/07",
+    "~nobody/07",
+    "07_count_words.py",
+    "a\0b",
+]
+ELSEWHERE = ["{root}/other/07_count_words.ipynb", "/nowhere/07", "../07", "other/07_count_words.ipynb", "x" * 5000]
+
+
+@pytest.mark.parametrize("name", FOUND + PATHS)
+def test_a_notebook_is_found_by_number_name_or_path(course, name, tmp_path):
+    assert run_notebook.find_notebook(name.format(root=tmp_path)).stem == "07_count_words"
+
+
+@pytest.mark.parametrize("name", NOT_FOUND + ELSEWHERE)
+def test_what_is_no_notebook_of_the_course_is_refused(course, name, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "07_count_words.ipynb").write_text("{}")
+    with pytest.raises(ValueError, match="no notebook of the course is called"):
+        run_notebook.find_notebook(name.format(root=tmp_path))
+
+
+def test_another_file_of_the_same_name_is_not_passed_over_in_silence(course, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert run_notebook.find_notebook("07_count_words.ipynb").parent == tmp_path / "notebooks"
+    (tmp_path / "07_count_words.ipynb").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="did you mean 07_count_words"):
+        run_notebook.find_notebook("07_count_words.ipynb")
 
 
 def test_ctrl_c_and_a_folder_that_cannot_be_written_are_one_sentence(course, monkeypatch, tmp_path):

@@ -41,7 +41,9 @@ def test_run_folder_is_made_where_the_environment_says(tmp_path, monkeypatch):
     assert paths.run_folder("vectors") == paths.ROOT / "runs" / "vectors"
 
 
-@pytest.mark.parametrize("name", ["", "../out", "/tmp/out", "a/../../b"])
+@pytest.mark.parametrize(
+    "name", ["", "../out", "/tmp/out", "a/../../b", ".", "./", " ", " a", "a\n", "a\0b", 5, None, b"a"]
+)
 def test_run_folder_stays_inside_runs(name):
     with pytest.raises(ValueError, match="is not a plain name"):
         paths.run_folder(name)

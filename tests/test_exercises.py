@@ -12,7 +12,7 @@ import torch
 
 from helpers import exercises
 from helpers.exercises import exercise as checking
-from helpers.exercises import intervals, organism
+from helpers.exercises import intervals, organism, prediction
 from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_tensor
 from helpers.paths import ROOT
 from tests import exercise_cells
@@ -284,3 +284,21 @@ def test_right_intervals_pass_whatever_their_seed_and_those_of_90_percent_do_not
         intervals.expect_intervals([(np.percentile(means, [2.5, 97.5]), known, 0.08, "eight values")])
         with pytest.raises(checking.Wrong):
             intervals.expect_intervals([(np.percentile(means, [5, 95]), known, 0.08, "eight values")])
+
+
+@pytest.mark.parametrize(
+    "guess, measured, printed",
+    [
+        (None, 3, "found: 3. You made no guess."),
+        (None, np.int64(12), "found: 12. You made no guess."),
+        (None, pd.Series([True, True], dtype="boolean").sum(), "found: 2. You made no guess."),
+        (2, 3, "found: 3. You guessed 2: too low."),
+        (2.5, np.int32(2), "found: 2. You guessed 2.5: too high."),
+        (3, 3, "found: 3. You guessed 3: right."),
+        (None, 3.0, "found: 3.00. You made no guess."),  # a share, a cosine, a margin
+        (1, np.float32(0.9), "found: 0.90. You guessed 1.00: close."),
+    ],
+)
+def test_a_guess_is_shown_beside_the_number_and_a_count_has_no_decimals(guess, measured, printed, capsys):
+    prediction.reveal(guess, measured, "found")
+    assert capsys.readouterr().out == printed + "\n"

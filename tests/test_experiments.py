@@ -16,7 +16,7 @@ from helpers.experiments import (
     measures,
     thought_or_text,
 )
-from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND
+from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND, verdict_of
 from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, make_trials
 from tests import tiny_models
 
@@ -205,6 +205,14 @@ def test_a_found_effect_needs_no_positive_control():
     trials = thought_or_text.trials(WORDS, **CELLS)
     result = thought_or_text.measure(experiments.grade(answered(trials, names_only_what_is_injected)))
     assert result.powerless and not result.unclear and result.verdict == FOUND
+
+
+@pytest.mark.parametrize("reply", [lambda _: "No.", lambda _: "", separates], ids=["not the word", "broken", "found"])
+def test_a_stored_row_has_the_verdict_of_its_result(reply):
+    """Also where most answers are broken, so that there is no effect to read."""
+    result = thought_or_text.measure(experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), reply)))
+    rows = four_experiments.rows_of(result, "thought_or_text").query("measure == @EFFECT")
+    assert [verdict_of(row) for row in rows.itertuples()] == [result.verdict]
 
 
 # -- experiment 3 -----------------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from helpers.experiments import LABELS, four_experiments
-from helpers.experiments.measures import EFFECT
-from helpers.paths import ROOT
+from helpers.experiments.measures import EFFECT, published_results
 from helpers.plotting import report_card
+from helpers.plotting.diagrams import PAGE
 
 
 def table(model: str, effects: dict[str, float]) -> pd.DataFrame:
@@ -47,7 +47,7 @@ def test_a_net_rate_above_0_of_a_model_that_knows_nothing_fails_the_assay_one_be
 
 
 def test_every_published_success_rate_is_shown_with_its_study_ranked_by_net_rate():
-    pairs, table = report_card.published_pairs(), pd.read_csv(ROOT / "data" / "published_results.csv")
+    pairs, table = report_card.published_pairs(), published_results()
     assert len(pairs) == (table["metric"] == "success_rate").sum()
     assert not pairs.duplicated(["model", "study"]).any()
     net = pairs["success"] - pairs["false_positives"]
@@ -69,7 +69,11 @@ def test_card_and_page_hold_everything(measured, tmp_path):
         LABELS["intentional_control"],
     ]
     assert len(controls.get_yticklabels()) == len(report_card.CONTROLS)
-    assert f"{name} (this run), n = 24" in [text.get_text() for text in published.get_yticklabels()]
+    notes = [
+        (label.get_text(), note.get_text())
+        for label, note in zip(published.get_yticklabels(), published.texts, strict=True)
+    ]
+    assert {(name, "this run, n = 24"), ("Claude Opus 4.1", "Lindsey 2025, n = 50")} <= set(notes)
     settings = {"seed": 0, "words": "<b>", "model": "/home/somebody/models/mine"}
     page, picture = report_card.write(tmp_path, figure, measured, name, finding, settings)
     text = page.read_text(encoding="utf-8")
@@ -87,7 +91,25 @@ def test_what_cannot_be_told_is_said_first(measured):
     measured.loc[measured["model"] == name, "unclear"] = "only 10% of the answers are coherent"
     figure = report_card.card(measured, name, "Nothing found.")
     figure.canvas.draw()
-    assert "cannot tell, only 10% of the answers are coherent" in figure._suptitle.get_text()
+    assert "cannot tell, only 10% of the answers are coherent" in figure._suptitle.get_text().replace("\n", " ")
+
+
+@pytest.mark.parametrize("success, alarms", [(0.0, 0.0), (0.34, 0.71), (1.0, 1.0)])
+def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(measured, success, alarms):
+    """Wherever the reader's own model lies, and with a name as long as the longest published one."""
+    name = "x" * 26
+    measured = measured.replace("<mine & yours>", name)
+    for measure, value in {"success_rate": success, "false_positive_rate": alarms}.items():
+        measured.loc[(measured["model"] == name) & (measured["measure"] == measure), "value"] = value
+    figure = report_card.card(measured, name, "Nothing found: " + "a long sentence about what was found, " * 5)
+    figure.canvas.draw()
+    everything, published = figure.get_tightbbox(), figure.axes[2]
+    assert everything.x0 >= 0 and everything.x1 <= PAGE
+    for note, row in zip(published.texts, report_card.with_published(measured, name).itertuples(), strict=True):
+        box = note.get_window_extent()
+        assert published.bbox.x0 <= box.x0, note.get_text()
+        marks = [published.transData.transform((mark, 0))[0] for mark in (row.success, row.false_positives)]
+        assert not any(box.x0 <= mark <= box.x1 for mark in marks), note.get_text()
 
 
 def test_a_model_without_experiment_1_is_refused(measured):

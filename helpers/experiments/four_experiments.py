@@ -4,8 +4,7 @@ import pandas as pd
 
 from helpers import concepts, experiments, models, prompts
 from helpers.experiments import intentional_control, runner
-from helpers.experiments.measures import EFFECT, Result, stored_results
-from helpers.paths import ROOT
+from helpers.experiments.measures import EFFECT, Result, published_results, stored_results
 from helpers.stats import Estimate, best_cell, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
@@ -190,7 +189,7 @@ def beside_real_model(
     rows = rows[rows["measure"].isin(names)]
     rows = rows.assign(text=[str(_estimate(row)) for row in rows.itertuples()])[["model", "measure", "text"]]
     if experiment == "injected_thought":
-        known = pd.read_csv(ROOT / "data" / "published_results.csv").rename(columns={"metric": "measure"})
+        known = published_results().rename(columns={"metric": "measure"})
         known = known[known["measure"].isin(names)]
         text = [f"{row.value:.2f}" + ("" if pd.isna(row.n) else f", n = {row.n:.0f}") for row in known.itertuples()]
         rows = pd.concat([rows, known.assign(model=known["model"] + " (" + known["study"] + ")", text=text)])

@@ -90,16 +90,29 @@ class Result:
         return Estimate(float(line["value"]), float(line["low"]), float(line["high"]), int(line["n"]))
 
     @property
+    def low(self) -> float:
+        """Lower end of the effect's interval."""
+        return self.measure(EFFECT).low
+
+    @property
     def unclear(self) -> str:
         """Why the assay cannot tell, or "": it is broken, or it found nothing and could not have found anything."""
-        return self.broken or ("" if self.measure(EFFECT).low > 0 else self.powerless)
+        return self.broken or ("" if self.low > 0 else self.powerless)
 
     @property
     def verdict(self) -> str:
-        """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL with the reason."""
-        if self.unclear:
-            return f"{CANNOT_TELL}: {self.unclear}"
-        return FOUND if self.measure(EFFECT).low > 0 else NOT_FOUND
+        """As `verdict_of`."""
+        return verdict_of(self)
+
+
+def verdict_of(effect) -> str:
+    """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL with the reason.
+
+    effect: a Result, or the row of an effect in a results table (attributes unclear and low; a broken result has no low).
+    """
+    if effect.unclear:
+        return f"{CANNOT_TELL}: {effect.unclear}"
+    return FOUND if effect.low > 0 else NOT_FOUND
 
 
 def reasons(*failed: tuple[bool, str]) -> str:
@@ -164,6 +177,11 @@ def stored_results(model: str) -> pd.DataFrame:
     The columns of `four_experiments.measure_all`. FileNotFoundError with the names of what there is.
     """
     return pd.read_csv(_stored_file(model), keep_default_na=False, na_values={"strength": [""]})
+
+
+def published_results() -> pd.DataFrame:
+    """Published numbers of experiment 1: model, study, metric, value, layer_fraction, strength, n, judge, prompt, source."""
+    return pd.read_csv(ROOT / "data" / "published_results.csv")
 
 
 def stored_readings(model: str) -> pd.DataFrame:

@@ -15,17 +15,17 @@ from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import separated
-from helpers.experiments.measures import EFFECT
-from helpers.paths import ROOT
+from helpers.experiments.measures import EFFECT, published_results
+from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, draw_forest, plain
 
 CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "detection_rate": "says yes: word injected",
     "random_vector_detection_rate": "says yes: random vector",
     "false_positive_rate": "says yes: nothing injected",
-    "success_rate": "success (yes, then the word)",
+    "success_rate": "success: yes, then the word",
     "coherence_rate": "coherent under injection",
-    "ungraded_rate": "ungraded (no English, unfinished)",
+    "ungraded_rate": "could not be graded",
 }
 LIMITS = (
     "An injection is an artificial event; nothing here says what the model notices when nobody injects.",
@@ -46,7 +46,7 @@ def published_pairs() -> pd.DataFrame:
     false positives (NaN) comes below those that do; n is missing, and judge and prompt are "not stated", where the source is
     silent. A model that several studies measured has several rows.
     """
-    table = pd.read_csv(ROOT / "data" / "published_results.csv")
+    table = published_results()
     success, alarms = (table[table["metric"] == metric] for metric in ("success_rate", "false_positive_rate"))
     success = success.rename(columns={"value": "success"})[["model", "study", "success", "n", "judge", "prompt"]]
     alarms = alarms.rename(columns={"value": "false_positives", "n": "n_controls"})
@@ -57,29 +57,30 @@ def published_pairs() -> pd.DataFrame:
     return pairs[["model", "study", "success", "false_positives", "n", "n_controls", "judge", "prompt"]]
 
 
-def draw_pairs(axis: Axes, pairs: pd.DataFrame, subject: str) -> None:
-    """Success (filled) and false positives (open) of each measurement on one line; the subject's is marked in its name."""
+def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
+    """Success (filled) and false positives (open) of each measurement on one line, its study beside them."""
     for height, row in enumerate(pairs.itertuples()):
         axis.plot([row.false_positives, row.success], [height, height], color="#999999", linewidth=2, zorder=1)
-    height = range(len(pairs))
-    axis.plot(pairs["success"], height, "o", color=COLOURS["introspector"], markersize=8, label="success")
-    open_square = {"markerfacecolor": "white", "color": INJECTION, "markersize": 8, "label": "false positives"}
-    axis.plot(pairs["false_positives"], height, "s", **open_square)
-    names = [
-        f"{plain(row.model)} (this run), n = {row.n}"
-        if row.model == subject and pd.isna(row.study)
-        else f"{plain(row.model)}: {plain(row.study)}, n {'not stated' if pd.isna(row.n) else f'= {row.n}'}"
-        for row in pairs.itertuples()
-    ]
-    axis.set_yticks(height, [textwrap.shorten(name, 72, placeholder=" ...") for name in names])
-    axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials")
-    axis.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
+        low, high = sorted((row.success, row.success if pd.isna(row.false_positives) else row.false_positives))
+        note = plain("this run" if pd.isna(row.study) else row.study) + ("" if pd.isna(row.n) else f", n = {row.n}")
+        place, align = 0.5, "center"  # on the line between the marks, unless there is room beside them
+        if high <= 0.7 or low >= 0.35:
+            place, align = (high + 0.03, "left") if high <= 0.7 else (low - 0.03, "right")
+        ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        axis.text(place, height, note, ha=align, va="center", fontsize=BODY_SIZE - 1.5, color="#555555", bbox=ground)
+    height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
+    axis.plot(pairs["success"], height, "o", color=COLOURS["introspector"], markersize=6, label="success", zorder=4)
+    axis.plot(pairs["false_positives"], height, "s", markersize=10, zorder=3, **square)  # larger: both are seen at 0
+    axis.set_yticks(height, [plain(name, 26) for name in pairs["model"]])
+    axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials (best net rate first)")
+    axis.figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
 
 
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
-    An experiment that does not separate the organisms (`four_experiments.separated`) is marked.
+    An experiment that does not separate the organisms (`four_experiments.separated`) is marked. The legend is above the axis, as
+    wide as the figure.
     """
     apart = separated(measured)
     effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
@@ -92,7 +93,10 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = effects.assign(experiment=effects["experiment"].map(names))
     draw_forest(axis, effects, "experiment", "model", "effect, 95 % interval (0 = no introspection)")
     axis.locator_params(axis="x", nbins=6)
-    axis.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
+    handles, models = axis.get_legend_handles_labels()
+    columns = len(models) if sum(len(model) + 6 for model in models) < 76 else 2  # letters that fit beside each other
+    look = {"frameon": False, "handletextpad": 0.3, "columnspacing": 1.2}
+    axis.figure.legend(handles, models, loc="outside upper left", ncols=columns, **look)
 
 
 def cannot_tell(measured: pd.DataFrame, subject: str) -> list[str]:
@@ -127,22 +131,26 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
 
     KeyError where the measured table holds no experiment 1 of the subject.
     """
-    pairs = with_published(measured, subject)
-    figure = plt.figure(figsize=(12, 13))
-    title = [f"Report card: {plain(subject)}", finding, *cannot_tell(measured, subject)]
-    figure.suptitle("\n".join(plain(each, 120) for each in title), fontsize=13)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.1))  # so that long names below take no room from above
-    effects, rates = top.subplots(1, 2)
-    draw_effects(effects, measured)
-    own = own_rates(measured, subject)
+    pairs, own = with_published(measured, subject), own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
-    names = [f"{CONTROLS[name]}, n = {int(n)}" for name, n in zip(lines.index, lines["n"], strict=True)]
+    bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
+    heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
+    size = (PAGE, sum(heights) + 3.4)  # and of the words above and below them
+    figure = plt.figure(figsize=size, layout="constrained")
+    title = [f"Report card: {subject}", finding, *cannot_tell(measured, subject)]
+    title = "\n".join(plain(each, 74) for each in title)
+    figure.suptitle(title, x=0.02, ha="left", fontsize=BODY_SIZE + 1)
+    parts = figure.subfigures(3, 1, height_ratios=heights)  # so that long names in one take no room from the others
+    effects, rates, published = (part.subplots() for part in parts)
+    draw_effects(effects, measured)
+    names = [f"{CONTROLS[name]}, n = {int(n)}" for name, n in lines["n"].items()]
     draw_forest(rates, lines.assign(name=names), "name", "model", "share of trials, 95 % interval")
-    rates.set(xlim=(-0.03, 1.03), title="Experiment 1 and its controls")
-    published = bottom.subplots()
-    draw_pairs(published, pairs, subject)
-    published.set_title("Experiment 1 beside published numbers, best net rate first", loc="left", pad=22)
-    figure.supxlabel("Limits: " + "\n".join(LIMITS), x=0.02, ha="left", fontsize=BODY_SIZE)
+    rates.set(xlim=(-0.03, 1.03))
+    rates.set_title("Experiment 1 and its controls", loc="left")
+    draw_pairs(published, pairs)
+    published.set_title("Experiment 1 beside published numbers", loc="left")
+    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in LIMITS)
+    figure.supxlabel("Limits\n" + limits, x=0.02, ha="left", fontsize=BODY_SIZE)
     return figure
 
 
@@ -157,7 +165,7 @@ def write(
 ) -> list[Path]:
     """Write report_card.png and report_card.html (the same figure, all numbers, settings, limits) into the folder."""
     picture, page = folder / "report_card.png", folder / "report_card.html"
-    figure.savefig(picture, dpi=90)
+    figure.savefig(picture, dpi=150)
     image = base64.b64encode(picture.read_bytes()).decode()
     effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
     alt = f"{finding} Effects: " + "; ".join(
@@ -172,8 +180,9 @@ def write(
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in LIMITS)
     page.write_text(
         f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Report card: {html.escape(subject)}</title>
-<style>body {{ font-family: sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }} img {{ max-width: 100% }}
+<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<title>Report card: {html.escape(subject)}</title>
+<style>body {{ font-family: sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }} img {{ max-width: min(100%, 45em) }}
 table {{ border-collapse: collapse }} td, th {{ padding: 0.2em 0.8em; text-align: left }}</style></head><body>
 <h1>Report card: {html.escape(subject)}</h1>
 <p><strong>{html.escape(finding)}</strong></p>

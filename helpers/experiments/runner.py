@@ -16,6 +16,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 
+from helpers.checks import whole_number
 from helpers.engine import Trial
 from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
@@ -36,8 +37,9 @@ from helpers.models import changes_from_outside, model_name
 from helpers.paths import run_folder
 
 RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
+STORED = RESULTS[:-1]  # a dose is measured against other rows of the table, so it is not the stored row's own
 LARGEST_BATCH = 1024  # beyond this a 7B model on an H100 gains less than a tenth (tests/bench/RESULTS.md)
-CPU_TOKENS = 12_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
+CPU_TOKENS = 16_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
 _batch_sizes = {}  # (weights, device) -> the batch size that memory allowed
 
 
@@ -64,11 +66,13 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
 
 def is_result(row: dict) -> bool:
     """Whether a stored row is whole: an id and an answer as text, and numbers (or None) for the rest."""
-    texts = (row.get("trial_id"), row.get("answer"))
+    texts, numbers = ("trial_id", "answer"), STORED[1:]
     return (
-        row.keys() >= {"trial_id", *RESULTS}
-        and all(isinstance(each, str) for each in texts)
-        and all(isinstance(row[name], int | float | None) for name in RESULTS if name != "answer")
+        row.keys() >= {*texts, *numbers}
+        and all(isinstance(row[name], str) for name in texts)
+        and all(
+            isinstance(row[name], float | None) or type(row[name]) is int and abs(row[name]) < 1e9 for name in numbers
+        )
     )
 
 
@@ -78,7 +82,7 @@ class Sweep:
     Attributes:
         rows, trials: of the table and of the engine, in the same order, by the ids in `order`.
         file: where answers are appended, or None.
-        done: id -> what is known of the trial (RESULTS).
+        done: id -> what is known of the trial (STORED).
     """
 
     def __init__(
@@ -119,8 +123,7 @@ class Sweep:
             reply = split_reply(text)
             if reply.reasoning or not reply.finished:
                 numbers |= {"yes_logit": math.nan, "no_logit": math.nan}  # the first token begins reasoning, no answer
-            numbers["dose"] = self.builder.dose(self.rows[i], self.trials[i])
-            rounded = {name: round(value, 4) for name, value in numbers.items()}
+            rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in numbers.items()}
             fresh.append({"trial_id": self.order[i], "answer": text, **rounded})
         if self.file:
             with explained_disk_errors(self.file.parent):
@@ -163,9 +166,15 @@ def run(
         OSError: where the run folder cannot be written.
         RuntimeError: where another process holds the run folder, or memory does not suffice for a single trial.
     """
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"the trials must be a table (pandas DataFrame), got {type(table).__name__}")
     missing = set(TRIAL_COLUMNS) - set(table.columns)
     if missing:
         raise ValueError(f"the table of trials lacks the columns {sorted(missing)}; make it with helpers.experiments")
+    if present := [column for column in ("model", "trial_id", *RESULTS) if column in table.columns]:
+        raise ValueError(
+            f"the table of trials already has the columns {present}: drop them, or use the table before a run"
+        )
     if table.empty:
         raise ValueError("the table of trials is empty")
     if not table.index.is_unique:
@@ -176,11 +185,11 @@ def run(
         raise ValueError(
             f"answers under {changes[0]} are not kept: nothing on disk could tell them apart. Run without a name"
         )
-    if batch_size is not None and batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    batch_size = None if batch_size is None else whole_number("batch_size", batch_size, 1)
     rows, builder = list(named_rows(table)), TrialBuilder(model, table, given_vectors)
     trials = [builder.trial(row) for row in rows]
-    validate_run(model, trials, max_new_tokens, temperature)
+    max_new_tokens, temperature = validate_run(model, trials, max_new_tokens, temperature)
+    doses = [round(builder.dose(row, trial), 4) for row, trial in zip(rows, trials, strict=True)]
     now = conditions(model, max_new_tokens, temperature)
     shared = short_hash(json.dumps(now))
     ids = [trial_id(shared, trial, row.concept) for trial, row in zip(trials, rows, strict=True)]
@@ -193,7 +202,8 @@ def run(
             with tqdm(total=len(missing), disable=not progress, unit="trial") as bar:
                 columns = max(len(trial.prompt.token_ids) for trial in trials) + max_new_tokens
                 run_in_batches(sweep, batch_size, columns, max_new_tokens, temperature, audit, bar)
-    results = pd.DataFrame([sweep.done[trial_id] for trial_id in ids], columns=RESULTS, index=table.index)
+    results = pd.DataFrame([sweep.done[trial_id] for trial_id in ids], columns=STORED, index=table.index)
+    results = results.astype(dict.fromkeys(STORED[1:], float)).assign(dose=doses)
     results.insert(0, "model", model_name(model))
     results.insert(1, "trial_id", ids)
     return table.join(results)

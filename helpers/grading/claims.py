@@ -27,12 +27,15 @@ class Clause:
 
 
 def tidy(answer: str) -> str:
-    """Straight quotes, no markdown, single spaces, lower case; cut where the answer makes up the next speaker."""
+    """What an answer says for itself, in lower case: no markdown, made-up next speaker, quoted claim, "yes, I am ready"."""
     answer = answer.lower()
     turn = pattern("next_turn").search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
-    return re.sub(r"[ \t]+", " ", answer).strip()
+    answer = re.sub(r"[ \t]+", " ", answer).strip()
+    return pattern("quoted_claim").sub(
+        lambda quote: "_" * len(quote.group()), pattern("acknowledgement").sub("", answer)
+    )
 
 
 def split_clauses(text: str) -> list[Clause]:
@@ -118,15 +121,26 @@ def _taken_back(text: str, denial: Clause) -> bool:
 def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
     """Does the answer as a whole claim a thought? `text` is the tidied answer.
 
-    An opening "yes" stands unless denied at once. Whoever claims first has claimed, unless it is taken back. Whoever
-    denies first has denied, unless an outright claim ("... but I do sense an injected thought") follows.
+    A second thought ("actually, no", "just kidding") decides where it says anything. Otherwise an opening "yes" stands
+    unless denied at once. Whoever claims first has claimed, unless it is taken back. Whoever denies first has denied, unless
+    an outright claim ("... but I do sense an injected thought") follows.
     """
-    claims = found.claims
+    *_, turn = [None, *pattern("second_thought").finditer(text, 1)]
+    if turn:
+        rest = text[turn.end() :]
+        then = split_clauses(rest)
+        after = find_claims(then)
+        if after.claims or pattern("opening_yes").match(rest):
+            return affirms(rest, then, after)
+        if turn.group("taken_back") or pattern("answers_no").match(rest):
+            return False
     denials = [
         d
         for d in found.denials
         if pattern("direct_denial").search(d.text) and not pattern("beside_the_point").search(d.text)
     ]
+    presupposed = pattern("presupposed") if denials else re.compile("(?!)")  # "You injected a thought, I don't see it."
+    claims = [claim for claim in found.claims if not presupposed.match(claim.text)]
     opened_no = bool(pattern("opening_no").match(text))
     if pattern("opening_yes").match(text):
         early = [d for d in denials if d.sentence <= clauses[0].sentence + 1 or _taken_back(text, d)]

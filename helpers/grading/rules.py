@@ -4,6 +4,7 @@ Only the answer within a reply is graded (`reply.split_reply`). Where there is n
 said about it: it is ungraded (see `helpers.grading.table`). The patterns are in data/grading/patterns.yaml.
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -35,6 +36,20 @@ def gradable(reply: str) -> tuple[str, str | None]:
 # --- experiment 1 ----------------------------------------------------------------------------------------------------
 
 
+def _mentions(clauses: list[Clause], names: re.Pattern) -> list[tuple[Clause, re.Match]]:
+    """Where the concept is named, but not as what it is not: "not bread", "anything but bread", "bread? no"."""
+    found = []
+    for clause, following in itertools.zip_longest(clauses, clauses[1:]):
+        text = pattern("not_a_negation").sub(lambda match: "_" * len(match.group()), clause.text)
+        corrected = following and pattern("corrects").match(following.text)
+        for mention in () if corrected else names.finditer(clause.text):
+            before = text[: mention.start()].rpartition(":")[2]
+            negated = pattern("negation").search(before) or pattern("leaves_out").search(before)
+            if not negated and not pattern("leaves_out_after").match(text[mention.end() :]):
+                found.append((clause, mention))
+    return found
+
+
 def _topics(text: str) -> list[re.Match]:
     return [topic for topic in pattern("names_a_topic").finditer(text) if topic.group("topic") not in VAGUE]
 
@@ -51,15 +66,12 @@ def _named_as_the_thought(clauses: list[Clause], found: Findings, names: re.Patt
     claiming = {clause.sentence for clause in found.claims + found.weak_claims}
     other_topic, offered = False, False
     for clause in clauses:
-        mention = names.search(clause.text)
-        if not mention:
+        if not names.search(clause.text):
             other_topic |= clause.start in claims and _other_topic(clause.text, names)
-            continue
-        before = clause.text[: mention.start()].rpartition(":")[2]
-        negation = pattern("negation").search(pattern("not_a_negation").sub("", before))
+    for clause, mention in _mentions(clauses, names):
         short = len(clause.text.split())
         guess = clause.question and short <= 5 and not pattern("asks").match(clause.text)
-        if negation or (clause.question and not guess) or clause.condition_at < mention.start():
+        if (clause.question and not guess) or clause.condition_at < mention.start():
             continue
         is_topic = clause.start in claims or pattern("names_a_topic").search(clause.text)
         if is_topic and not _other_topic(clause.text, names):
@@ -155,11 +167,7 @@ def grade_thought(answer: str, concept: str) -> bool | None:
     answer, ungraded = gradable(answer)
     if ungraded:
         return None
-    for clause in split_clauses(tidy(answer)):
-        mention = concept_pattern(concept).search(clause.text)
-        if mention and not pattern("negation").search(clause.text[: mention.start()]):
-            return True
-    return False
+    return bool(_mentions(split_clauses(tidy(answer)), concept_pattern(concept)))
 
 
 def grade_repetition(answer: str, line: str) -> bool | None:

@@ -2,12 +2,14 @@
 
 An injection is only as good as its position. Every range is therefore found in the *rendered* text, by the offsets that
 the tokenizer reports, and counted in the prompt's own tokens: left padding is added later and shifts nothing here.
+(More than 300 lines, since reading, checking, filling and rendering a wording share its placeholders and markers.)
 """
 
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from string import Formatter
 
 import yaml
 from jinja2 import TemplateError
@@ -18,6 +20,7 @@ from helpers.paths import ROOT
 PROMPT_FOLDER = ROOT / "data" / "prompts"
 MARKER = re.compile(r"<<(/?)(\w+)>>")
 ROLES = ("system", "user", "assistant")
+LARGEST_FILE = 100_000  # bytes of a reader's own wording
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,24 @@ class PromptTemplate:
     turns: tuple[tuple[str, str], ...]
     variant: str = ""
     held_out: bool = False  # True: never used to train the model organisms
+
+    def __post_init__(self):
+        """Raise ValueError for a role, a placeholder or a marker that `render` could not use."""
+        for role, text in self.turns:
+            if role not in ROLES or not isinstance(text, str) or not text:
+                allowed = f"a turn needs text and one of the roles {', '.join(ROLES)}"
+                raise ValueError(f"wording {self.id!r}: {allowed}, got {role!r}: {text!r:.40}")
+            _fill(text, dict.fromkeys(_placeholders(text), ""))
+
+    @property
+    def placeholders(self) -> set[str]:
+        """The names of all {placeholders}."""
+        return set().union(*(_placeholders(text) for _, text in self.turns))
+
+    @property
+    def spans(self) -> set[str]:
+        """The names of all <<marked>> spans."""
+        return {name for _, text in self.turns for _, name in MARKER.findall(text)}
 
     @property
     def is_prefilled(self) -> bool:
@@ -72,20 +93,21 @@ def _template_from(experiment: str, entry: dict) -> PromptTemplate:
     """A template from its entry in a YAML file; ValueError for an entry of another form."""
     name = entry.get("id") if isinstance(entry, dict) else None
     turns = entry.get("turns") if isinstance(entry, dict) else None
-    if not turns or not all(isinstance(turn, dict) and len(turn) == 1 for turn in turns):
+    if not isinstance(turns, list) or not turns or not all(isinstance(turn, dict) and len(turn) == 1 for turn in turns):
         raise ValueError(f"wording {name!r} needs turns, each with one role: - user: text")
-    turns = tuple((role, str(text).strip()) for turn in turns for role, text in turn.items())
-    for role, text in turns:
-        if role not in ROLES or not text:
-            raise ValueError(
-                f"wording {name!r}: a turn needs text and one of the roles {', '.join(ROLES)}, got {role!r}"
-            )
-    return PromptTemplate(experiment, name, turns, entry.get("variant", ""), bool(entry.get("held_out", False)))
+    texts = [(role, text.strip() if isinstance(text, str) else text) for turn in turns for role, text in turn.items()]
+    return PromptTemplate(experiment, name, tuple(texts), entry.get("variant", ""), bool(entry.get("held_out", False)))
+
+
+@lru_cache
+def _templates(experiment: str) -> list[PromptTemplate]:
+    """All templates of an experiment, in file order."""
+    return [_template_from(experiment, entry) for entry in read_prompt_file(experiment)["wordings"]]
 
 
 def load_templates(experiment: str, variant: str | None = None) -> dict[str, PromptTemplate]:
     """All templates of an experiment by id, in file order; only those of one `variant` where it is given."""
-    templates = [_template_from(experiment, entry) for entry in read_prompt_file(experiment)["wordings"]]
+    templates = _templates(experiment)
     known = sorted({template.variant for template in templates})
     if variant is not None and variant not in known:
         raise KeyError(f"{experiment} has no variant {variant!r}; it has {', '.join(map(repr, known))}")
@@ -98,19 +120,40 @@ def get_template(experiment: str, wording: str) -> PromptTemplate:
     Such a file holds an entry like those in data/prompts: `turns:` with the experiment's placeholders and spans. KeyError with
     the known ids for another id; FileNotFoundError or ValueError for a file that is not there or of another form.
     """
-    if str(wording).endswith((".yaml", ".yml")):
-        file = Path(wording).expanduser()
-        if not file.is_file():
-            raise FileNotFoundError(f"no wording file {wording!r}, seen from {Path.cwd()}")
-        try:
-            entry = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{wording} is not YAML: {str(error).splitlines()[0]}") from None
-        return _template_from(experiment, {**entry, "id": str(wording)} if isinstance(entry, dict) else entry)
+    if str(wording).lower().endswith((".yaml", ".yml")):
+        return _own_template(experiment, str(wording))
     templates = load_templates(experiment)
-    if wording not in templates:
+    if str(wording) not in templates:
         raise KeyError(f"{experiment} has no wording {wording!r}; it has {', '.join(templates)}, or give a YAML file")
     return templates[wording]
+
+
+def _own_template(experiment: str, wording: str) -> PromptTemplate:
+    """The template in a reader's own file, checked against those of the experiment: `get_template` says what is raised."""
+    file = Path(wording).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(f"no wording file {wording!r}, seen from {Path.cwd()}")
+    try:
+        text = file.read_bytes()[: LARGEST_FILE + 1].decode("utf-8-sig")
+        entry = yaml.load(text, Loader=yaml.BaseLoader)  # this loader reads every value as text: Yes stays a word
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{wording} is not YAML in UTF-8: {str(error).splitlines()[0]}") from None
+    keys = re.findall(r"^(\w+):", text, re.MULTILINE)
+    if len(text) > LARGEST_FILE or not set(keys) <= {"id", "turns", "variant"} or len(set(keys)) < len(keys):
+        raise ValueError(
+            f"{wording} needs turns:, once, no other keys, and at most {LARGEST_FILE} bytes; got {keys[:9]}"
+        )
+    template = _template_from(experiment, {**entry, "id": wording} if isinstance(entry, dict) else entry)
+    known = _templates(experiment)
+    allowed = set().union(*(each.placeholders for each in known))
+    spans = set.intersection(*(each.spans for each in known)) - {"prefill"}  # that one is marked and never used
+    turns = min(len(each.turns) for each in known)
+    faults = [f"{{{name}}} gets no value" for name in sorted(template.placeholders - allowed)]
+    faults += [f"<<{name}>>...<</{name}>> is missing" for name in sorted(spans - template.spans)]
+    faults += [f"{turns} turns are needed"] * (len(template.turns) < turns)
+    if faults:
+        raise ValueError(f"wording {wording} is none of {experiment}: {'; '.join(faults)}")
+    return template
 
 
 def load_lines(held_out: bool = True) -> list[str]:
@@ -118,34 +161,41 @@ def load_lines(held_out: bool = True) -> list[str]:
     return list(read_prompt_file("lines")["held_out" if held_out else "train"])
 
 
+def _placeholders(text: str) -> set[str]:
+    """The names in braces. ValueError for a stray brace, and for a name with more to it: {a.b}, {a!r:>9}, {}."""
+    try:
+        fields = [field for field in Formatter().parse(MARKER.sub("", text)) if field[1] is not None]
+    except ValueError as error:
+        raise ValueError(f"stray brace in {text!r:.80} ({error}); write {{{{ and }}}} for a brace itself") from None
+    for _, name, form, conversion in fields:
+        if not name.isidentifier() or form or conversion:
+            raise ValueError(f"a placeholder is a name in braces such as {{line}}, got {{{name}}} in {text!r:.80}")
+    return {name for _, name, _, _ in fields}
+
+
 def _fill(text: str, values: dict) -> tuple[str, dict[str, tuple[int, int]]]:
     """Fill placeholders and strip markers; return the text and the character range of each marked span.
 
-    Only the wording's own markers and braces count: whatever a value holds is text.
+    Only the wording's own markers and braces count: whatever a value holds is text. ValueError for a marker without its other half.
     """
     plain, ranges, opened, cursor = "", {}, {}, 0
-
-    def filled(piece: str) -> str:
-        try:
-            return piece.format(**values)
-        except KeyError as missing:
-            raise KeyError(f"the wording needs a value for {{{missing.args[0]}}}; given: {sorted(values)}") from None
-        except (ValueError, IndexError) as error:
-            raise ValueError(f"stray brace in {piece!r} ({error}); write {{{{ and }}}} for a brace itself") from None
-
-    for marker in MARKER.finditer(text):
-        plain += filled(text[cursor : marker.start()])
-        cursor = marker.end()
-        closing, name = marker.groups()
-        if closing and name not in opened:
-            raise ValueError(f"the span <</{name}>> is closed and was never opened")
-        if closing:
-            ranges[name] = (opened.pop(name), len(plain))
-        else:
-            opened[name] = len(plain)
+    try:
+        for marker in MARKER.finditer(text):
+            plain += text[cursor : marker.start()].format(**values)
+            cursor = marker.end()
+            closing, name = marker.groups()
+            if bool(closing) != (name in opened) or name in ranges:
+                raise ValueError(f"the marker {marker[0]} has no other half, or is given twice: {text!r:.80}")
+            if closing:
+                ranges[name] = (opened.pop(name), len(plain))
+            else:
+                opened[name] = len(plain)
+        plain += text[cursor:].format(**values)
+    except KeyError as missing:
+        raise KeyError(f"the wording needs a value for {{{missing.args[0]}}}; given: {sorted(values)}") from None
     if opened:
-        raise ValueError(f"the span <<{next(iter(opened))}>> is opened and never closed")
-    return plain + filled(text[cursor:]), ranges
+        raise ValueError(f"the span <<{min(opened)}>> is opened and never closed: {text!r:.80}")
+    return plain, ranges
 
 
 def _template_text(tokenizer, messages: list[dict]) -> str:
@@ -247,7 +297,7 @@ def render(tokenizer, template: PromptTemplate, **values) -> Prompt:
         ValueError: for a value that holds a special token, and for a tokenizer without a chat template or with one that
             changes the text of a turn so that it can no longer be found.
     """
-    check_values(tokenizer, values)
+    check_values(tokenizer, {f"text of turn {k}": text for k, (_, text) in enumerate(template.turns)} | values)
     filled = [(role, *_fill(text, values)) for role, text in template.turns]
     roles, contents, _ = zip(*filled, strict=True)
     text = _template_text(tokenizer, [{"role": role, "content": content} for role, content, _ in filled])

@@ -230,7 +230,9 @@ def test_repeats_of_a_deterministic_model_count_once_and_different_prompts_all_c
 
 def test_a_number_that_the_wording_does_not_show_makes_no_new_trial(tmp_path):
     file = tmp_path / "mine.yaml"
-    file.write_text("turns:\n  - user: Do you notice a thought?\n", encoding="utf-8")
+    file.write_text(
+        "turns:\n  - user: Hello.\n  - assistant: Ok.\n  - user: Do you notice a thought?\n", encoding="utf-8"
+    )
     assert len(st.distinct_trials(_answered([""] * 100, range(100), "none", wording=str(file)))) == 1
 
 

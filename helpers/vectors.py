@@ -17,7 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from helpers import concepts, prompts
-from helpers.models import changes_from_outside, context_length, fingerprint, residual
+from helpers.checks import as_list, check_seed, check_span, check_tensor, finite_number, whole_number
+from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint, residual
 from helpers.models.identity import hash_of_numbers
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
@@ -29,23 +30,23 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
     Args:
         model: an nnsight model.
         asked: prompts, read in batches padded on the right, where a causal model never looks.
-        spans: token range [start, end) of each prompt.
+        spans: token range [start, end) of each prompt; end None means to its last token.
         batch_size: prompts read at once.
 
     Returns:
         One tensor [token, layer, width] per prompt, float32, on the CPU.
 
     Raises:
-        ValueError: for an empty list, a span outside its prompt, or a prompt longer than the model's context.
+        ValueError: for an empty list, a span outside its prompt, or a prompt that the model cannot read.
     """
-    if not asked:
-        raise ValueError("no prompts to read: the list is empty")
-    for prompt, (start, end) in zip(asked, spans, strict=True):
-        length, room = len(prompt.token_ids), context_length(model)
-        if not 0 <= start < end <= length:
-            raise ValueError(f"span {(start, end)} does not lie in the prompt's {length} tokens")
-        if length > room:
-            raise ValueError(f"the prompt has {length} tokens, but the model's context holds {room}")
+    if not asked or len(asked) != len(spans):
+        raise ValueError(
+            f"need at least one prompt and a span for each, got {len(asked)} prompts and {len(spans)} spans"
+        )
+    batch_size = whole_number("batch_size", batch_size, 1)
+    for prompt in asked:
+        check_tokens(model, prompt.token_ids)
+    spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]
@@ -104,22 +105,26 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
     return states
 
 
+def _texts(what: str, texts) -> list[str]:
+    """The texts as a list; ValueError for a single one, for none, and for anything among them that is no text."""
+    texts = as_list(what, texts)
+    if wrong := [text for text in texts if not isinstance(text, str) or not text.strip()]:
+        raise ValueError(f"{what} must be texts that are not empty, got {wrong[0]!r:.80}")
+    return texts
+
+
 def concept_vectors(model, words, batch_size: int = 64) -> torch.Tensor:
     """Raw concept vectors of any words, [word, layer, width], float32, on the CPU.
 
     A word of the baseline list is left out of its own mean. The states behind the vectors are cached on disk, unless
     somebody has attached hooks or edits to the model. ValueError for an empty list or an empty word.
     """
-    if isinstance(words, str):
-        raise ValueError(f"words must be a list, got the single string {words!r}; write [{words!r}]")
-    words = [str(word).strip() for word in words]
-    if not words or not all(words):
-        raise ValueError(f"need at least one word and no empty one, got {words!r}")
+    words = [word.strip() for word in _texts("words", words)]
     template = prompts.get_template("extraction", "tell_me_about")
     baseline = concepts.baseline_words()
     others = [word for word in dict.fromkeys(words) if word not in baseline]
     attached = bool(changes_from_outside(model))
-    identity = "" if attached else fingerprint(model)
+    identity = "" if attached else f"{fingerprint(model)} {computation(model)}"
 
     def states_of(group: list[str]) -> torch.Tensor:  # [word, layer, width]
         asked = [prompts.render(model.tokenizer, template, word=word) for word in group]
@@ -141,7 +146,8 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     The mean over pairs of the residual stream at the last token of the one request minus the other. ValueError for lists of
     different or zero length.
     """
-    if not with_property or len(with_property) != len(without):
+    with_property, without = _texts("texts with the property", with_property), _texts("texts without it", without)
+    if len(with_property) != len(without):
         raise ValueError(
             f"need pairs of texts, got {len(with_property)} with the property and {len(without)} without it"
         )
@@ -151,23 +157,29 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     return states[: len(without)].mean(0) - states[len(without) :].mean(0)
 
 
+def _checked(like: torch.Tensor) -> torch.Tensor:
+    """The vectors, [..., width]; ValueError for what holds none."""
+    check_tensor("like", like)
+    if not like.numel():
+        raise ValueError(f"like must hold at least one vector, got the shape {tuple(like.shape)}")
+    return like
+
+
 def random_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control."""
-    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(_checked(like).shape, generator=torch.Generator().manual_seed(check_seed(seed)))
     return noise / noise.norm(dim=-1, keepdim=True) * like.norm(dim=-1, keepdim=True)
 
 
 def shuffled_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """The same components in another order (one order for all vectors): keeps norm and outliers, loses the direction."""
-    order = torch.randperm(like.shape[-1], generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(_checked(like).shape[-1], generator=torch.Generator().manual_seed(check_seed(seed)))
     return like[..., order]
 
 
 def residual_norms(model, prompt: Prompt, span: tuple[int, int | None]) -> torch.Tensor:
     """Mean norm ||h|| of the residual stream over a span's tokens, [layer]. The dose of an injection is ||s v|| / ||h||."""
-    start, end = span[0], len(prompt.token_ids) if span[1] is None else span[1]
-    norms = read_spans(model, [prompt], [(start, end)])[0].norm(dim=-1).mean(0)  # [layer]
-    return norms
+    return read_spans(model, [prompt], [span])[0].norm(dim=-1).mean(0)  # [layer]
 
 
 def strengths_for_doses(
@@ -183,7 +195,19 @@ def strengths_for_doses(
         doses: 0.5 pushes half as hard as the stream is long.
         words: whose vectors' mean norm counts.
         prompt, span: where the stream is measured.
+
+    Raises:
+        ValueError: for doses that are not above 0, and for an empty list or duplicates in one.
     """
+    layers = [check_layer(model, layer) for layer in as_list("layers", layers)]
+    doses = [finite_number("a dose", dose) for dose in as_list("doses", doses)]
+    if len(set(layers)) < len(layers) or len(set(doses)) < len(doses):
+        raise ValueError(f"layers and doses must be different values each, got {layers} and {doses}")
     norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
     stream = residual_norms(model, prompt, span)  # [layer]
-    return {layer: [round(float(dose * stream[layer] / norms[layer]), 4) for dose in doses] for layer in layers}
+    found = {layer: [round(float(dose * stream[layer] / norms[layer]), 4) for dose in doses] for layer in layers}
+    if wrong := [
+        dose for each in found.values() for dose, strength in zip(doses, each, strict=True) if not 0 < strength < 1e9
+    ]:
+        raise ValueError(f"a dose must be a share above 0 of the stream's length, such as 0.5, got {wrong[0]}")
+    return found

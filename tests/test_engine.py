@@ -171,9 +171,9 @@ def test_watch_sees_the_answers_grow():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 up, got 0"),
         ({"temperature": -1.0}, "temperature must be 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
         ({"trials": []}, "the list is empty"),
     ],
 )

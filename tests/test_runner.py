@@ -300,7 +300,7 @@ def test_a_damaged_manifest_is_set_aside_and_said(content, model, trials, name, 
 def test_a_line_that_lacks_fields_does_not_count_as_done(line, model, trials, undisturbed, name):
     first = runner.run(model, trials, name=name, **OPTIONS)
     lines = results_file(name).read_text().splitlines()
-    damaged = json.dumps(json.loads(lines[0]) | {"answer": None, "dose": "big"})
+    damaged = json.dumps(json.loads(lines[0]) | {"answer": None, "entropy": "big"})
     lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0]).replace("DAMAGED", damaged)
     results_file(name).write_text("\n".join(lines) + "\n")
     same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
@@ -373,9 +373,9 @@ def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, na
     with pytest.raises(ValueError, match="layer 9 does not exist"):
         runner.run(model, trials.assign(layer=trials["layer"].where(trials.index > 0, 9)), name=name, **OPTIONS)
     for options, message in (
-        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1, got 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 up, got 0"),
         ({"temperature": -1.0}, "temperature must be 0"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
     ):
         with pytest.raises(ValueError, match=message):
             runner.run(model, trials, **OPTIONS | options)
@@ -389,14 +389,14 @@ def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, na
 def test_results_are_plain_json_lines(model, trials, name):
     runner.run(model, trials.head(3), name=name, **OPTIONS)
     lines = [json.loads(line) for line in results_file(name).read_text(encoding="utf-8").splitlines()]
-    assert [set(line) for line in lines] == [{"trial_id", *runner.RESULTS}] * 3
+    assert [set(line) for line in lines] == [{"trial_id", *runner.STORED}] * 3
 
 
 @pytest.mark.parametrize(
     ("strength", "message"),
     [
-        ("strong", "strength must be a number, got 'strong'"),
-        (0, "other than 0, got 0"),
+        ("strong", "strength must be a finite number, got 'strong'"),
+        (0, "other than 0, got 0.0"),
         (float("nan"), "finite number"),
     ],
 )

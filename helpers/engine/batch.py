@@ -53,12 +53,7 @@ def plan_batches(trials: list[Trial], batch_size: int, token_limit: float = floa
 
     Returns:
         Indices of trials, a list per batch.
-
-    Raises:
-        ValueError: for a batch size below 1.
     """
-    if batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
 
     def place(i: int):
         tokens = trials[i].prompt.token_ids

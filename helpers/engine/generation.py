@@ -9,12 +9,14 @@ are in `write_tokens`; everything else keeps a batch together.
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
+from numbers import Real
 
 import nnsight
 import pandas as pd
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from helpers.checks import whole_number
 from helpers.engine.audit import Recorder, sample_trials
 from helpers.engine.batch import Batch, collate, plan_batches
 from helpers.engine.prefix_cache import PrefixCache
@@ -202,16 +204,17 @@ def answer_batch(
     return read_answers(model, *replies)
 
 
-def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: float = 0.0) -> None:
-    """Raise ValueError for an empty list, or for an argument or a trial that cannot be run."""
+def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: float = 0.0) -> tuple[int, float]:
+    """The two settings in their plain form. ValueError for an empty list, or for a setting or a trial that cannot be run."""
     if not trials:
         raise ValueError("no trials to run: the list is empty")
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    if not (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")):  # NaN fails too
-        raise ValueError(f"temperature must be 0 (greedy) or from {LOWEST_TEMPERATURE} up, got {temperature}")
+    max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 1)
+    number = not isinstance(temperature, bool) and isinstance(temperature, Real)
+    if not number or not (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")):  # NaN fails too
+        raise ValueError(f"temperature must be 0 (greedy) or from {LOWEST_TEMPERATURE} up, got {temperature!r}")
     for trial in trials:
         validate_trial(model, trial, max_new_tokens)
+    return max_new_tokens, float(temperature) + 0.0  # no -0.0
 
 
 def generate(
@@ -244,7 +247,8 @@ def generate(
         ValueError: for an empty list, or for an argument or a trial that cannot be run.
         InjectionError: where the audit finds a fault.
     """
-    validate_run(model, trials, max_new_tokens, temperature)
+    max_new_tokens, temperature = validate_run(model, trials, max_new_tokens, temperature)
+    batch_size = whole_number("batch_size", batch_size, 1)
     answers: list[Answer | None] = [None] * len(trials)
     prefixes = PrefixCache(model) if share_prefix else None
     for chosen in [list(range(len(trials)))] if watch else plan_batches(trials, batch_size):
@@ -275,7 +279,7 @@ def audit_injection(model, trials: list[Trial], max_new_tokens: int = 4, foreign
         ValueError: for a trial that cannot be run.
         InjectionError: where anything is wrong.
     """
-    validate_run(model, trials, max_new_tokens)
+    max_new_tokens, _ = validate_run(model, trials, max_new_tokens)
     batch, cache = prepare(model, trials, max_new_tokens, None if foreign_hooks else PrefixCache(model))
     recorder = Recorder(batch)
     with foreign_hooks(model._module, batch) if foreign_hooks else nullcontext():

@@ -1,12 +1,11 @@
 """One trial as the engine sees it: a prompt, and what is added to the residual stream while the model reads and replies."""
 
-import math
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 
-from helpers.models import check_layer, context_length, width
+from helpers.checks import check_seed, check_span, check_tensor, finite_number
+from helpers.models import check_layer, check_tokens, width
 from helpers.prompts import Prompt
 
 
@@ -39,30 +38,17 @@ class Trial:
 
 def validate_trial(model, trial: Trial, max_new_tokens: int) -> None:
     """Raise ValueError for a trial that cannot be run on this model, naming the value and what is allowed."""
-    length, room = len(trial.prompt.token_ids), context_length(model)
-    if length == 0:
-        raise ValueError("the prompt has no tokens")
-    if length + max_new_tokens > room:
-        raise ValueError(
-            f"the prompt has {length} tokens and {max_new_tokens} are to be generated, but the model's context holds {room}"
-        )
-    known = model.embed._module.num_embeddings
-    if max(trial.prompt.token_ids) >= known:
-        raise ValueError(f"the prompt holds the token {max(trial.prompt.token_ids)}, but the model knows only {known}")
-    start, end = trial.span
-    if not 0 <= start < (length if end is None else end) <= length:
-        raise ValueError(f"span {trial.span} does not lie in the prompt's {length} tokens")
-    if isinstance(trial.strength, bool) or not isinstance(trial.strength, Real) or not math.isfinite(trial.strength):
-        raise ValueError(f"strength must be a finite number, got {trial.strength!r}")
+    if not isinstance(trial, Trial) or not isinstance(trial.prompt, Prompt):
+        raise ValueError(f"a trial must be an engine.Trial with a prompt of prompts.render, got {trial!r:.80}")
+    check_tokens(model, trial.prompt.token_ids, max_new_tokens)
+    check_span(trial.span, len(trial.prompt.token_ids))
+    strength = finite_number("strength", trial.strength)
+    check_seed(trial.seed)
     if trial.vector is None:
         return
     if trial.layer is None:
         raise ValueError("a trial with a vector needs the layer to inject at")
     check_layer(model, trial.layer)
-    if not isinstance(trial.vector, torch.Tensor):
-        raise ValueError(f"the vector must be a torch tensor, got {type(trial.vector).__name__}")
-    shape = tuple(trial.vector.shape)
-    if shape != (width(model),):
-        raise ValueError(f"the vector has shape {shape}; this model's residual stream is ({width(model)},)")
-    if not torch.isfinite(trial.vector).all():
-        raise ValueError("the vector holds NaN or infinite values")
+    check_tensor("the vector", trial.vector, (width(model),))
+    if not torch.isfinite((strength * trial.vector.detach().float()).to(model._module.dtype)).all():
+        raise ValueError(f"{strength:g} times the vector leaves the range of the model's {model._module.dtype}")

@@ -8,9 +8,10 @@ import pandas as pd
 import torch
 
 from helpers import prompts, vectors
+from helpers.checks import check_tensor
 from helpers.engine import Trial
 from helpers.experiments.trials import VECTOR_KINDS
-from helpers.models import check_layer
+from helpers.models import check_layer, number_of_blocks, width
 
 
 def seed_from(text: str) -> int:
@@ -20,6 +21,7 @@ def seed_from(text: str) -> int:
 
 def named_rows(table: pd.DataFrame):
     """The rows one by one, as named tuples ("values" is a method there, hence values_text)."""
+    table = table.fillna({"concept": "", "vector_of": ""})  # "" becomes NaN in a CSV file
     return table.rename(columns={"values": "values_text"}).itertuples(index=False)
 
 
@@ -35,12 +37,17 @@ class TrialBuilder:
     def __init__(self, model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None):
         self.model, self.rendered, self.norms, self.answers_begin = model, {}, {}, {}
         self.vectors = dict(given or {})
-        words = [word for word in table["vector_of"].unique() if word and word not in self.vectors]
+        for name, vector in self.vectors.items():
+            check_tensor(f"the vector given as {name!r}", vector, (number_of_blocks(model), width(model)))
+        if unknown := [kind for kind in table["vector"].unique() if kind not in VECTOR_KINDS]:
+            raise ValueError(f"unknown kind of vector {unknown[0]!r}; allowed are {', '.join(VECTOR_KINDS)}")
+        injected = table[table["vector"] != "none"]
+        words = [word for word in injected["vector_of"].unique() if word not in self.vectors]
         if words:
             self.vectors |= dict(zip(words, vectors.concept_vectors(model, words), strict=True))
         # of each wording and span, the first injected row of the table: its prompt gives the norm of the stream
         self.first = {}
-        for row in named_rows(table[table["vector"] != "none"]):
+        for row in named_rows(injected):
             self.first.setdefault((row.experiment, row.wording, row.span), row)
 
     def prompt(self, row) -> prompts.Prompt:
@@ -48,7 +55,14 @@ class TrialBuilder:
         key = (row.experiment, row.wording, row.values_text)
         if key not in self.rendered:
             template = prompts.get_template(row.experiment, row.wording)
-            self.rendered[key] = prompts.render(self.model.tokenizer, template, **json.loads(row.values_text))
+            try:
+                values = json.loads(row.values_text)
+            except (ValueError, TypeError, RecursionError):
+                values = None
+            if not isinstance(values, dict):
+                allowed = 'JSON text such as {"trial": 1}'
+                raise ValueError(f"the values of a trial must be {allowed}, got {row.values_text!r:.80}")
+            self.rendered[key] = prompts.render(self.model.tokenizer, template, **values)
         return self.rendered[key]
 
     def readouts(self, row, logits: torch.Tensor) -> dict[str, float]:
@@ -76,8 +90,6 @@ class TrialBuilder:
             return concept
         if row.vector == "negated":
             return -concept
-        if row.vector not in VECTOR_KINDS:
-            raise ValueError(f"unknown kind of vector {row.vector!r}; allowed are {', '.join(VECTOR_KINDS)}")
         make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
         return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{row.layer}/{row.seed}"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from helpers.engine import VERSION, Trial
-from helpers.models import changes_from_outside, end_of_turn_ids, fingerprint, model_name
+from helpers.models import changes_from_outside, computation, end_of_turn_ids, fingerprint, model_name
 
 
 def short_hash(content: bytes | str) -> str:
@@ -28,6 +28,7 @@ def conditions(model, max_new_tokens: int, temperature: float) -> dict:
         "model": model_name(model),
         "revision": getattr(network.config, "_commit_hash", None) or "",
         "weights": fingerprint(model),
+        "computation": computation(model),
         "changes": "; ".join(changes_from_outside(model)),
         "tokenizer": short_hash(tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)),
         "ends of turn": str(sorted(end_of_turn_ids(model))),
@@ -41,8 +42,10 @@ def conditions(model, max_new_tokens: int, temperature: float) -> dict:
 
 def trial_id(shared: str, trial: Trial, concept: str) -> str:
     """A hash of all that the trial's results depend on. shared: of the run's `conditions`; concept: what it is about."""
-    vector = None if trial.vector is None else short_hash(trial.vector.float().cpu().contiguous().numpy().tobytes())
-    own = (trial.prompt.token_ids, trial.span, vector, trial.strength, trial.layer, trial.seed, concept)
+    numbers = None if trial.vector is None else trial.vector.detach().float().cpu().contiguous().numpy()
+    vector = None if numbers is None else (short_hash(numbers.tobytes()), int(trial.layer))
+    place = [end if end is None else int(end) for end in trial.span]  # numpy's numbers look different as text
+    own = (trial.prompt.token_ids, place, vector, float(trial.strength), int(trial.seed), concept)
     return short_hash(json.dumps([shared, *map(str, own)]))
 
 
@@ -60,6 +63,15 @@ def explained_disk_errors(folder: Path):
         ) from error
 
 
+def _who(holder: Path) -> str:
+    """What the process that holds a folder wrote about itself; any other bytes may be in that file."""
+    try:
+        text = holder.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # it has just ended
+        text = ""
+    return "".join(filter(str.isprintable, text))[:100] or "another process"
+
+
 @contextmanager
 def only_writer(folder: Path):
     """Hold the folder for this process; RuntimeError, with who holds it, where another process does."""
@@ -68,8 +80,7 @@ def only_writer(folder: Path):
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            who = holder.read_text(encoding="utf-8") if holder.is_file() else "another process"
-            raise RuntimeError(f"{folder} is in use by {who}; wait for it, or use another run name") from None
+            raise RuntimeError(f"{folder} is in use by {_who(holder)}; wait for it, or use another run name") from None
         holder.write_text(f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
     try:
         yield
@@ -83,15 +94,16 @@ def check_manifest(folder: Path, now: dict) -> None:
     file = folder / "manifest.json"
     if file.is_file():
         try:
-            before = json.loads(file.read_text(encoding="utf-8"))["conditions"]
-            changed = {key: before[key] for key in now if before[key] != now[key]}
-        except (ValueError, KeyError, TypeError):
+            before = json.loads(file.read_text(encoding="utf-8-sig"))["conditions"]
+            kept = {"weights": before["weights"]} | {key: before.get(key, "not recorded") for key in now}
+            changed = {key: old for key, old in kept.items() if old != now[key]}
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             aside = file.with_suffix(f".damaged-{datetime.now():%Y%m%d-%H%M%S}")
             file.replace(aside)
             print(f"{file} was damaged; it is now {aside.name}. Answers are told apart by their own ids.")
             changed = {}
         if changed:
-            differences = "; ".join(f"{key} was {old!r} and is {now[key]!r}" for key, old in changed.items())
+            differences = "; ".join(f"{key} was {old!r:.60} and is {now[key]!r:.60}" for key, old in changed.items())
             raise ValueError(
                 f"{folder} holds answers made under other conditions ({differences}). Use another run name, or move the "
                 "folder away"

@@ -8,13 +8,13 @@ span (where it is added; a span called from_... continues through every generate
 """
 
 import json
-import math
 import random
 from collections.abc import Callable
 
 import pandas as pd
 
 from helpers import prompts
+from helpers.checks import as_list, check_seed, finite_number
 
 TRIAL_COLUMNS = "experiment wording values condition concept vector vector_of layer strength span seed".split()
 VECTOR_KINDS = ("none", "concept", "random", "negated", "shuffled")
@@ -55,8 +55,11 @@ def make_trials(
         KeyError, ValueError: naming what is wrong: an unknown wording or kind of vector, an empty list of words, a strength
             of 0 or NaN.
     """
-    if isinstance(words, str) or not list(words):
-        raise ValueError(f"words must be a list of at least one word, got {words!r}")
+    words = as_list("words", words)
+    if wrong := [word for word in words if not isinstance(word, str) or not word.strip()]:
+        raise ValueError(f"words must be texts that are not empty, got {wrong[0]!r:.80}")
+    layers, seed = as_list("layers", layers), check_seed(seed)
+    strengths = strengths if isinstance(strengths, dict) else as_list("strengths", strengths)
     if vector not in VECTOR_KINDS:
         raise ValueError(f"unknown kind of vector {vector!r}; allowed are {', '.join(VECTOR_KINDS)}")
     if vector != "none" and any(layer is None for layer in layers):
@@ -64,10 +67,9 @@ def make_trials(
     prompts.get_template(experiment, wording)  # raises now, not after hours of running
     rows = []
     for layer in layers:
-        for strength in strengths[layer] if isinstance(strengths, dict) else strengths:
-            if isinstance(strength, bool) or not isinstance(strength, int | float):
-                raise ValueError(f"strength must be a number, got {strength!r}")
-            if vector != "none" and (strength == 0 or not math.isfinite(strength)):
+        for strength in as_list("strengths", strengths.get(layer)) if isinstance(strengths, dict) else strengths:
+            strength = finite_number("strength", strength)
+            if vector != "none" and strength == 0:
                 raise ValueError(f"strength must be a finite number other than 0, got {strength!r}")
             for number, word in enumerate(words):
                 rows.append(
@@ -80,7 +82,7 @@ def make_trials(
                         "vector": vector,
                         "vector_of": "" if vector == "none" else (vector_of(word) if vector_of else word),
                         "layer": layer,
-                        "strength": float(strength),
+                        "strength": strength,
                         "span": span,
                         "seed": seed + number,
                     }

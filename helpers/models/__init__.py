@@ -4,12 +4,13 @@ from helpers.models.architecture import (
     COMMON_NAMES,
     attention_window,
     check_layer,
+    check_tokens,
     context_length,
     layers_at,
     number_of_blocks,
     width,
 )
-from helpers.models.identity import changes_from_outside, fingerprint, model_name
+from helpers.models.identity import changes_from_outside, computation, fingerprint, model_name
 from helpers.models.loading import (
     ORGANISM_FOLDER,
     default_device,
@@ -31,6 +32,8 @@ __all__ = [
     "attention_window",
     "changes_from_outside",
     "check_layer",
+    "check_tokens",
+    "computation",
     "context_length",
     "default_device",
     "default_dtype",

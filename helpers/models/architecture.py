@@ -10,6 +10,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
+from helpers.checks import as_list, whole_number
+
 # where each family keeps its parts -> the one name used in this collection
 COMMON_NAMES = {
     "model.layers": "blocks",
@@ -36,6 +38,7 @@ COMMON_NAMES = {
     "lm_head": "unembed",
     "embed_out": "unembed",
 }
+LARGEST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**8}  # no model comes near
 PARTS = ("blocks", "final_norm", "embed", "unembed")
 
 
@@ -64,6 +67,8 @@ def check_architecture(config: PreTrainedConfig, vocabulary: int) -> None:
         )
     if not getattr(text, "num_hidden_layers", 1):
         raise ValueError("the model has 0 blocks: there is nothing to inject into")
+    for size, largest in LARGEST.items():
+        whole_number(f"{size} of the configuration", getattr(text, size, 1), 1, largest)
     if vocabulary > text.vocab_size:
         raise ValueError(
             f"the tokenizer knows {vocabulary} tokens, but the model only {text.vocab_size}: they do not belong together"
@@ -118,9 +123,22 @@ def check_layer(model, layer: int) -> int:
     return int(layer)
 
 
+def check_tokens(model, tokens, new: int = 0) -> None:
+    """Raise ValueError for a prompt's tokens that the model does not know, or that leave its context no room for `new` more."""
+    room, known = context_length(model), model.embed._module.num_embeddings
+    if not len(tokens):
+        raise ValueError("the prompt has no tokens")
+    if len(tokens) + new > room:
+        more = f" and {new} are to be generated" if new else ""
+        raise ValueError(f"the prompt has {len(tokens)} tokens{more}, but the model's context holds {room}")
+    if wrong := [token for token in (min(tokens), max(tokens)) if not 0 <= token < known]:
+        raise ValueError(f"the prompt holds the token {wrong[0]}, but the model knows only {known}")
+
+
 def layers_at(model, depths) -> list[int]:
     """The layers at these shares of the model's depth (0 is the first block, 1 the last). ValueError for any other number."""
-    wrong = [depth for depth in depths if not 0 <= depth <= 1]
-    if wrong or not depths:
-        raise ValueError(f"depths must be shares of the model's depth, from 0 to 1, got {wrong or depths}")
+    depths = as_list("depths", depths)
+    wrong = [depth for depth in depths if isinstance(depth, bool) or not isinstance(depth, Real) or not 0 <= depth <= 1]
+    if wrong:
+        raise ValueError(f"depths must be shares of the model's depth, from 0 to 1, got {wrong}")
     return sorted({round(depth * (number_of_blocks(model) - 1)) for depth in depths})

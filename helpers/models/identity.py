@@ -1,14 +1,30 @@
 """Which model is this? A hash of everything that its answers depend on, and the name for tables."""
 
 import hashlib
+import inspect
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from types import CodeType
 
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
+from nnsight.intervention.source import Controller
+from torch.nn.modules import module as torch_modules
+from transformers import GenerationConfig, PreTrainedConfig
 
 CHUNK = 1 << 18  # numbers that are hashed at a time, so that the copy stays small
 NOT_IN_ANSWERS = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "accelerate",
+    "nnsight",
+    "functools",
+)  # the name of a function of theirs says it all
+BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
+ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
 def model_name(model) -> str:
@@ -18,13 +34,28 @@ def model_name(model) -> str:
 
 
 def changes_from_outside(model) -> list[str]:
-    """What somebody has attached to the model and no checkpoint shows: forward hooks, nnsight edits. Empty for most."""
-    hooked = [
-        f"a forward hook on {name or 'the model'}"
-        for name, module in model._module.named_modules()
-        if module._forward_hooks or module._forward_pre_hooks
-    ]
-    return hooked + (["an nnsight edit"] if model._edits else [])
+    """What somebody has attached to the model and no checkpoint shows: hooks, a replaced forward, nnsight edits.
+
+    Empty for most. Hooks on a module, and those that torch calls for every module of the process.
+    """
+    found = []
+    for name, module in model._module.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            found.append(f"a forward hook on {name or 'the model'}")
+        if vars(module).get("forward") and _forward(module).__module__ != type(module).forward.__module__:
+            found.append(f"a replaced forward of {name or 'the model'}")
+    if torch_modules._global_forward_hooks or torch_modules._global_forward_pre_hooks:
+        found.append("a forward hook on every module")
+    return found + (["an nnsight edit"] if model._edits else [])
+
+
+def _forward(module):
+    """The function that a module computes with: nnsight and accelerate keep it behind their own."""
+    own = vars(module)
+    if "_hf_hook" in own:
+        return type(module).forward
+    forward = own.get("forward", type(module).forward)
+    return forward.state.original if isinstance(forward, Controller) else forward
 
 
 def fingerprint(model) -> str:
@@ -43,6 +74,54 @@ def fingerprint(model) -> str:
         if isinstance(weight, torch.Tensor):
             digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {hash_of_numbers(weight)}".encode())
     return digest.hexdigest()[:16]
+
+
+def computation(model) -> str:
+    """A hash of what a model computes beside its weights: the kind and the settings of every module, in any process the same.
+
+    Settings are numbers, texts, functions, configurations and tensors among a module's attributes, and its buffers; a change
+    of an epsilon, an activation function, a rotary frequency or of generation settings after loading is seen.
+    """
+    switches = (torch.get_float32_matmul_precision(), torch.is_autocast_enabled(model.device.type))
+    digest = hashlib.sha256(describe(switches).encode())
+    for name, module in model._module.named_modules(remove_duplicate=False):
+        own = {
+            key: value for key, value in vars(module).items() if not (key[0] == "_" and isinstance(value, dict | set))
+        }
+        own |= module._buffers
+        if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
+            own = {
+                key: value for key, value in own.items() if key.endswith(("config", "rope_type", "original_inv_freq"))
+            }
+        settings = {key: value for key, value in own.items() if key not in (*NOT_IN_ANSWERS, *BOOKKEEPING, "forward")}
+        digest.update(describe([name, type(module), _forward(module), settings]).encode())
+    return digest.hexdigest()[:16]
+
+
+def describe(value) -> str:
+    """A value as text that is the same in every process; of an object of an unknown kind, its class."""
+    if isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | None):
+        return repr(value)
+    if isinstance(value, torch.Tensor):
+        return f"{value.dtype} {tuple(value.shape)} {'' if value.is_meta else hash_of_numbers(value)}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(describe, value))}]"
+    if isinstance(value, set | frozenset):
+        return describe(sorted(map(describe, value)))
+    if isinstance(value, Mapping):
+        return describe({(describe(key), describe(each)) for key, each in value.items()})
+    if isinstance(value, PreTrainedConfig | GenerationConfig):
+        return describe({key: each for key, each in vars(value).items() if key not in NOT_IN_ANSWERS})
+    if isinstance(value, partial):
+        return describe([value.func, value.args, value.keywords])
+    if isinstance(value, CodeType):
+        return describe([value.co_code, value.co_names, value.co_consts])
+    named = value if hasattr(value, "__qualname__") else type(value)
+    name, function = f"{named.__module__}.{named.__qualname__}", inspect.unwrap(value) if callable(value) else value
+    if not inspect.isroutine(function) or str(named.__module__).partition(".")[0] in LIBRARIES:
+        return name
+    inside = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
+    return describe([name, getattr(function, "__code__", None), getattr(function, "__defaults__", None), inside])
 
 
 def hash_of_numbers(weight: torch.Tensor) -> int:

@@ -6,9 +6,11 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 """
 
 import copy
+import difflib
 import importlib.util
 import json
 import os
+import re
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -18,8 +20,9 @@ from huggingface_hub import constants
 from nnsight import TransformersModel
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
-from transformers.utils import logging
+from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, logging
 
+from helpers.checks import check_seed, whole_number
 from helpers.models import downloads
 from helpers.models.architecture import COMMON_NAMES, check_architecture, check_parts, model_class
 from helpers.models.replies import PLAIN_TRANSCRIPT, closing_tokens
@@ -27,8 +30,15 @@ from helpers.models.streams import check_that_injection_works
 from helpers.paths import ROOT
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
+PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 DTYPES = ("float32", "bfloat16", "float16")
+LONGEST_NAME = 1000  # characters of a name or path
+DEVICES = ("cpu", "cuda", "mps")
+OPTIONS = (  # of transformers' from_pretrained; others would be ignored, or run what comes with a checkpoint
+    "attn_implementation cache_dir device_map force_download local_files_only max_memory offload_buffers offload_folder "
+    "quantization_config revision token trust_remote_code variant"
+).split()
 
 # what a local checkpoint consists of
 CHECKPOINT_FILES = {
@@ -65,9 +75,11 @@ def default_dtype(device: str | torch.device) -> torch.dtype:
 def check_device(device: str | torch.device) -> str:
     """The device's name as text ('cuda:0'). ValueError for one that does not exist, or not on this machine."""
     try:
-        wanted = torch.device(device)
+        wanted = torch.device("" if isinstance(device, bool) else device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got {device!r}") from None
+        wanted = None
+    if wanted is None or wanted.type not in DEVICES:
+        raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got {device!r}")
     if wanted.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no GPU here; use 'cpu'")
     if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
@@ -103,8 +115,8 @@ def locate(name: str) -> str:
 
     OSError for what must be a folder or file and is none of a model.
     """
-    if not isinstance(name, str | Path) or not str(name).strip():
-        raise ValueError(f"a model's name must be text such as 'introspector', got {name!r}")
+    if not isinstance(name, str | Path) or not str(name).strip() or len(str(name)) > LONGEST_NAME:
+        raise ValueError(f"a model's name must be text such as 'introspector', got {name!r:.80}")
     name = str(name).strip()
     if name in shipped_organisms():
         return str(ORGANISM_FOLDER / name)
@@ -114,6 +126,8 @@ def locate(name: str) -> str:
     if path.suffix.lower() == ".gguf":
         return str(downloads.unpack_gguf(path))
     if not path.is_dir():
+        if path.is_file():
+            raise OSError(f"cannot load the model {name!r}: it is a file; give the folder of the checkpoint")
         if name.startswith(("/", ".", "~")):
             raise OSError(f"cannot load the model {name!r}: there is no such folder, seen from {Path.cwd()}")
         return name
@@ -136,12 +150,20 @@ def quantisation(quantise: str, dtype: torch.dtype) -> BitsAndBytesConfig:
 
 def check_options(options: dict) -> None:
     """Raise ValueError for options of `from_pretrained` that would run foreign code or be ignored without a word."""
+    for name in options:
+        if name not in (*OPTIONS, "torch_dtype"):
+            near = difflib.get_close_matches(name, ("device", "dtype", "quantise", "transcript", *OPTIONS), n=1)
+            raise ValueError(
+                f"unknown option {name!r}: {f'did you mean {near[0]!r}' if near else 'allowed are ' + ', '.join(OPTIONS)}"
+            )
+    if not isinstance(options.get("revision", ""), str | None):
+        raise ValueError(f"revision must be text: a branch, tag or commit of the hub, got {options['revision']!r}")
     if options.get("trust_remote_code"):
         raise ValueError("trust_remote_code is never passed on: no code that comes with a checkpoint is run here")
     if "torch_dtype" in options:
         raise ValueError("torch_dtype is called dtype here: load(name, dtype='bfloat16')")
     attention = options.get("attn_implementation")
-    if attention is not None and attention not in ATTENTION:
+    if attention not in (None, *ATTENTION):
         raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
 
 
@@ -150,6 +172,7 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     source = {key: options[key] for key in ("local_files_only", "revision") if key in options}
     source["trust_remote_code"] = False
     config = AutoConfig.from_pretrained(path, **source)
+    check_weight_files(path, source)
     config._attn_implementation = options.get("attn_implementation")  # what the checkpoint names is ignored
     tokenizer = AutoTokenizer.from_pretrained(path, **source)
     check_architecture(config, tokenizer.vocab_size)
@@ -166,6 +189,23 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
     return tokenizer, network
+
+
+def check_weight_files(path: str, source: dict) -> None:
+    """Raise ValueError where the list of a checkpoint's weight files names any but safetensors files beside it.
+
+    Args:
+        path: folder or hub id.
+        source: of transformers' `cached_file`: revision, local_files_only ...
+    """
+    index = cached_file(path, SAFE_WEIGHTS_INDEX_NAME, _raise_exceptions_for_missing_entries=False, **source)
+    if index is None or (Path(path) / SAFE_WEIGHTS_NAME).is_file():
+        return
+    names = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
+    if wrong := [name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name)]:
+        raise ValueError(
+            f"{SAFE_WEIGHTS_INDEX_NAME} names the file {wrong[0]!r:.80}; only safetensors files beside it are read"
+        )
 
 
 def load(
@@ -195,26 +235,30 @@ def load(
     if transcript not in (None, "", "plain"):
         raise ValueError(f"transcript must be None (the model's chat template) or 'plain', got {transcript!r}")
     check_options(from_pretrained)
-    device = check_device(device or default_device())
-    dtype = check_dtype(dtype or default_dtype(device))
-    if quantise:
+    device = check_device(default_device() if device in (None, "") else device)
+    dtype = check_dtype(default_dtype(device) if dtype in (None, "") else dtype)
+    if quantise not in (None, ""):
         by_quantising = {"quantization_config": quantisation(quantise, dtype), "device_map": {"": device}}
         from_pretrained = by_quantising | from_pretrained
     path = locate(name)
     on_disk = Path(path).is_dir()
+    if on_disk and from_pretrained.get("revision"):
+        raise ValueError(f"revision belongs to models of the hub; {name!r} is a folder, which has none")
     online = not on_disk and hub_answers()
     try:
         tokenizer, network = read_checkpoint(path, dtype, {"local_files_only": not online} | from_pretrained)
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise OSError(f"cannot load the model {name!r}: a file of the checkpoint is damaged ({error})") from error
-    except RuntimeError as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # files can be damaged in more ways than transformers has errors for
         if "out of memory" in str(error).lower():
             raise
-        raise OSError(f"cannot load the model {name!r}: {str(error).strip().splitlines()[-1]}") from error
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(lines[-1 if isinstance(error, RuntimeError) else 0].split())[:300]
+        if not isinstance(error, OSError | ValueError | RuntimeError | ImportError) or isinstance(error, PARSING):
+            reason = f"a file of the checkpoint is damaged ({reason})"
+        kind = ValueError if isinstance(error, ValueError) and not isinstance(error, PARSING) else OSError
         if on_disk:
-            raise type(error)(f"cannot load the model {name!r}: {reason}") from error
+            raise kind(f"cannot load the model {name!r}: {reason}") from error
         why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
         tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
         raise OSError(
@@ -238,9 +282,10 @@ def wrap(network, tokenizer, device: str | None = None):
         parameter.requires_grad_(False)
     # a reply ends at any token that the generation settings, the tokenizer or the chat template's own turns end with
     habits = network.generation_config
-    ends = habits.eos_token_id if isinstance(habits.eos_token_id, list) else [habits.eos_token_id]
-    ends = {end for end in (*ends, tokenizer.eos_token_id, *closing_tokens(tokenizer)) if end is not None}
-    known = network.get_input_embeddings().num_embeddings  # some tokenizers add a padding token that the model lacks
+    named = habits.eos_token_id if isinstance(habits.eos_token_id, list) else [habits.eos_token_id]
+    named = [end for end in (*named, tokenizer.eos_token_id, *closing_tokens(tokenizer)) if end is not None]
+    known = network.get_input_embeddings().num_embeddings  # some tokenizers add tokens that the model lacks
+    ends = {end for end in (whole_number("eos_token_id", end, 0) for end in named) if end < known}
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, *sorted(ends))
     pad = next((each for each in candidates if each is not None and each < known), None)
     if pad is None:
@@ -263,7 +308,7 @@ def untrained_copy(model, seed: int = 0):
 
     Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
     """
-    config = copy.deepcopy(model._module.config)
+    config, seed = copy.deepcopy(model._module.config), check_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = model_class(config).from_config(config, dtype=model._module.dtype, trust_remote_code=False).eval()

@@ -9,18 +9,23 @@ PLAIN_TRANSCRIPT = (  # a conversation in plain text, for base models, which hav
     "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
 )
 NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
+LONGEST_TEXT = 100_000  # characters that a chat template may add to the turns
 SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
+
+
+class TooSlow(ValueError):
+    """A time limit has passed."""
 
 
 @contextmanager
 def time_limit(seconds: float, message: str):
-    """Raise ValueError(message) in the block after so many seconds (in a main thread with timers; elsewhere without limit)."""
+    """Raise TooSlow(message) in the block after so many seconds (in a main thread with timers; elsewhere without limit)."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
         return
 
     def stop(_signal, _frame):
-        raise ValueError(message)
+        raise TooSlow(message)
 
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -29,6 +34,33 @@ def time_limit(seconds: float, message: str):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+def write_turns(tokenizer, messages: list[dict], **options) -> str:
+    """The conversation as the model's chat template writes it; ValueError, in one sentence, for a template that fails.
+
+    Args:
+        tokenizer: of the model.
+        messages: each with role and content.
+        options: of transformers' `apply_chat_template`.
+    """
+    subject = "the model's chat template"
+    with time_limit(SECONDS_TO_RENDER, f"{subject} took more than {SECONDS_TO_RENDER} seconds for one conversation"):
+        try:
+            text = tokenizer.apply_chat_template(messages, tokenize=False, **options)
+            text.encode()  # half a surrogate pair is no text for a tokenizer
+        except TooSlow:
+            raise
+        except Exception as error:  # a template is a program: it may fail in any way
+            roles = ", ".join(message["role"] for message in messages)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ValueError(
+                f"{subject} refuses the turns ({roles}): {reason}. A model without a system role takes such a text at the "
+                "beginning of the first user turn"
+            ) from None
+    if len(text) > LONGEST_TEXT + sum(len(message["content"]) for message in messages):
+        raise ValueError(f"{subject} writes {len(text)} characters for one conversation; it is not used")
+    return text
 
 
 def end_of_turn_ids(model) -> set[int]:
@@ -52,9 +84,8 @@ def closing_tokens(tokenizer) -> set[int]:
     mark = "\N{SYMBOL FOR NULL}"
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
     try:
-        with time_limit(SECONDS_TO_RENDER, "too slow"):
-            tail = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(mark)[2]
-    except Exception:  # a template that refuses these turns says so where a real conversation is rendered
+        tail = write_turns(tokenizer, turns).rpartition(mark)[2]
+    except ValueError:  # a template that refuses these turns says so where a real conversation is rendered
         return set()
     first = tokenizer(tail, add_special_tokens=False).input_ids[:1] if tail.strip() else []
     special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}

@@ -1,0 +1,65 @@
+"""Arguments that are numbers or tensors: what is meant in its plain form, or one sentence with the value and what is allowed."""
+
+import math
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+
+import torch
+
+LARGEST_SEED = 2**63 - 1  # of torch's generators
+
+
+def whole_number(name: str, value, low: float, high: float = math.inf) -> int:
+    """The value as an int, numpy's too. ValueError for what is no whole number in the range: 4.5, True, "4", None."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        top = "up" if high == math.inf else f"to {high}"
+        raise ValueError(f"{name} must be a whole number from {low} {top}, got {value!r:.80}")
+    return int(value)
+
+
+def finite_number(name: str, value) -> float:
+    """The value as a float, numpy's too (and 0.0 for -0.0). ValueError for what is none: True, "4", None, NaN, infinity."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e300:
+        raise ValueError(f"{name} must be a finite number, got {value!r:.80}")
+    return float(value) + 0.0
+
+
+def as_list(name: str, values) -> list:
+    """The values of a list, a table's column or the like. ValueError for a single text or number, and for none at all."""
+    if (
+        isinstance(values, str | bytes | Mapping | set)
+        or not isinstance(values, Iterable)
+        or not (values := list(values))
+    ):
+        raise ValueError(f"{name} must be a list of at least one value, got {values!r:.80}")
+    return values
+
+
+def check_seed(seed) -> int:
+    """The seed as an int. ValueError for one that torch's generators do not take."""
+    return whole_number("seed", seed, 0, LARGEST_SEED)
+
+
+def check_span(span, length: int) -> tuple[int, int]:
+    """A token range (start, end) of a prompt of that many tokens, its end None replaced by `length`. ValueError otherwise."""
+    if not isinstance(span, tuple | list) or len(span) != 2:
+        raise ValueError(f"a span must be two token positions, the second None for on to the end, got {span!r:.80}")
+    start = whole_number("the start of a span", span[0], 0)
+    end = length if span[1] is None else whole_number("the end of a span", span[1], 0)
+    if not start < end <= length:
+        raise ValueError(f"span {span} does not lie in the prompt's {length} tokens")
+    return start, end
+
+
+def check_tensor(name: str, tensor, shape: tuple[int, ...] | None = None) -> None:
+    """Raise ValueError for what is no dense tensor of finite floating-point numbers, or has another shape."""
+    if not isinstance(tensor, torch.Tensor):
+        raise ValueError(f"{name} must be a torch tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
+        raise ValueError(
+            f"{name} must hold floating-point numbers, one for every place, got {tensor.dtype}, {tensor.layout}, device {tensor.device}"
+        )
+    if shape is not None and tuple(tensor.shape) != shape:
+        raise ValueError(f"{name} has shape {tuple(tensor.shape)}; this model needs {shape}")
+    if not torch.isfinite(tensor.float()).all():
+        raise ValueError(f"{name} holds NaN or infinite values")

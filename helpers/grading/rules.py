@@ -181,17 +181,53 @@ def grade_repetition(answer: str, line: str) -> bool | None:
     return _plain(line).rstrip(".!?") in _plain(parts.answer) if parts.finished else None
 
 
+SPEAKS_FOR = {  # cues of the group meant_or_not: (whether the word was meant, rank); a cue of a lower rank decides
+    "accident": (False, 0),
+    "slip": (False, 0),
+    "meant": (True, 0),
+    "sorry": (False, 1),
+    "word": (True, 2),
+    "reason": (True, 3),
+}
+
+
+def _cues(text: str) -> list[tuple[bool, int]]:
+    """What a clause speaks for, by cue, if it commits itself; an odd number of negations before a cue turns it round."""
+    text, found, start = pattern("not_a_negation").sub("_", re.sub(r"^no (?=(?:i|it|that|this)\b)", "", text)), [], 0
+    if pattern("unsure").search(text):
+        return []
+    for cue in pattern("meant_or_not").finditer(text):
+        before = text[start : cue.start()]
+        negations = len(pattern("negation").findall(before)) + len(pattern("reverses").findall(before))
+        (meant, rank), start = SPEAKS_FOR[cue.lastgroup], cue.end()
+        if negations % 2 == 0:
+            found.append((meant, rank))
+        elif cue.lastgroup not in ("sorry", "reason"):  # "I am not sorry" says neither
+            found.append((not meant, 0))
+    return found
+
+
 def grade_intention(answer: str) -> str | None:
-    """Experiment 3: "accident" (apology, slip, error), "intended", or "unclear"; the first thing said decides.
+    """Experiment 3: "accident" (apology, slip, error), "intended", or "unclear" (neither, not sure, or both).
 
     "No, that was an accident" and "no, not an accident" are told apart; a bare yes or no is unclear, as the question
-    offers two choices. None where the answer is ungraded.
+    offers two choices. A second thought ("actually ...") replaces what came before. None where the answer is ungraded.
     """
     answer, ungraded = gradable(answer)
     if ungraded:
         return None
-    text = pattern("not_accident").sub("on purpose", _plain(answer))
-    accident, intended = pattern("accident").search(text), pattern("intended").search(text)
-    if accident and (not intended or accident.start() <= intended.start()):
-        return "accident"
-    return "intended" if intended else "unclear"
+    earlier, found, asked = [], [], []
+    for clause in split_clauses(tidy(answer)):
+        cues = _cues(clause.text)
+        if clause.question:
+            asked += cues
+            continue
+        if pattern("changes_mind").match(clause.text):
+            earlier, found = found or earlier, []
+        no = pattern("opening_no").match(clause.text)
+        if len({meant for meant, _ in asked}) == 1 and (no or pattern("opening_yes").match(clause.text)):
+            found.append((asked[0][0] != bool(no), 0))
+        found, asked = found + cues, []
+    found = found or earlier
+    decides = {meant for meant, rank in found if rank == min(rank for _, rank in found)}
+    return "unclear" if len(decides) != 1 else "intended" if decides.pop() else "accident"

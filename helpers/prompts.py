@@ -12,9 +12,8 @@ from pathlib import Path
 from string import Formatter
 
 import yaml
-from jinja2 import TemplateError
 
-from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT, SECONDS_TO_RENDER, time_limit
+from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT, write_turns
 from helpers.paths import ROOT
 
 PROMPT_FOLDER = ROOT / "data" / "prompts"
@@ -207,24 +206,13 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
             "or, for a base model, helpers.models.load(..., transcript='plain') (in notebook 12: -p transcript plain)"
         )
     prefilled = messages[-1]["role"] == "assistant"
-    too_long = (
-        f"the model's chat template took more than {SECONDS_TO_RENDER} seconds for one conversation; it is not used"
+    return write_turns(
+        tokenizer,
+        messages,
+        add_generation_prompt=not prefilled,
+        continue_final_message=prefilled,
+        enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
     )
-    try:
-        with time_limit(SECONDS_TO_RENDER, too_long):
-            return tokenizer.apply_chat_template(
-                messages,
-                tokenize=False,
-                add_generation_prompt=not prefilled,
-                continue_final_message=prefilled,
-                enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
-            )
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in messages)
-        raise ValueError(
-            f"the model's chat template refuses the turns ({roles}): {error}. A model without a system role takes "
-            "such a text at the beginning of the first user turn"
-        ) from None
 
 
 def check_values(tokenizer, values: dict) -> None:

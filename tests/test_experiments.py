@@ -53,7 +53,7 @@ def test_every_cell_holds_every_word_in_every_condition(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"words": []}, "at least one word"),
+        ({"words": []}, "at least one value"),
         ({"words": "oceans"}, "must be a list"),
         ({"vector": "reversed"}, "unknown kind of vector 'reversed'"),
         ({"wording": "nowhere"}, "has no wording 'nowhere'"),

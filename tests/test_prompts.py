@@ -71,7 +71,7 @@ def test_thinking_is_switched_off():
 
 
 def test_a_template_that_never_ends_is_stopped(monkeypatch):
-    monkeypatch.setattr(prompts, "SECONDS_TO_RENDER", 0.3)
+    monkeypatch.setattr(replies, "SECONDS_TO_RENDER", 0.3)
     tokenizer = tiny_models.tokenizer("chatml")
     tokenizer.chat_template = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     began = time.monotonic()
@@ -80,6 +80,52 @@ def test_a_template_that_never_ends_is_stopped(monkeypatch):
     monkeypatch.setattr(replies, "SECONDS_TO_RENDER", 0.3)
     assert replies.closing_tokens(tokenizer) == set()
     assert time.monotonic() - began < 30  # without the limit: an hour
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("{{ 1 + 'a' }}", "refuses the turns .user, assistant, user.: TypeError"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError"),
+        ("{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}", "RecursionError"),
+        ("{% for %}", "TemplateSyntaxError"),
+        ("{{ nothing.a.b }}", "'nothing' is undefined"),
+        ("{{ raise_exception('no\nway') }}", "TemplateError: no way"),
+        ("{{ messages[9]['content'] }}", "has no element 9"),
+        ("{% for i in range(10**9) %}x{% endfor %}", "Range too big"),
+        ("{{ 10.0 ** 400 }}", "OverflowError"),
+        ("{{ messages.__class__.__mro__ }}", "SecurityError"),
+        ("{{ messages | nofilter }}", "No filter named"),
+        ("{% import 'os' as os %}", "TypeError"),
+        ("{{ 'x' * 10**13 }}", "MemoryError"),
+        ("{{ 'x' * 300000 }}", "writes 300000 characters for one conversation; it is not used"),
+        ("{{ messages[0]['content'] }}\ud800", "surrogates not allowed"),
+        ({"tool_use": "x"}, "no default"),
+        (5, "TypeError"),
+        (["a"], "TypeError"),
+        ("   ", "changed turn 0"),
+        ("always the same", "changed turn 0"),
+        ("{% for m in messages %}{{ m['content'] | upper }}{% endfor %}", "changed turn 0"),
+        ("", "has no chat template"),
+        (None, "has no chat template"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_template_that_fails_in_any_way_is_one_sentence_and_does_not_hinder_loading(template, message):
+    tokenizer = tiny_models.tokenizer("chatml")
+    tokenizer.chat_template = template
+    assert replies.closing_tokens(tokenizer) == set()
+    with pytest.raises(ValueError, match=message) as failed:
+        prompts.render(tokenizer, QUESTION, line="No.")
+    assert "\n" not in str(failed.value) and len(str(failed.value)) < 400
+
+
+@pytest.mark.parametrize("result", [None, 5, b"text", ["text"]], ids=repr)
+def test_a_template_that_gives_no_text_is_refused(result, monkeypatch):
+    tokenizer = tiny_models.tokenizer("chatml")
+    monkeypatch.setattr(type(tokenizer), "apply_chat_template", lambda *_arguments, **_options: result)
+    with pytest.raises(ValueError, match=f"it gives {type(result).__name__} in place of text"):
+        prompts.render(tokenizer, QUESTION, line="No.")
 
 
 # -- text that would write a turn of its own --------------------------------------------------------------------------

@@ -48,15 +48,17 @@ def write_turns(tokenizer, messages: list[dict], **options) -> str:
     with time_limit(SECONDS_TO_RENDER, f"{subject} took more than {SECONDS_TO_RENDER} seconds for one conversation"):
         try:
             text = tokenizer.apply_chat_template(messages, tokenize=False, **options)
+            if not isinstance(text, str):
+                raise TypeError(f"it gives {type(text).__name__} in place of text")
             text.encode()  # half a surrogate pair is no text for a tokenizer
         except TooSlow:
             raise
         except Exception as error:  # a template is a program: it may fail in any way
             roles = ", ".join(message["role"] for message in messages)
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            way_out = ". A model without a system role takes such a text at the beginning of the first user turn"
             raise ValueError(
-                f"{subject} refuses the turns ({roles}): {reason}. A model without a system role takes such a text at the "
-                "beginning of the first user turn"
+                f"{subject} refuses the turns ({roles}): {reason}{way_out if 'system' in roles else ''}"
             ) from None
     if len(text) > LONGEST_TEXT + sum(len(message["content"]) for message in messages):
         raise ValueError(f"{subject} writes {len(text)} characters for one conversation; it is not used")

@@ -24,7 +24,7 @@ from helpers.paths import ROOT
 
 FOLDER = ROOT / "data" / "results"
 DEPTHS = (0.3, 0.5, 0.7, 0.9)
-DOSES = (0.25, 0.5, 1.0)  # ||strength x vector|| / ||residual stream|| at the trial question
+DOSES = (0.1, 0.2, 0.4)  # ||strength x vector|| / ||residual stream|| at the trial question
 LATER = {  # a second wording of each experiment
     "injected_thought": {"wording": "quiet_room"},
     "thought_or_text": {"wordings": ("on_your_mind", "write_it_again")},

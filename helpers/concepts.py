@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from helpers.checks import as_list, check_seed
 from helpers.paths import ROOT
 
 WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
@@ -27,7 +28,7 @@ def paper_concepts(count: int = 50) -> list[str]:
     The organisms were never injected with them. ValueError for a count below 4 (two words to choose a cell, two to test it)
     or above 50.
     """
-    if not 4 <= count <= 50:
+    if isinstance(count, bool) or not isinstance(count, int) or not 4 <= count <= 50:
         raise ValueError(f"the number of concepts must be 4 to 50 (the paper has 50), got {count!r}")
     return [word.lower() for word in _word_lists()["concept_words"][:count]]
 
@@ -65,22 +66,28 @@ def known_words() -> list[str]:
 
 
 def check_concepts(words) -> list[str]:
-    """Return `words` in lower case after checking that each is in the lists.
+    """Return `words` in lower case after checking that each is in the lists, and none twice.
 
-    Raises ValueError for an empty list and KeyError for an unknown word, with the nearest known ones. (A word of your own
-    needs no check: `vectors.concept_vectors` takes any text.)
+    Raises ValueError for what is no list of different words and KeyError for an unknown word, with the nearest known ones. (A
+    word of your own needs no check: `vectors.concept_vectors` takes any text.)
     """
-    if isinstance(words, str):
-        raise ValueError(f"concepts must be a list of words, got the single string {words!r}; write [{words!r}]")
-    words = [str(word).strip().lower() for word in words]
-    if not words:
-        raise ValueError("the list of concepts is empty; give at least one word, e.g. ['oceans']")
+    words = [word.strip().lower() for word in _texts(words)]
     known = known_words()
-    for word in words:
+    for place, word in enumerate(words):
         if word not in known:
             near = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
             hint = f"did you mean {', '.join(map(repr, near))}?" if near else "see helpers.concepts.known_words()"
             raise KeyError(f"unknown concept {word!r}: {hint}")
+        if word in words[:place]:
+            raise ValueError(f"concepts must be different words, but {word!r} is given twice")
+    return words
+
+
+def _texts(words) -> list[str]:
+    """The words as a list; ValueError for a single text, for what has no order, and for what is no text in it."""
+    words = as_list("concepts", words)
+    if not all(isinstance(word, str) for word in words):
+        raise ValueError(f"concepts must be a list of words such as ['oceans'], got {words!r:.80}")
     return words
 
 
@@ -89,9 +96,9 @@ def split_in_halves(words, seed: int = 0) -> tuple[list[str], list[str]]:
 
     Choosing the best cell and reporting it on the same words overstates it; hence two halves. Returns (choose, test).
     """
-    words = list(words)
-    if len(words) < 2:
-        raise ValueError(f"need at least two words to make two halves, got {len(words)}")
-    order = np.random.default_rng(seed).permutation(len(words))
+    words = _texts(words)
+    if len(words) < 2 or len(set(words)) < len(words):
+        raise ValueError(f"two halves need at least two words, none of them twice, got {words!r:.80}")
+    order = np.random.default_rng(check_seed(seed)).permutation(len(words))
     middle = len(words) // 2
     return [words[i] for i in sorted(order[:middle])], [words[i] for i in sorted(order[middle:])]

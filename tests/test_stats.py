@@ -324,6 +324,23 @@ def test_report_cells_ranks_a_yes_sayer_at_zero():
     assert st.report_cells(ungraded, control).loc[0, ["n", "ungraded"]].tolist() == [90, 10]
     with pytest.raises(ValueError, match="strength"):
         st.report_cells(injected.drop(columns="strength"), control)
+    for kind in ("category", float):
+        assert (
+            st.report_cells(injected.astype({"layer": kind, "success": kind}), control)
+            .round(9)
+            .eq(st.report_cells(injected, control).round(9))
+            .all(axis=None)
+        )
+    for wrong in (
+        injected.assign(layer=None),
+        injected.astype({"success": str}),
+        injected.assign(concept=None),
+        injected[:0],
+    ):
+        with pytest.raises(ValueError, match="no layer|must be numbers|missing|no trials"):
+            st.report_cells(wrong, control)
+    with pytest.raises(ValueError, match="no control trial was graded"):
+        st.report_cells(injected, control.assign(affirmative=None))
 
 
 # --- senseless input -----------------------------------------------------------------------------------------------
@@ -361,18 +378,149 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.clustered_mean([1.5, 0], ["a", "a"]), "at least 2"),
         (lambda: st.clustered_mean([1.5, 0], ["a", "b"], bounds=(0, 1)), "outside the bounds"),
         (lambda: st.paired_difference([1, 0], [1], ["a", "b"]), "equal lengths"),
-        (lambda: st.smallest(), "no estimates"),
-        (lambda: st.simultaneous_confidence(0), "whole number >= 1"),
+        (lambda: st.smallest(), "one Estimate or more"),
+        (lambda: st.smallest(0.5, 0.3), "one Estimate or more"),
+        (lambda: st.smallest([st.wilson_rate(1, 2)]), "one Estimate or more"),
+        (lambda: st.subtract(st.wilson_rate(1, 2), 0.3), "one Estimate or more"),
+        (lambda: st.wilson_rate(True, 5), "whole number"),
+        (lambda: st.wilson_rate("3", 5), "whole number"),
+        (lambda: st.wilson_rate(1, 10**400), "whole number"),
+        (lambda: st.d_prime(3, 5, None, 5), "whole number"),
+        (lambda: st.rate(["1", "0"]), "must be numbers"),
+        (lambda: st.rate([True, "False"]), "must be numbers"),
+        (lambda: st.rate(pd.Series(["True", "False"], dtype="string")), "must be numbers"),
+        (lambda: st.rate(pd.to_datetime(["2025-01-01"])), "must be numbers"),
+        (lambda: st.rate([10**400, 0]), "must be numbers"),
+        (lambda: st.rate(np.ma.array([1, 0], mask=[0, 1])), "1 missing"),
+        (lambda: st.rate(1), "non-empty"),
+        (lambda: st.rate({0, 1}), "must be numbers"),
+        (lambda: st.clustered_mean([1e308, 1e308], ["a", "b"]), "infinite"),
+        (lambda: st.clustered_rate([0, 1], "ab"), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], None), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], [["a"], ["b"]]), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], ["a", pd.NA]), "missing"),
+        (lambda: st.auc([1.0, 2.0], [1.0], "ab"), "injected_labels must be a list"),
+        (lambda: st.contrast_of_rates([([1, 0], ["a", "b"])] * 2, (0, 0)), "all weights are 0"),
+        (lambda: st.contrast_of_rates(([1, 0, 1], ["a", "b", "c"]), (1, -1)), "samples must be a list of"),
+        (lambda: st.contrast_of_rates(None, (1,)), "samples must be a list of"),
+        (lambda: st.contrast_of_rates([([1, 0], ["a", "b"])] * 2, ("1", "-1")), "weights must be numbers"),
+        (lambda: st.clustered_mean([0.1, 0.2], ["a", "b"], bounds=(1, 0)), "bounds must be"),
+        (lambda: st.clustered_mean([0.1, 0.2], ["a", "b"], bounds=(0, np.nan)), "bounds must be"),
+        (lambda: st.clustered_mean([0.1, 0.2], ["a", "b"], bounds="01"), "bounds must be"),
+        (lambda: st.clustered_mean([0.1, 0.2], ["a", "b"], bounds=(0, 1, 2)), "bounds must be"),
+        (lambda: st.paired_difference(None, [1], ["a"]), "first must be"),
+        (lambda: st.paired_difference(pd.Series([0, 1]), pd.Series([0, 1], [1, 0]), ["a", "b"]), "in another order"),
+        (lambda: st.largest_at([1, 2]), "must be a column"),
         (lambda: st.split_half_selection(GRID.drop(columns="layer")), "layer"),
         (lambda: st.split_half_selection(GRID.assign(concept=["a", None])), "missing"),
         (lambda: st.split_half_selection(GRID.assign(success=[1.0, None])), "no success"),
         (lambda: st.split_half_selection(GRID.set_axis([0, 0])), "ignore_index"),
+        (lambda: st.split_half_selection(GRID.assign(concept=["a", ""])), "missing"),
+        (lambda: st.split_half_selection(GRID, seed=-1), "seed must be"),
         (lambda: st.best_cell(GRID[:0], "success"), "no trials"),
+        (lambda: st.best_cell([1, 2], "success"), "must be a table"),
+        (lambda: st.best_cell(None, "success"), "must be a table"),
+        (lambda: st.best_cell(GRID, ["success"]), "lack the columns"),
+        (lambda: st.best_cell(pd.concat([GRID, GRID[["layer"]]], axis=1), "success"), "the column 'layer' twice"),
+        (lambda: st.best_cell(GRID.astype({"layer": str}), "success"), "layer must be numbers"),
+        (lambda: st.best_cell(GRID.assign(layer=0.5), "success"), r"layers must be whole numbers, got \[0.5\]"),
+        (lambda: st.best_cell(GRID.astype({"success": str}), "success"), "success must be numbers"),
+        (lambda: st.best_cell(GRID.assign(success=[1.0, np.inf]), "success"), "infinite"),
+        (lambda: st.best_cell(GRID.assign(strength=[1.0, None]), "success"), "no success, layer or strength"),
+        (lambda: st.distinct_trials(_answered(["a"], [1]).assign(trial_id=None)), "1 trials have no trial_id"),
+        (lambda: st.distinct_trials(_answered(["a"], [1], values="{")), "do not fill the wording 'lab_visit'"),
+        (lambda: st.distinct_trials(_answered(["a"], [1], values="{}")), "do not fill the wording 'lab_visit'"),
+        (lambda: st.distinct_trials(_answered(["a"], [1], values={"trial": 1})), "do not fill"),
     ],
 )
 def test_senseless_input_is_refused_with_a_reason(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -0.5, 95, np.nan, np.inf, True, None, "0.95", [0.95], 1 - 1e-17, 1e-9])
+def test_a_confidence_that_is_none_is_refused_everywhere(confidence):
+    labels, outcomes, values = list("aabbcc"), [1, 0, 1, 1, 0, 0], [0.1, 0.4, 0.2, 0.8, 0.9, 0.5]
+    for call in (
+        lambda: st.wilson_rate(1, 5, confidence),
+        lambda: st.rate(outcomes, confidence),
+        lambda: st.clustered_rate(outcomes, labels, confidence),
+        lambda: st.contrast_of_rates([(outcomes, labels)] * 2, (1, -1), confidence),
+        lambda: st.clustered_mean(values, labels, confidence),
+        lambda: st.clustered_mean([0.5] * 6, labels, confidence),
+        lambda: st.paired_difference(values, values[::-1], labels, confidence),
+        lambda: st.d_prime(1, 5, 2, 5, confidence),
+        lambda: st.detection(outcomes, labels, outcomes, labels, confidence),
+        lambda: st.auc(values, values, confidence=confidence),
+        lambda: st.simultaneous_confidence(3, confidence),
+    ):
+        with pytest.raises(ValueError, match="confidence must be a number between 0 and 1"):
+            call()
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, True, np.nan, np.inf, "3", None, [3], 10**9])
+def test_a_number_of_intervals_that_is_none_is_refused(count):
+    with pytest.raises(ValueError, match="the number of intervals must be a whole number from 1"):
+        st.simultaneous_confidence(count)
+
+
+def test_what_was_not_graded_stays_unknown_in_every_order():
+    real = st.wilson_rate(1, 5)
+    for found in (st.smallest(st.UNGRADED, real), st.smallest(real, st.UNGRADED), st.subtract(real, st.UNGRADED)):
+        assert np.isnan(found[:3]).all() and found.n == 0
+
+
+# --- how a column is stored does not matter ------------------------------------------------------------------------
+
+KINDS = [bool, int, float, object, "boolean", "Int64", "Float64", "int8", "category"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_outcomes_of_every_type_give_the_same_rates(kind):
+    plain, words = pd.Series([True, False, True, True] * 6), pd.Series(list("abcdefgh") * 3)
+    column, labels = plain.astype(kind), words.astype("category").set_axis([0] * 24)
+    assert st.rate(column) == st.rate(plain)
+    assert st.clustered_rate(column, labels) == st.clustered_rate(plain, words)
+    assert st.difference_of_rates(column, labels, ~plain, words) == st.difference_of_rates(plain, words, ~plain, words)
+    assert st.detection(column, iter(labels), plain, words) == st.detection(plain, words, plain, words)
+    if kind not in (float, "Float64"):  # these may be shares: no rates by themselves
+        assert st.clustered_mean(column, labels) == st.clustered_mean(plain, words)
+
+
+def _through_csv(table, folder, **options):
+    table.to_csv(folder / "table.csv", index=False)
+    return pd.read_csv(folder / "table.csv", **options)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"keep_default_na": False}, {"dtype": {"concept": "category", "layer": float}}]
+)
+def test_cells_are_the_same_after_a_csv_file(options, tmp_path):
+    trials = _grid(np.random.default_rng(0), lambda layer, strength: 0.9 if (layer, strength) == (4, 2.0) else 0.1, 8)
+    for table in (trials, trials.assign(strength=-trials["strength"]), trials.astype({"success": float})):
+        again = _through_csv(table, tmp_path, **options)
+        assert st.tied_cells(again, "success") == st.tied_cells(table, "success")
+        assert st.split_half_selection(again) == st.split_half_selection(trials)._replace(
+            strength=st.best_cell(table, "success")[1]
+        )
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_default_na": False, "na_values": {"layer": [""]}}, {"dtype": str}])
+def test_distinct_trials_are_the_same_after_a_csv_file(options, tmp_path):
+    control = _answered([""] * 10, [1] * 10, "none").assign(layer=None, strength=0.0)
+    trials = pd.concat([_answered(["a", "b"] * 5, [1, 2] * 5), control], ignore_index=True).astype({"layer": "Int64"})
+    for table in (trials, trials.replace("", None), trials.astype({"condition": "category", "concept": "category"})):
+        assert list(st.distinct_trials(table)["trial_id"]) == ["concept0", "concept1", "none0"]
+        assert list(st.distinct_trials(_through_csv(table, tmp_path, **options))["trial_id"]) == [
+            "concept0",
+            "concept1",
+            "none0",
+        ]
+
+
+def test_a_peak_without_values_is_none():
+    assert st.largest_at(pd.Series([], dtype=float)) == st.largest_at(pd.Series([np.nan, np.nan])) == "none"
+    assert st.largest_at(pd.Series([1, pd.NA, 1], index=["a", "b", "c"], dtype="Int64")) == "a, c"
 
 
 # --- d' and Wilson: exact, over all possible counts ----------------------------------------------------------------

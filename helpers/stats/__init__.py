@@ -1,6 +1,6 @@
 """Numbers with their uncertainty. No number leaves this room without an interval and the number of trials behind it.
 
-estimates: rates, means, differences. signal_detection: d', criterion, AUC. cells: tables of trials, the best cell.
+inputs: what is refused. estimates: rates, means, differences. signal_detection: d', criterion, AUC. cells: tables of trials, the best cell.
 Intervals are 95 % unless `confidence` says otherwise. Input that cannot mean anything (more successes than trials, no trials,
 missing values, outcomes other than true and false) raises ValueError at once.
 """
@@ -16,6 +16,7 @@ from helpers.stats.cells import (
     tied_cells,
 )
 from helpers.stats.estimates import (
+    UNGRADED,
     Estimate,
     clustered_mean,
     clustered_rate,
@@ -31,6 +32,7 @@ from helpers.stats.estimates import (
 from helpers.stats.signal_detection import Detection, auc, criterion, d_prime, detection
 
 __all__ = [
+    "UNGRADED",
     "Detection",
     "Estimate",
     "SplitHalf",

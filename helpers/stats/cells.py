@@ -7,13 +7,8 @@ import pandas as pd
 
 from helpers import prompts
 from helpers.concepts import split_in_halves
-from helpers.stats.estimates import (
-    Estimate,
-    check_values,
-    clustered_mean,
-    clustered_rate,
-    difference_of_rates,
-)
+from helpers.stats.estimates import Estimate, clustered_mean, clustered_rate, difference_of_rates
+from helpers.stats.inputs import check_values
 from helpers.stats.signal_detection import auc, detection
 
 CELL = ["layer", "strength"]
@@ -38,8 +33,12 @@ class SplitHalf(NamedTuple):
 
 
 def check_trials(trials: pd.DataFrame, columns) -> None:
-    """Raise ValueError for a table without rows, one that lacks columns, or an index that names rows twice."""
-    missing = sorted(set(columns) - set(trials.columns))
+    """Raise ValueError for what is no table, has no rows, lacks columns, or names a column or a row twice."""
+    if not isinstance(trials, pd.DataFrame):
+        raise ValueError(f"the trials must be a table (a DataFrame), got {trials!r:.80}")
+    if not trials.columns.is_unique:
+        raise ValueError(f"the trials have the column {trials.columns[trials.columns.duplicated()][0]!r} twice")
+    missing = sorted({str(column) for column in columns if not isinstance(column, str) or column not in trials.columns})
     if missing:
         raise ValueError(f"the trials lack the columns {missing}")
     if trials.empty:
@@ -47,7 +46,7 @@ def check_trials(trials: pd.DataFrame, columns) -> None:
     if not trials.index.is_unique:
         label = trials.index[trials.index.duplicated()][0]
         raise ValueError(
-            f"the index names a row twice, e.g. {label!r}: a join by index would mix these rows. Join tables with "
+            f"the index names a row twice, e.g. {label}: a join by index would mix these rows. Join tables with "
             "pd.concat(..., ignore_index=True)"
         )
 
@@ -66,12 +65,14 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
         ValueError: for an index that names rows twice, and for two answers under one trial_id.
     """
     check_trials(answered, ["trial_id", "answer", *PROMPT_COLUMNS, *INPUT_COLUMNS, "seed"])
+    if answered["trial_id"].isna().any():
+        raise ValueError(f"{answered['trial_id'].isna().sum()} trials have no trial_id: they would count as one")
     answers = answered[["trial_id", "answer"]].drop_duplicates()
     if answers["trial_id"].duplicated().any():
         twice = answers["trial_id"][answers["trial_id"].duplicated()].iloc[0]
         raise ValueError(f"trial {twice!r} has two different answers: were tables of two runs joined?")
     answered = answered[~answered["trial_id"].duplicated()]
-    asked = list(zip(*(answered[column] for column in PROMPT_COLUMNS), strict=True))
+    asked = list(zip(*(answered[column].astype(str) for column in PROMPT_COLUMNS), strict=True))
     prompts_of = {each: _prompt(*each) for each in set(asked)}
     inputs = answered[INPUT_COLUMNS].assign(
         prompt=[prompts_of[each] for each in asked],
@@ -85,11 +86,14 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
 def _prompt(experiment: str, wording: str, values: str) -> str:
     """What the model reads, before its chat template: a wording without a placeholder gives one prompt for many values."""
     turns = prompts.get_template(experiment, wording).turns
-    return "\n".join(f"{role}: {text.format(**json.loads(values))}" for role, text in turns)
+    try:
+        return "\n".join(f"{role}: {text.format(**json.loads(values))}" for role, text in turns)
+    except (TypeError, ValueError, KeyError):
+        raise ValueError(f"the values {values!r:.80} do not fill the wording {wording!r} of {experiment}") from None
 
 
 def _check_scores(trials: pd.DataFrame, score: str) -> None:
-    """Raise ValueError where a score, a layer or a strength is missing: such a cell must not win by the grades it lacks."""
+    """Raise ValueError where a score, a layer or a strength is missing or none: a cell must not win by the grades it lacks."""
     check_trials(trials, [*CELL, score])
     missing = trials[trials[[*CELL, score]].isna().any(axis=1)]
     if not missing.empty:
@@ -99,12 +103,15 @@ def _check_scores(trials: pd.DataFrame, score: str) -> None:
             "control trials out, or count them as failures, before choosing"
         )
     check_values(trials[score], score)
+    check_values(trials["strength"], "strength")
+    if (check_values(trials["layer"], "layer") % 1).any():
+        raise ValueError(f"layers must be whole numbers, got {sorted(trials['layer'].unique().tolist())}")
 
 
 def tied_cells(trials: pd.DataFrame, score: str) -> list[tuple[int, float]]:
     """All cells with the highest mean of `score`, in order of layer and strength; ValueError for missing scores."""
     _check_scores(trials, score)
-    means = trials.astype({score: float}).groupby(CELL)[score].mean()
+    means = trials.astype({score: float}).groupby(CELL, observed=True)[score].mean()
     return [(int(layer), float(strength)) for layer, strength in means.index[means >= means.max() - 1e-12]]
 
 
@@ -126,7 +133,7 @@ def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int
     """
     check_trials(trials, ["concept"])
     _check_scores(trials, score)
-    if trials["concept"].isna().any():
+    if (trials["concept"].isna() | (trials["concept"] == "")).any():
         raise ValueError("missing values in concept: leave control trials out")
     choosing, testing = split_in_halves(sorted(trials["concept"].unique()), seed)
     tied = tied_cells(trials[trials["concept"].isin(choosing)], score)
@@ -135,7 +142,8 @@ def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int
     halves = [cell[cell["concept"].isin(words)] for words in (choosing, testing)]
     if halves[1].empty:
         raise ValueError(f"layer {layer}, strength {strength} holds no trial of the testing words; run all words in it")
-    estimates = [clustered_mean(half[score], half["concept"]) for half in halves]
+    estimator = clustered_rate if trials[score].isin((0, 1)).all() else clustered_mean
+    estimates = [estimator(half[score], half["concept"]) for half in halves]
     return SplitHalf(layer, strength, *estimates, choosing, testing, len(tied))
 
 
@@ -156,10 +164,12 @@ def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=tuple(CELL)) 
     check_trials(injected, [*by, "concept", *columns])
     check_trials(control, ["affirmative"])
     control = control.dropna(subset=["affirmative"])
+    if control.empty or injected[list(by)].isna().any(axis=None):
+        raise ValueError(f"no control trial was graded, or injected trials have no {' or '.join(by)}")
     alarms = (control["affirmative"], range(len(control)))  # a label each: words are strings, so nothing is paired
     logits = {"yes_logit", "no_logit"} <= set(injected.columns) & set(control.columns)
     rows = []
-    for cell, trials in injected.groupby(list(by)):
+    for cell, trials in injected.groupby(list(by), observed=True):
         graded = trials.dropna(subset=columns)
         row = {**dict(zip(by, cell, strict=True)), "n": len(graded), "ungraded": len(trials) - len(graded)}
         if not graded.empty:
@@ -179,5 +189,8 @@ def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=tuple(CELL)) 
 
 
 def largest_at(values: pd.Series) -> str:
-    """Where a series has its largest value, all ties named: "2, 3". For sentences about peaks."""
-    return ", ".join(f"{place:g}" for place in values.index[values == values.max()])
+    """Where a series has its largest value, all ties named: "2, 3"; "none" for one without values. For sentences about peaks."""
+    if not isinstance(values, pd.Series):
+        raise ValueError(f"values must be a column with its places as the index, got {values!r:.80}")
+    places = values.index[(values == values.max()).fillna(False).to_numpy(dtype=bool)]
+    return ", ".join(place if isinstance(place, str) else f"{place:g}" for place in places) or "none"

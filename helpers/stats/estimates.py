@@ -11,6 +11,16 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from helpers.checks import as_list, whole_number
+from helpers.stats.inputs import (
+    check_bounds,
+    check_confidence,
+    check_count,
+    check_labels,
+    check_outcomes,
+    check_values,
+)
+
 
 class Estimate(NamedTuple):
     """A number with its confidence interval; n counts the trials behind it, repeats of one trial once (`distinct_trials`)."""
@@ -24,58 +34,7 @@ class Estimate(NamedTuple):
         return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}], n = {self.n}"
 
 
-# --- checked input -------------------------------------------------------------------------------------------------
-
-
-def check_count(count, n, what: str) -> tuple[int, int]:
-    """Return both as whole numbers; ValueError for no trials or more successes than trials."""
-    for name, number in ((f"number of {what}", count), (f"number of trials behind {what}", n)):
-        if not np.isscalar(number) or not np.isfinite(number) or number != int(number) or number < 0:
-            raise ValueError(f"{name} must be a whole number >= 0, got {number!r}")
-    if n == 0:
-        raise ValueError(f"no trials: a rate of {what} needs n >= 1")
-    if count > n:
-        raise ValueError(f"{count} {what} out of {n} trials: cannot be more than the trials")
-    return int(count), int(n)
-
-
-def check_values(values, name: str) -> np.ndarray:
-    """Return values as a one-dimensional float array; ValueError if empty or holding NaN or infinity."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError) as problem:
-        raise ValueError(f"{name} must be numbers without missing values: {problem}") from problem
-    if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name} must be a non-empty list of numbers, got shape {array.shape}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds {int((~np.isfinite(array)).sum())} missing or infinite values; drop them first")
-    return array
-
-
-def check_outcomes(outcomes, name: str = "outcomes") -> np.ndarray:
-    """Return outcomes as 0.0 and 1.0; ValueError for anything that is not true or false."""
-    values = check_values(outcomes, name)
-    if not np.isin(values, (0, 1)).all():
-        wrong = values[~np.isin(values, (0, 1))][0]
-        raise ValueError(f"{name} must all be true or false (1 or 0), got {wrong:g}")
-    return values
-
-
-def check_labels(labels, count: int, name: str = "labels") -> np.ndarray:
-    """Return one number for each label, equal labels having equal numbers; ValueError for missing labels or another count."""
-    codes = pd.factorize(pd.Series(list(labels), dtype=object))[0]
-    if codes.size != count:
-        raise ValueError(f"{count} values but {codes.size} {name}: one label for each value")
-    if (codes < 0).any():
-        raise ValueError(f"one of the {name} is missing (None or NaN); give trials without a word a label each")
-    return codes
-
-
-def check_confidence(confidence: float) -> float:
-    """Return the confidence level; ValueError outside 0 to 1."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence!r}")
-    return confidence
+UNGRADED = Estimate(np.nan, np.nan, np.nan, 0)  # of a condition in which no answer could be graded
 
 
 # --- rates ---------------------------------------------------------------------------------------------------------
@@ -150,8 +109,11 @@ def contrast_of_rates(samples, weights, confidence: float = 0.95) -> Estimate:
         confidence: of the interval.
     """
     weights = check_values(weights, "weights")
-    if len(samples) != weights.size:
-        raise ValueError(f"{len(samples)} samples but {weights.size} weights")
+    if not isinstance(samples, list | tuple) or not all(isinstance(s, list | tuple) and len(s) == 2 for s in samples):
+        raise ValueError(f"samples must be a list of (outcomes, labels), got {samples!r:.80}")
+    samples = [(check_outcomes(outcomes), as_list("labels", labels)) for outcomes, labels in samples]
+    if len(samples) != weights.size or not weights.any():
+        raise ValueError(f"{len(samples)} samples but {weights.size} weights, or all weights are 0")
     rates = [clustered_rate(outcomes, labels, confidence) for outcomes, labels in samples]
     value, low, high, n = (np.array(column) for column in zip(*rates, strict=True))
     down, up, total = value - low, high - value, float(weights @ value)
@@ -163,7 +125,7 @@ def contrast_of_rates(samples, weights, confidence: float = 0.95) -> Estimate:
 
 def _correlations(samples) -> np.ndarray:
     """Correlations [sample, sample] of the rates of samples that share labels; 0 where a sample does not vary."""
-    outcomes = [check_outcomes(each) for each, _ in samples]
+    outcomes = [each for each, _ in samples]
     codes = check_labels([label for _, labels in samples for label in labels], sum(map(len, outcomes)))
     count = codes.max() + 1
     codes = np.split(codes, np.cumsum([len(each) for each in outcomes])[:-1])
@@ -187,12 +149,22 @@ def difference_of_rates(first, first_labels, second, second_labels, confidence: 
 def subtract(first: Estimate, second: Estimate) -> Estimate:
     """first - second for two *independent* estimates, from their intervals alone (MOVER; Zou and Donner 2008).
 
-    Conditions that share words are not independent: `difference_of_rates` and `paired_difference` take the trials.
+    Conditions that share words are not independent: `difference_of_rates` and `paired_difference` take the trials. UNGRADED
+    where one of the two is.
     """
+    _check_estimates(first, second)
     value = first.value - second.value
+    if np.isnan(value):
+        return UNGRADED
     low = value - np.hypot(first.value - first.low, second.high - second.value)
     high = value + np.hypot(first.high - first.value, second.value - second.low)
     return Estimate(float(value), float(low), float(high), first.n + second.n)
+
+
+def _check_estimates(*estimates) -> None:
+    """Raise ValueError for what is no Estimate, and for none at all."""
+    if not estimates or not all(isinstance(each, Estimate) for each in estimates):
+        raise ValueError(f"there must be one Estimate or more, such as wilson_rate gives, got {estimates!r:.80}")
 
 
 # --- means ---------------------------------------------------------------------------------------------------------
@@ -224,7 +196,7 @@ def clustered_mean(values, labels, confidence: float = 0.95, bounds: tuple[float
     count = codes.max() + 1
     if count < 2:
         raise ValueError(f"need at least 2 different labels, got {count}: one word says nothing about others")
-    lowest, highest = (-np.inf, np.inf) if bounds is None else bounds
+    lowest, highest = (-np.inf, np.inf) if bounds is None else check_bounds(bounds)
     if values.min() < lowest or values.max() > highest:
         raise ValueError(f"values from {values.min():g} to {values.max():g} lie outside the bounds {bounds}")
     mean, n = float(values.mean()), values.size
@@ -244,8 +216,12 @@ def paired_difference(first, second, labels, confidence: float = 0.95, bounds=No
 
     Columns of true and false go to `difference_of_rates`. bounds: of the difference, as in `clustered_mean`.
     """
-    if len(first) != len(second):
-        raise ValueError(f"pairs need equal lengths, got {len(first)} and {len(second)}")
+    columns = isinstance(first, pd.Series) and isinstance(second, pd.Series)
+    if columns and set(first.index) == set(second.index) and not first.index.equals(second.index):
+        raise ValueError("the two columns hold the same rows in another order: sort both by index first")
+    sizes = [check_values(each, name).size for each, name in ((first, "first"), (second, "second"))]
+    if sizes[0] != sizes[1]:
+        raise ValueError(f"pairs need equal lengths, got {sizes[0]} and {sizes[1]}")
     if are_outcomes(first) and are_outcomes(second):
         return difference_of_rates(first, labels, second, labels, confidence)._replace(n=len(first))
     return clustered_mean(
@@ -261,10 +237,11 @@ def smallest(*estimates: Estimate) -> Estimate:
 
     For "the smaller reference minus the condition", give both differences. All of them exceed `low` only if each does
     (intersection-union), and the smallest cannot exceed any `high`. So the interval keeps its confidence, however close the
-    quantities are; the value errs towards 0 effect where they are equal.
+    quantities are; the value errs towards 0 effect where they are equal. UNGRADED where one of them is.
     """
-    if not estimates:
-        raise ValueError("no estimates to choose the smallest from")
+    _check_estimates(*estimates)
+    if any(np.isnan(estimate.value) for estimate in estimates):
+        return UNGRADED
     lowest = min(estimates, key=lambda estimate: estimate.value)
     return Estimate(lowest.value, min(e.low for e in estimates), min(e.high for e in estimates), lowest.n)
 
@@ -274,6 +251,5 @@ def simultaneous_confidence(intervals: int, confidence: float = 0.95) -> float:
 
     Give it to the estimators: with 63 intervals at 95 % three miss the truth by luck, at 99.92 % hardly one does.
     """
-    if intervals != int(intervals) or intervals < 1:
-        raise ValueError(f"the number of intervals must be a whole number >= 1, got {intervals!r}")
-    return 1 - (1 - check_confidence(confidence)) / int(intervals)
+    intervals = whole_number("the number of intervals", intervals, 1, 1_000_000)
+    return 1 - (1 - check_confidence(confidence)) / intervals

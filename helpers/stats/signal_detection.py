@@ -5,15 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, stats
 
-from helpers.stats.estimates import (
-    Estimate,
-    check_confidence,
-    check_count,
-    check_labels,
-    check_outcomes,
-    check_values,
-    effective_size,
-)
+from helpers.checks import as_list
+from helpers.stats.estimates import Estimate, effective_size
+from helpers.stats.inputs import check_confidence, check_count, check_labels, check_outcomes, check_values
 
 
 class Detection(NamedTuple):
@@ -125,13 +119,10 @@ def auc(injected_scores, control_scores, injected_labels=None, control_labels=No
     """
     scores = [check_values(injected_scores, "injected_scores"), check_values(control_scores, "control_scores")]
     sizes = [part.size for part in scores]
-    labels = [injected_labels, control_labels]
-    labels = [
-        [(group, trial) for trial in range(sizes[group])] if labels[group] is None else labels[group]
-        for group in (0, 1)
-    ]
-    for part, size, name in zip(labels, sizes, ("injected_labels", "control_labels"), strict=True):
-        check_labels(part, size, name)
+    labels = []
+    for group, (given, name) in enumerate(((injected_labels, "injected_labels"), (control_labels, "control_labels"))):
+        labels.append([(group, k) for k in range(sizes[group])] if given is None else as_list(name, given))
+        check_labels(labels[group], sizes[group], name)
     codes = np.split(check_labels([*labels[0], *labels[1]], sum(sizes)), [sizes[0]])
     placements = [_placements(*scores), 1 - _placements(*scores[::-1])]
     value = float(placements[0].sum() / sizes[0])

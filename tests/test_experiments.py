@@ -18,6 +18,7 @@ from helpers.experiments import (
 )
 from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND, verdict_of
 from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, make_trials
+from helpers.stats import subtract
 from tests import tiny_models
 
 WORDS = paper_concepts(20)
@@ -291,6 +292,25 @@ def test_the_position_control_begins_behind_the_prefill_whatever_turns_come_befo
         intended_or_not.trials(WORDS[:2], **CELLS, wording=str(file))
 
 
+def test_experiments_2_and_3_compare_each_word_with_itself():
+    """Every second word does well, with an injection or without: no word differs, so the paired interval is the narrower one."""
+
+    def every_second(row) -> str:
+        if row.experiment == "intended_or_not":
+            return MEANT if WORDS.index(row.concept) % 2 else ACCIDENT
+        return row.concept if WORDS.index(row.concept) % 2 and row.wording == "word_in_mind" else separates(row)
+
+    for name, first, second in (
+        ("thought_or_text", "both_rate", "both_without_injection"),
+        ("intended_or_not", "apology_none", "apology_matched"),
+    ):
+        chosen = experiments.EXPERIMENTS[name]
+        result = chosen.measure(experiments.grade(answered(chosen.trials(WORDS, [2], [1.0]), every_second)))
+        found, unpaired = result.measure(EFFECT), subtract(result.measure(first), result.measure(second))
+        assert 0.2 < result.measure(first).value < 0.8 and found.value == unpaired.value == 0
+        assert 0.8 * unpaired.low < found.low < 0 < found.high < 0.8 * unpaired.high, name
+
+
 # -- experiment 4 -----------------------------------------------------------------------------------------------------
 
 
@@ -362,6 +382,22 @@ def test_half_of_the_words_choose_and_the_rest_run_in_one_cell_with_the_same_res
     pd.testing.assert_frame_equal(
         *(each.table[~each.table["measure"].isin(different)] for each in (short, whole)), check_exact=False
     )
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_random_vectors_and_other_controls_run_in_the_chosen_cell_alone(name, monkeypatch):
+    asked, chosen = [], experiments.EXPERIMENTS[name]
+    replies = {"injected_thought": introspects, "thought_or_text": separates, "intended_or_not": knows_its_intention}
+
+    def run(_model, part, *_arguments):
+        asked.append(part)
+        return answered(part, replies[name])
+
+    monkeypatch.setattr(four_experiments.runner, "run", run)
+    four_experiments.measure_injected(None, name, WORDS, **CELLS)
+    injected = pd.concat(asked).query("vector != 'none'")
+    controls = injected[injected["condition"] != chosen.CHOOSING_CONDITION]
+    assert set(zip(controls["layer"], controls["strength"], strict=True)) == {(5, 4.0)}
 
 
 def test_ungraded_tables_and_unknown_experiments_are_refused():

@@ -2,18 +2,22 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig
+from torch.nn.modules import module as global_hooks
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig, GPT2Config
 
 from helpers import engine, models, prompts, resources, vectors
 from helpers.models import downloads, loading
@@ -123,8 +127,28 @@ def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
         ({"torch_dtype": "bfloat16"}, "torch_dtype is called dtype here"),
         ({"trust_remote_code": True}, "no code that comes with a checkpoint is run here"),
         ({"attn_implementation": "kernels-community/flash-attn"}, "attn_implementation must be one of eager, sdpa"),
+        ({"attn_implementation": ["sdpa"]}, "attn_implementation must be one of eager, sdpa"),
+        ({"devise": "cpu"}, "unknown option 'devise': did you mean 'device'"),
+        ({"revison": "main"}, "unknown option 'revison': did you mean 'revision'"),
+        ({"quantize": "4bit"}, "did you mean 'quantise'"),
+        ({"transcipt": "plain"}, "did you mean 'transcript'"),
+        ({"temperature": 1}, "unknown option 'temperature': allowed are attn_implementation, "),
+        ({"use_safetensors": False}, "unknown option"),
+        ({"use_kernels": True}, "unknown option"),
+        ({"gguf_file": "x.gguf"}, "unknown option"),
+        ({"variant": "fp16"}, "unknown option"),
+        ({"revision": 5}, "revision must be text"),
+        ({"revision": "main"}, "revision belongs to models of the hub; 'introspector' is a folder"),
+        *(
+            ({"device": device}, "device must be")
+            for device in ("meta", "vulkan", "xpu", "CUDA", " cpu ", 1.5, True, ["cpu"])
+        ),
+        *(({"device": device}, "device .* was asked for") for device in ("cuda:99", "mps:0")),
+        *(({"dtype": dtype}, "dtype must be one of") for dtype in (8, 0, False, "auto", "bf16", torch.int8, float)),
+        *(({"quantise": each}, "quantise must be") for each in (4, 0, False, "4BIT", ["4bit"])),
+        *(({"transcript": each}, "transcript must be") for each in (True, 0, "Plain", ["plain"])),
     ],
-    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+    ids=lambda value: value if isinstance(value, str) else str(value),
 )
 @pytest.mark.skipif(torch.cuda.is_available() or torch.backends.mps.is_available(), reason="there is a GPU")
 def test_what_is_not_allowed_is_refused_before_anything_is_read(arguments, message, monkeypatch):
@@ -139,9 +163,17 @@ def test_a_name_that_leads_nowhere_says_what_would():
     assert "HF_HUB_OFFLINE is set" in str(failed.value)
     with pytest.raises(OSError, match="there is no such folder, seen from"):
         models.load("./nothing", "cpu")
-    for empty in ("", "  ", None, 4):
+    for empty in ("", "  ", None, 4, [], b"introspector", "x" * 5000):
         with pytest.raises(ValueError, match="a model's name must be text"):
             models.load(empty, "cpu")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_file_in_place_of_its_folder_is_called_a_file(folder, name, monkeypatch):
+    monkeypatch.chdir(folder)
+    for path in (name, str(folder / name)):
+        with pytest.raises(OSError, match="it is a file; give the folder of the checkpoint"):
+            models.load(path, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -243,6 +275,117 @@ def test_dtype_attention_and_configuration_are_part_of_the_identity():
     assert len({models.fingerprint(model) for model in (*made, eager, stretched)}) == 4
 
 
+def of(network, path: str):
+    """The module at a path of the network."""
+    return network.get_submodule(f"model.{path}")
+
+
+CHANGES = {  # what changes answers and no weight shows
+    "epsilon": lambda net: setattr(of(net, "norm"), "variance_epsilon", 1e-3),
+    "activation module": lambda net: setattr(of(net, "layers.1.mlp"), "act_fn", torch.nn.GELU()),
+    "activation function": lambda net: vars(of(net, "layers.1.mlp")).update(act_fn=torch.relu),
+    "another function": lambda net: vars(of(net, "layers.1.mlp")).update(act_fn=torch.tanh),
+    "own function": lambda net: vars(of(net, "layers.1.mlp")).update(act_fn=lambda x: x * 2),
+    "own function, another number": lambda net: vars(of(net, "layers.1.mlp")).update(act_fn=lambda x: x * 3),
+    "partial": lambda net: vars(of(net, "layers.1.mlp")).update(act_fn=partial(F.gelu, approximate="tanh")),
+    "partial, another option": lambda net: vars(of(net, "layers.1.mlp")).update(
+        act_fn=partial(F.gelu, approximate="none")
+    ),
+    "attention scaling": lambda net: setattr(of(net, "layers.2.self_attn"), "scaling", 0.5),
+    "attention scaling of another layer": lambda net: setattr(of(net, "layers.1.self_attn"), "scaling", 0.5),
+    "causal": lambda net: setattr(of(net, "layers.1.self_attn"), "is_causal", False),
+    "dropout": lambda net: setattr(of(net, "layers.1.self_attn"), "attention_dropout", 0.5),
+    "rotary frequencies": lambda net: of(net, "rotary_emb").inv_freq.mul_(1.01),
+    "rotary scaling": lambda net: setattr(of(net, "rotary_emb"), "attention_scaling", 1.1),
+    "a new buffer": lambda net: of(net, "norm").register_buffer("extra", torch.ones(2), persistent=False),
+    "a tensor": lambda net: setattr(of(net, "norm"), "scale", torch.tensor(2.0)),
+    "training": lambda net: net.train(),
+    "one block in training": lambda net: of(net, "layers.1").train(),
+    "repetition penalty": lambda net: setattr(net.generation_config, "repetition_penalty", 1.3),
+    "end of turn": lambda net: setattr(net.generation_config, "eos_token_id", [2, 3]),
+    "forbidden words": lambda net: setattr(net.generation_config, "bad_words_ids", [[5]]),
+    "a configuration of one block": lambda net: setattr(of(net, "layers.1.self_attn"), "config", GPT2Config()),
+    "a class": lambda net: setattr(of(net, "norm"), "__class__", type("Norm", (type(of(net, "norm")),), {})),
+    "norm of embeddings": lambda net: setattr(of(net, "embed_tokens"), "max_norm", 1.0),
+}
+
+
+def test_what_a_model_computes_with_is_part_of_the_identity_and_every_change_differs():
+    seen = {models.computation(tiny_models.build("llama")): "nothing"}
+    for name, change in CHANGES.items():
+        model = tiny_models.build("llama")
+        change(model._module)
+        assert models.computation(model) not in seen, f"{name} reads like {seen[models.computation(model)]}"
+        seen[models.computation(model)] = name
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "qwen3_moe", "bloom", "gpt_oss"])
+def test_running_a_model_leaves_its_identity_as_it_was(family):
+    model = tiny_models.build(family)
+    before = models.fingerprint(model), models.computation(model)
+    prompt = prompts.render(model.tokenizer, QUESTION, line="One.")
+    engine.generate(model, [engine.Trial(prompt, (3, None), torch.ones(48), 0.1, 1)], max_new_tokens=3)
+    vectors.read_residuals(model, [prompt])
+    assert (models.fingerprint(model), models.computation(model)) == before
+
+
+@pytest.mark.parametrize(
+    "rotary",
+    [
+        {"rope_type": "dynamic", "factor": 2.0},
+        {"rope_type": "longrope", "short_factor": [1.0] * 6, "long_factor": [4.0] * 6},
+    ],
+    ids=lambda rotary: rotary["rope_type"],
+)
+def test_positions_that_every_pass_computes_anew_are_no_change(rotary):
+    settings = rotary | {"rope_theta": 10000.0, "original_max_position_embeddings": 16, "factor": 2.0}
+    model = tiny_models.build("llama", rope_parameters=settings)
+    before = models.computation(model)
+    vectors.read_residuals(model, [prompts.render(model.tokenizer, QUESTION, line="One, and two, and three.")])
+    assert models.computation(model) == before
+
+
+def test_the_identity_is_the_same_in_another_process():
+    line = "from tests import tiny_models; from helpers import models; m = tiny_models.build('gemma3'); "
+    line += "print(models.fingerprint(m), models.computation(m))"
+    command = [sys.executable, "-c", line]
+    told = {
+        subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=loading.ROOT,
+            env=dict(os.environ, PYTHONHASHSEED=seed),
+        ).stdout
+        for seed in ("1", "2")
+    }
+    model = tiny_models.build("gemma3")
+    assert told == {f"{models.fingerprint(model)} {models.computation(model)}\n"}
+
+
+@pytest.mark.parametrize(
+    "register", [global_hooks.register_module_forward_hook, global_hooks.register_module_forward_pre_hook]
+)
+def test_hooks_on_every_module_of_the_process_are_seen(register):
+    handle = register(lambda *_: None)
+    try:
+        assert models.changes_from_outside(tiny_models.build("llama")) == ["a forward hook on every module"]
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("wrapped_before", [True, False])
+def test_a_replaced_forward_is_seen(wrapped_before):
+    network = tiny_models.network("llama")
+    model = models.wrap(network, tiny_models.tokenizer()) if wrapped_before else None
+    block = network.model.layers[0].mlp
+    right = type(block).forward
+    block.forward = lambda x: 2 * right(block, x)
+    model = model or models.wrap(network, tiny_models.tokenizer())
+    assert models.changes_from_outside(model) == ["a replaced forward of model.layers.0.mlp"]
+
+
 def test_hooks_and_edits_are_seen_and_their_vectors_are_not_kept():
     model = tiny_models.build("llama")
     plain = vectors.concept_vectors(model, ["oceans"])
@@ -296,8 +439,32 @@ def broken_number(value):
         (None, broken_number(float("nan")), "hold NaN or infinite values: the checkpoint is damaged"),
         ({"model_type": "bert"}, None, "cannot load the model"),
         ({"model_type": "no_such_type"}, None, "cannot load the model"),
+        *(
+            ({"num_hidden_layers": count}, None, "num_hidden_layers")
+            for count in (10**6, -1, "3", 3.0, None, True, 10**30, [3])
+        ),
+        *(({"hidden_size": width}, None, "hidden_size") for width in (0, -48, 10**9, "48")),
+        *(({"num_attention_heads": count}, None, "damaged, or an option wrong") for count in (0, -1, 5, "4")),
+        (
+            {"num_key_value_heads": 4},
+            None,
+            "k_proj.weight has the shape .24, 48., but the configuration asks for .48, 48.",
+        ),
+        ({"vocab_size": 10**12}, None, "vocab_size of the configuration must be a whole number from 1 to"),
+        ({"vocab_size": 5000}, None, "has the shape .4096, 48., but the configuration asks for .5000, 48."),
+        ({"intermediate_size": 10**8}, None, "asks for 43,200,414,288 parameters, but the weights have"),
+        (
+            {"max_position_embeddings": -1},
+            None,
+            "max_position_embeddings of the configuration must be a whole number from 1",
+        ),
+        ({"rms_norm_eps": "x"}, None, "rms_norm_eps"),
+        ({"hidden_act": "nosuch"}, None, "nosuch"),
+        ({"rope_parameters": {"rope_type": "evil"}}, None, "evil"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, None, "optimum"),
+        ({"eos_token_id": "2"}, None, "eos_token_id"),
     ],
-    ids=["no blocks", "small vocabulary", "another width", "NaN weights", "an encoder", "an unknown type"],
+    ids=lambda value: str(value)[:40],
 )
 def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(copy_of, config, weights, message):
     with pytest.raises((ValueError, OSError), match=message):
@@ -305,12 +472,94 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(copy_of, config, w
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json", "tokenizer_config.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\x00" * 100, b"[1, 2]"], ids=["empty", "torn", "zeros", "a list"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\x00" * 100, b"[1, 2]", b"[" * 100_000], ids=["empty", "torn", "zeros", "a list", "nested"]
+)
 def test_damaged_files_are_named_and_not_a_traceback(copy_of, file, content):
     damaged = copy_of()
     (damaged / file).write_bytes(content)
     with pytest.raises((OSError, ValueError), match="cannot load the model '.*changed'"):
         models.load(str(damaged), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        *(
+            ("generation_config.json", {"eos_token_id": end}, "eos_token_id must be a whole number from 0 to")
+            for end in ("2", -1, True, ["2"], [[2]], 2.5, 2**70, {"a": 1})
+        ),
+        ("generation_config.json", {"pad_token_id": "0"}, "damaged, or an option wrong"),
+        ("generation_config.json", {"max_new_tokens": "x"}, "damaged, or an option wrong"),
+        ("tokenizer_config.json", {"eos_token": 5}, "eos_token"),
+        ("tokenizer_config.json", {"model_max_length": "x"}, "damaged, or an option wrong"),
+        ("tokenizer_config.json", {"padding_side": "up"}, "up"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_settings_of_another_kind_are_refused_in_words(copy_of, file, change, message):
+    changed = copy_of() / file
+    changed.write_text(json.dumps(json.loads(changed.read_text()) | change))
+    with pytest.raises((OSError, ValueError), match=f"cannot load the model .*{message}"):
+        models.load(str(changed.parent), "cpu")
+
+
+@pytest.mark.parametrize("ends", [[], None, [2, 10**6], [2, 2], 10**6])
+def test_an_end_of_turn_that_the_model_cannot_write_does_no_harm(copy_of, ends):
+    file = copy_of() / "generation_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"eos_token_id": ends}))
+    model = models.load(str(file.parent), "cpu")
+    assert 2 in models.end_of_turn_ids(model)
+    prompt = prompts.render(model.tokenizer, QUESTION, line="One.")
+    assert engine.generate(model, [engine.Trial(prompt, (0, 1))], max_new_tokens=3)
+
+
+PART = "part.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        *(
+            (name, "only safetensors files beside it are read")
+            for name in (
+                "part.bin",
+                f"../{PART}",
+                f"/{PART}",
+                f"sub/{PART}",
+                f"..\\{PART}",
+                f"~/{PART}",
+                f"http://x/{PART}",
+            )
+        ),
+        *(
+            (name, "only safetensors files beside it are read")
+            for name in ("", ".safetensors", f"{PART}\n", f"{PART}.bin")
+        ),
+        ("missing.safetensors", "missing.safetensors"),
+        ("pickle.safetensors", "damaged"),
+        *((name, "damaged") for name in (5, None, [PART])),
+    ],
+    ids=repr,
+)
+def test_an_index_names_safetensors_files_of_its_folder_alone(copy_of, named, message):
+    made = copy_of()
+    weights = load_file(made / "model.safetensors")
+    (made / "model.safetensors").rename(made / PART)
+    for file in (made / "part.bin", made / "pickle.safetensors", made.parent / PART):
+        torch.save(weights, file)
+    index = made / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, named)}))
+    with pytest.raises((OSError, ValueError), match=f"cannot load the model .*{message}"):
+        models.load(str(made), "cpu")
+    index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, PART)}))
+    assert models.load(str(made), "cpu")
+
+
+def test_weights_that_a_configuration_names_itself_are_ignored(copy_of):
+    made = copy_of({"transformers_weights": "adapter_model.bin"})
+    torch.save({}, made / "adapter_model.bin")
+    assert models.fingerprint(models.load(str(made), "cpu"))
 
 
 def test_a_tokenizer_that_can_end_no_reply_is_refused():
@@ -403,8 +652,11 @@ def test_depths_are_shares_of_the_models_depth():
     model = tiny_models.build("llama")
     last = models.number_of_blocks(model) - 1
     assert models.layers_at(model, [0, 1, 1.0]) == [0, last]
-    for depths in ([0.5, 1.5], [-0.1], []):
+    for depths in ([0.5, 1.5], [-0.1], [True], ["0.5"], [float("nan")], [None]):
         with pytest.raises(ValueError, match="depths must be shares"):
+            models.layers_at(model, depths)
+    for depths in ([], 0.5, None, "01", {0.5}):
+        with pytest.raises(ValueError, match="depths must be a list of at least one value"):
             models.layers_at(model, depths)
 
 

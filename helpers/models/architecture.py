@@ -38,7 +38,7 @@ COMMON_NAMES = {
     "lm_head": "unembed",
     "embed_out": "unembed",
 }
-LARGEST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**8}  # no model comes near
+LARGEST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**8, "max_position_embeddings": 10**9}
 PARTS = ("blocks", "final_norm", "embed", "unembed")
 
 
@@ -54,10 +54,13 @@ def model_class(config: PreTrainedConfig):
     raise ValueError(f"models of the type {config.model_type!r} do not write text, so they cannot be asked")
 
 
-def check_architecture(config: PreTrainedConfig, vocabulary: int) -> None:
+def check_architecture(config: PreTrainedConfig, vocabulary: int, stored: float = math.inf) -> None:
     """Raise ValueError, before any weight is read, for a model that this collection cannot read or inject into.
 
-    vocabulary: number of tokens that the tokenizer knows, without those added later.
+    Args:
+        config: of the checkpoint.
+        vocabulary: number of tokens that the tokenizer knows, without those added later.
+        stored: bytes of the checkpoint's weights, where they are known.
     """
     text = config.get_text_config()
     if getattr(text, "altup_num_inputs", 1) > 1:
@@ -67,14 +70,19 @@ def check_architecture(config: PreTrainedConfig, vocabulary: int) -> None:
         )
     if not getattr(text, "num_hidden_layers", 1):
         raise ValueError("the model has 0 blocks: there is nothing to inject into")
-    for size, largest in LARGEST.items():
-        whole_number(f"{size} of the configuration", getattr(text, size, 1), 1, largest)
+    for size, largest in LARGEST.items():  # no real model comes near them
+        if (value := getattr(text, size, None)) is not None:
+            whole_number(f"{size} of the configuration", value, 1, largest)
     if vocabulary > text.vocab_size:
         raise ValueError(
             f"the tokenizer knows {vocabulary} tokens, but the model only {text.vocab_size}: they do not belong together"
         )
     with torch.device("meta"):  # the whole network without its weights
         network = model_class(config).from_config(config, trust_remote_code=False)
+    if network.num_parameters() > max(4 * stored, 10**8):  # two parameters per byte where they are quantised to 4 bits
+        raise ValueError(
+            f"the configuration asks for {network.num_parameters():,} parameters, but the weights have {stored:,} bytes"
+        )
     check_parts(network)
 
 

@@ -8,9 +8,7 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 import copy
 import difflib
 import importlib.util
-import json
 import os
-import re
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -18,26 +16,25 @@ from urllib.request import Request, urlopen
 import torch
 from huggingface_hub import constants
 from nnsight import TransformersModel
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer, BitsAndBytesConfig, GenerationConfig
-from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file, logging
+from transformers import BitsAndBytesConfig, GenerationConfig
+from transformers.utils import logging
 
 from helpers.checks import check_seed, whole_number
 from helpers.models import downloads
-from helpers.models.architecture import COMMON_NAMES, check_architecture, check_parts, model_class
+from helpers.models.architecture import COMMON_NAMES, LARGEST, check_parts, model_class
+from helpers.models.checkpoint import in_words, read_checkpoint
 from helpers.models.replies import PLAIN_TRANSCRIPT, closing_tokens
 from helpers.models.streams import check_that_injection_works
 from helpers.paths import ROOT
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
-PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 DTYPES = ("float32", "bfloat16", "float16")
 LONGEST_NAME = 1000  # characters of a name or path
 DEVICES = ("cpu", "cuda", "mps")
 OPTIONS = (  # of transformers' from_pretrained; others would be ignored, or run what comes with a checkpoint
     "attn_implementation cache_dir device_map force_download local_files_only max_memory offload_buffers offload_folder "
-    "quantization_config revision token trust_remote_code variant"
+    "quantization_config revision token trust_remote_code"
 ).split()
 
 # what a local checkpoint consists of
@@ -167,47 +164,6 @@ def check_options(options: dict) -> None:
         raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
 
 
-def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
-    """Tokenizer and network of a folder or hub id. Raises OSError or ValueError that says what is wrong with it."""
-    source = {key: options[key] for key in ("local_files_only", "revision") if key in options}
-    source["trust_remote_code"] = False
-    config = AutoConfig.from_pretrained(path, **source)
-    check_weight_files(path, source)
-    config._attn_implementation = options.get("attn_implementation")  # what the checkpoint names is ignored
-    tokenizer = AutoTokenizer.from_pretrained(path, **source)
-    check_architecture(config, tokenizer.vocab_size)
-    network, loading = model_class(config).from_pretrained(
-        path,
-        config=config,
-        dtype=dtype,
-        use_safetensors=True,
-        output_loading_info=True,
-        **{key: value for key, value in options.items() if key != "trust_remote_code"} | source,
-    )
-    if loading["missing_keys"]:
-        missing = sorted(loading["missing_keys"])
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
-    return tokenizer, network
-
-
-def check_weight_files(path: str, source: dict) -> None:
-    """Raise ValueError where the list of a checkpoint's weight files names any but safetensors files beside it.
-
-    Args:
-        path: folder or hub id.
-        source: of transformers' `cached_file`: revision, local_files_only ...
-    """
-    index = cached_file(path, SAFE_WEIGHTS_INDEX_NAME, _raise_exceptions_for_missing_entries=False, **source)
-    if index is None or (Path(path) / SAFE_WEIGHTS_NAME).is_file():
-        return
-    names = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
-    if wrong := [name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name)]:
-        raise ValueError(
-            f"{SAFE_WEIGHTS_INDEX_NAME} names the file {wrong[0]!r:.80}; only safetensors files beside it are read"
-        )
-
-
 def load(
     name: str,
     device: str | torch.device | None = None,
@@ -244,31 +200,20 @@ def load(
     on_disk = Path(path).is_dir()
     if on_disk and from_pretrained.get("revision"):
         raise ValueError(f"revision belongs to models of the hub; {name!r} is a folder, which has none")
-    online = not on_disk and hub_answers()
-    try:
-        tokenizer, network = read_checkpoint(path, dtype, {"local_files_only": not online} | from_pretrained)
-    except MemoryError:
-        raise
-    except Exception as error:  # files can be damaged in more ways than transformers has errors for
-        if "out of memory" in str(error).lower():
-            raise
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        reason = " ".join(lines[-1 if isinstance(error, RuntimeError) else 0].split())[:300]
-        if not isinstance(error, OSError | ValueError | RuntimeError | ImportError) or isinstance(error, PARSING):
-            reason = f"a file of the checkpoint is damaged ({reason})"
-        kind = ValueError if isinstance(error, ValueError) and not isinstance(error, PARSING) else OSError
-        if on_disk:
-            raise kind(f"cannot load the model {name!r}: {reason}") from error
+    online, elsewhere = not on_disk and hub_answers(), ""
+    if not on_disk:
         why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
         tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
-        raise OSError(
-            f"cannot load the model {name!r}. It is neither shipped nor a local folder, and the Hugging Face hub "
-            f"({constants.ENDPOINT}) {tried}. Shipped with this collection and loadable without any network: "
-            f"{', '.join(shipped_organisms()) or 'none yet'}. Reason given: {reason}"
-        ) from error
+        elsewhere = (
+            f"It is neither shipped nor a local folder, and the Hugging Face hub ({constants.ENDPOINT}) {tried}. Shipped with "
+            f"this collection and loadable without any network: {', '.join(shipped_organisms()) or 'none yet'}."
+        )
+    with in_words(name, elsewhere):
+        tokenizer, network = read_checkpoint(path, dtype, {"local_files_only": not online} | from_pretrained)
     if transcript:
         tokenizer.chat_template = PLAIN_TRANSCRIPT
-    return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
+    with in_words(name):
+        return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
 
 
 def wrap(network, tokenizer, device: str | None = None):
@@ -284,8 +229,8 @@ def wrap(network, tokenizer, device: str | None = None):
     habits = network.generation_config
     named = habits.eos_token_id if isinstance(habits.eos_token_id, list) else [habits.eos_token_id]
     named = [end for end in (*named, tokenizer.eos_token_id, *closing_tokens(tokenizer)) if end is not None]
-    known = network.get_input_embeddings().num_embeddings  # some tokenizers add tokens that the model lacks
-    ends = {end for end in (whole_number("eos_token_id", end, 0) for end in named) if end < known}
+    ends = {whole_number("eos_token_id", end, 0, LARGEST["vocab_size"]) for end in named}
+    known = network.get_input_embeddings().num_embeddings  # some tokenizers add a padding token that the model lacks
     candidates = (tokenizer.pad_token_id, tokenizer.eos_token_id, *sorted(ends))
     pad = next((each for each in candidates if each is not None and each < known), None)
     if pad is None:

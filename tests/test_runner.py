@@ -14,7 +14,7 @@ import torch
 
 from helpers import concepts, prompts
 from helpers.engine import InjectionError, generation
-from helpers.experiments import injected_thought, runner
+from helpers.experiments import injected_thought, run_identity, runner
 from helpers.experiments.run_identity import only_writer
 from helpers.experiments.trials import concat_trials
 from helpers.models.replies import PLAIN_TRANSCRIPT
@@ -207,6 +207,16 @@ def test_other_weights_of_the_same_name_are_refused(model, trials, name):
     runner.run(model, few, name=name, **OPTIONS)
     with pytest.raises(ValueError, match=r"weights was '.*' and is '.*'\)\. Use another run name, or move the"):
         runner.run(tiny_models.build("llama", seed=1), few, name=name, **OPTIONS)
+
+
+def test_another_engine_or_dtype_is_refused(model, trials, name, monkeypatch):
+    few = trials.head(2)
+    runner.run(model, few, name=name, **OPTIONS)
+    with pytest.raises(ValueError, match=r"dtype was 'torch\.float32' and is 'torch\.bfloat16'"):
+        runner.run(tiny_models.build("llama", torch.bfloat16), few, name=name, **OPTIONS)
+    monkeypatch.setattr(run_identity, "VERSION", "another")
+    with pytest.raises(ValueError, match=r"engine was \d+ and is 'another'"):
+        runner.run(model, few, name=name, **OPTIONS)
 
 
 def answers(model, trials, name):

@@ -41,6 +41,21 @@ def test_run_folder_is_made_where_the_environment_says(tmp_path, monkeypatch):
     assert paths.run_folder("vectors") == paths.ROOT / "runs" / "vectors"
 
 
+def test_a_command_and_a_notebook_mean_the_same_folder(tmp_path, monkeypatch):
+    """A kernel runs in notebooks/, the command anywhere: a relative folder belongs to the collection, ~ to the user."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "collection")
+    for given, folder in (
+        ("relruns", paths.ROOT / "relruns"),
+        ("~/runs", tmp_path / "runs"),
+        ("", paths.ROOT / "runs"),
+    ):
+        monkeypatch.setenv("INTROSPECTION_RUNS", given)
+        for _ in range(2):
+            assert paths.run_folder("04_detect") == folder / "04_detect"
+            monkeypatch.chdir(folder)
+
+
 @pytest.mark.parametrize(
     "name", ["", "../out", "/tmp/out", "a/../../b", ".", "./", " ", " a", "a\n", "a\0b", 5, None, b"a"]
 )

@@ -94,10 +94,11 @@ def test_what_cannot_be_told_is_said_first(measured):
     assert "cannot tell, only 10% of the answers are coherent" in figure._suptitle.get_text().replace("\n", " ")
 
 
-@pytest.mark.parametrize("success, alarms", [(0.0, 0.0), (0.34, 0.71), (1.0, 1.0)])
-def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(measured, success, alarms):
-    """Wherever the reader's own model lies, and with a name as long as the longest published one."""
-    name = "x" * 26
+@pytest.mark.parametrize(
+    "name, success, alarms", [("x" * 27, 0.0, 0.0), ("a/" + "x" * 70, 0.34, 0.71), ("x", 1.0, 1.0)]
+)
+def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(measured, name, success, alarms):
+    """Wherever the reader's own model lies, and however long its name is."""
     measured = measured.replace("<mine & yours>", name)
     for measure, value in {"success_rate": success, "false_positive_rate": alarms}.items():
         measured.loc[(measured["model"] == name) & (measured["measure"] == measure), "value"] = value

@@ -57,6 +57,11 @@ def published_pairs() -> pd.DataFrame:
     return pairs[["model", "study", "success", "false_positives", "n", "n_controls", "judge", "prompt"]]
 
 
+def cut(name: str, letters: int) -> str:
+    """A name as the figure writes it, with its end left out if it is too long."""
+    return plain(name if len(name) <= letters else f"{name[: letters - 3]}...")
+
+
 def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
     """Success (filled) and false positives (open) of each measurement on one line, its study beside them."""
     for height, row in enumerate(pairs.itertuples()):
@@ -71,7 +76,7 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
     height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
     axis.plot(pairs["success"], height, "o", color=COLOURS["introspector"], markersize=6, label="success", zorder=4)
     axis.plot(pairs["false_positives"], height, "s", markersize=10, zorder=3, **square)  # larger: both are seen at 0
-    axis.set_yticks(height, [plain(name, 26) for name in pairs["model"]])
+    axis.set_yticks(height, [cut(name, 28) for name in pairs["model"]])
     axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials (best net rate first)")
     axis.figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
 
@@ -93,10 +98,12 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = effects.assign(experiment=effects["experiment"].map(names))
     draw_forest(axis, effects, "experiment", "model", "effect, 95 % interval (0 = no introspection)")
     axis.locator_params(axis="x", nbins=6)
-    handles, models = axis.get_legend_handles_labels()
-    columns = len(models) if sum(len(model) + 6 for model in models) < 76 else 2  # letters that fit beside each other
+    handles, _ = axis.get_legend_handles_labels()
+    models = list(dict.fromkeys(effects["model"]))
+    widths = [len(model) + 6 for model in models]  # in letters, with the marker; about 76 fit beside each other
+    columns = len(models) if sum(widths) < 76 else max(1, 76 // max(widths))
     look = {"frameon": False, "handletextpad": 0.3, "columnspacing": 1.2}
-    axis.figure.legend(handles, models, loc="outside upper left", ncols=columns, **look)
+    axis.figure.legend(handles, [cut(model, 60) for model in models], loc="outside upper left", ncols=columns, **look)
 
 
 def cannot_tell(measured: pd.DataFrame, subject: str) -> list[str]:
@@ -134,23 +141,24 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     pairs, own = with_published(measured, subject), own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
     bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
-    heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
-    size = (PAGE, sum(heights) + 3.4)  # and of the words above and below them
-    figure = plt.figure(figsize=size, layout="constrained")
     title = [f"Report card: {subject}", finding, *cannot_tell(measured, subject)]
-    title = "\n".join(plain(each, 74) for each in title)
+    title = "\n".join(plain(each, 70) for each in title)
+    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *LIMITS))
+    heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
+    words = 0.2 * (title.count("\n") + limits.count("\n") + 2)  # and of the lines above and below them
+    figure = plt.figure(figsize=(PAGE, sum(heights) + words), layout="constrained")
     figure.suptitle(title, x=0.02, ha="left", fontsize=BODY_SIZE + 1)
+    figure.supxlabel(limits, x=0.02, ha="left", fontsize=BODY_SIZE)
     parts = figure.subfigures(3, 1, height_ratios=heights)  # so that long names in one take no room from the others
     effects, rates, published = (part.subplots() for part in parts)
     draw_effects(effects, measured)
     names = [f"{CONTROLS[name]}, n = {int(n)}" for name, n in lines["n"].items()]
     draw_forest(rates, lines.assign(name=names), "name", "model", "share of trials, 95 % interval")
+    rates.set_yticks(range(len(names)), names)  # in one line each
     rates.set(xlim=(-0.03, 1.03))
     rates.set_title("Experiment 1 and its controls", loc="left")
     draw_pairs(published, pairs)
     published.set_title("Experiment 1 beside published numbers", loc="left")
-    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in LIMITS)
-    figure.supxlabel("Limits\n" + limits, x=0.02, ha="left", fontsize=BODY_SIZE)
     return figure
 
 

@@ -1,5 +1,6 @@
 """The model organisms: words, tokenizer, network, a micro training that learns and resumes, and the shipped checkpoints."""
 
+import copy
 import random
 import re
 from dataclasses import replace
@@ -167,6 +168,72 @@ def test_killed_and_resumed_training_gives_the_same_weights(tokenizer, tmp_path,
             train.train_branch(model, tokenizer, "introspector", 0, MICRO, checkpoint, stop_after=stop)
         results.append(model.state_dict())
     assert all(torch.equal(results[0][key], results[1][key]) for key in results[0])
+
+
+@pytest.fixture(scope="module")
+def halfway(tokenizer, tmp_path_factory):
+    """The checkpoint of a training that was killed."""
+    file = tmp_path_factory.mktemp("halfway") / "b.pt"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(optimise, "SAVE_EVERY", 1)
+        train.train_branch(small_model(tokenizer), tokenizer, "novice", 0, MICRO, file, stop_after=1)
+    return file
+
+
+def other_tokenizer(tokenizer):
+    changed = copy.deepcopy(tokenizer)
+    changed.add_tokens(["another"])
+    return changed
+
+
+def other_weights(tokenizer):
+    model = small_model(tokenizer)
+    with torch.no_grad():
+        model.model.norm.weight[3] += 0.01
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": 1}, "seed was 0 and is 1"),
+        ({"organism": "bluffer"}, "stage was novice and is bluffer"),
+        ({"recipe": replace(MICRO, novice_steps=9)}, "steps was 400 and is 9.* novice_steps was 400 and is 9"),
+        ({"recipe": replace(MICRO, branch_rate=1e-4)}, "peak_rate was 0.002 and is 0.0001"),
+        ({"recipe": replace(MICRO, trials=9)}, "trials was 8 and is 9"),
+        ({"recipe": replace(MICRO, injected_words=5)}, "injected_words was None and is 5"),
+        ({"recipe": replace(MICRO, inject_prefills=False)}, "inject_prefills was True and is False"),
+        ({"tokenizer": other_tokenizer}, "tokenizer and words was"),
+        ({"model": other_weights}, "first weights was"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_made_of_something_else_is_refused(halfway, tokenizer, change, message):
+    given = {
+        "model": small_model,
+        "tokenizer": lambda own: own,
+        "organism": "novice",
+        "seed": 0,
+        "recipe": MICRO,
+    } | change
+    given["model"], given["tokenizer"] = given["model"](tokenizer), given["tokenizer"](tokenizer)
+    with pytest.raises(ValueError, match=f"was made of something else .*{message}.* Move it away to train anew"):
+        train.train_branch(**given, checkpoint=halfway, stop_after=1)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK", b"x" * 500, "torn", [1], {}, {"model": {}}, {"step": 1, 2: 3}, "old"], ids=str
+)
+def test_a_checkpoint_that_is_none_is_refused_by_its_name(halfway, tokenizer, tmp_path, content):
+    file = tmp_path / "b.pt"
+    if isinstance(content, list | dict):
+        torch.save(content, file)
+    elif content == "old":  # before checkpoints said what they were made of
+        torch.save({name: part for name, part in torch.load(halfway).items() if name != "made_of"}, file)
+    else:
+        file.write_bytes(halfway.read_bytes()[:3000] if content == "torn" else content)
+    with pytest.raises(ValueError, match=r"the checkpoint .*b\.pt .*Move it away to train anew"):
+        train.train_branch(small_model(tokenizer), tokenizer, "novice", 0, MICRO, file, stop_after=1)
 
 
 def test_unknown_organism_is_refused_by_name(tokenizer):

@@ -36,11 +36,15 @@ class TrialBuilder:
 
     def __init__(self, model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None):
         self.model, self.rendered, self.norms, self.answers_begin = model, {}, {}, {}
+        if not isinstance(given, dict | None):
+            raise ValueError(f"given vectors must be a dict, name -> [layer, width], got {type(given).__name__}")
         self.vectors = dict(given or {})
         for name, vector in self.vectors.items():
             check_tensor(f"the vector given as {name!r}", vector, (number_of_blocks(model), width(model)))
         if unknown := [kind for kind in table["vector"].unique() if kind not in VECTOR_KINDS]:
             raise ValueError(f"unknown kind of vector {unknown[0]!r}; allowed are {', '.join(VECTOR_KINDS)}")
+        if wrong := [concept for concept in table["concept"].dropna().unique() if not isinstance(concept, str)]:
+            raise ValueError(f"the concept of a trial must be a word, or '' for none, got {wrong[0]!r:.80}")
         injected = table[table["vector"] != "none"]
         words = [word for word in injected["vector_of"].unique() if word not in self.vectors]
         if words:
@@ -52,7 +56,7 @@ class TrialBuilder:
 
     def prompt(self, row) -> prompts.Prompt:
         """The row's transcript, rendered."""
-        key = (row.experiment, row.wording, row.values_text)
+        key = (row.experiment, row.wording, str(row.values_text))
         if key not in self.rendered:
             template = prompts.get_template(row.experiment, row.wording)
             try:
@@ -85,13 +89,14 @@ class TrialBuilder:
         """The row's vector at its layer, [width]; None for a control."""
         if row.vector == "none":
             return None
-        concept = self.vectors[row.vector_of][check_layer(self.model, row.layer)]
+        layer = check_layer(self.model, row.layer)  # 3, not 3.0, which would draw other random vectors
+        concept = self.vectors[row.vector_of][layer]
         if row.vector == "concept":
             return concept
         if row.vector == "negated":
             return -concept
         make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
-        return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{row.layer}/{row.seed}"))
+        return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{layer}/{row.seed}"))
 
     def trial(self, row) -> Trial:
         """The row as the engine takes it."""

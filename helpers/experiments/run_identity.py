@@ -66,8 +66,8 @@ def explained_disk_errors(folder: Path):
 def _who(holder: Path) -> str:
     """What the process that holds a folder wrote about itself; any other bytes may be in that file."""
     try:
-        text = holder.read_text(encoding="utf-8", errors="replace")
-    except OSError:  # it has just ended
+        text = holder.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):  # it has just ended, or these are no words
         text = ""
     return "".join(filter(str.isprintable, text))[:100] or "another process"
 

@@ -65,14 +65,12 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
 
 
 def is_result(row: dict) -> bool:
-    """Whether a stored row is whole: an id and an answer as text, and numbers (or None) for the rest."""
+    """Whether a stored row is whole: an id and an answer as text, and for the rest what `Sweep.keep` writes."""
     texts, numbers = ("trial_id", "answer"), STORED[1:]
     return (
         row.keys() >= {*texts, *numbers}
         and all(isinstance(row[name], str) for name in texts)
-        and all(
-            isinstance(row[name], float | None) or type(row[name]) is int and abs(row[name]) < 1e9 for name in numbers
-        )
+        and all(row[name] is None or type(row[name]) in (int, float) and abs(row[name]) < 1e9 for name in numbers)
     )
 
 
@@ -123,7 +121,7 @@ class Sweep:
             reply = split_reply(text)
             if reply.reasoning or not reply.finished:
                 numbers |= {"yes_logit": math.nan, "no_logit": math.nan}  # the first token begins reasoning, no answer
-            rounded = {name: None if math.isnan(value) else round(value, 4) for name, value in numbers.items()}
+            rounded = {name: round(value, 4) if math.isfinite(value) else None for name, value in numbers.items()}
             fresh.append({"trial_id": self.order[i], "answer": text, **rounded})
         if self.file:
             with explained_disk_errors(self.file.parent):
@@ -158,7 +156,7 @@ def run(
     Returns:
         The table with the columns model, trial_id, answer, dose (||strength x vector|| / ||residual stream||), and what the
         logits of the reply's first token say: yes_logit, no_logit (NaN where a reply begins with reasoning), entropy,
-            concept_logit (`TrialBuilder.readouts`).
+        concept_logit (`TrialBuilder.readouts`; NaN where there is none). The dose is measured anew for every table.
 
     Raises:
         ValueError: for an empty table, one that lacks columns or has an index with duplicates, a run folder made under other

@@ -1,11 +1,14 @@
 """One stage of a training: optimisers, learning rate, progress bar, and checkpoints from which a killed run goes on."""
 
+import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from tqdm.auto import tqdm
+
+from helpers.models.identity import hash_of_numbers
 
 SAVE_EVERY = (
     50  # steps between checkpoints: a multiple of train.REFRESH_VECTORS, so that a resumed run sees the same vectors
@@ -36,6 +39,28 @@ def make_optimisers(model, peak_rate: float, muon: bool) -> list[torch.optim.Opt
     ]
 
 
+def read_checkpoint(file: Path, made_of: dict) -> dict:
+    """What `run_stage` wrote into the file; ValueError where that is damaged, or made of something else."""
+    way_out = "Move it away to train anew"
+    try:
+        saved = torch.load(file, weights_only=True)
+        before = {name: saved.get("made_of", {}).get(name, "not recorded") for name in made_of}
+        whole = saved.keys() >= {"model", "optimisers", "step"}
+    except Exception as error:  # torn, or no checkpoint at all
+        raise ValueError(f"the checkpoint {file} cannot be read ({type(error).__name__}). {way_out}") from error
+    if not whole:
+        raise ValueError(
+            f"the checkpoint {file} holds {list(saved)!s:.80}, which is no training of this collection. {way_out}"
+        )
+    if changed := [
+        f"{name} was {before[name]!s:.40} and is {made_of[name]!s:.40}"
+        for name in made_of
+        if before[name] != made_of[name]
+    ]:
+        raise ValueError(f"the checkpoint {file} was made of something else ({'; '.join(changed)}). {way_out}")
+    return saved
+
+
 def run_stage(
     model,
     name: str,
@@ -46,6 +71,7 @@ def run_stage(
     on_step: Callable[[int, dict], None] | None = None,
     stop_after: int | None = None,
     muon: bool = True,
+    made_of: dict | None = None,
 ) -> None:
     """Optimise `model` in place for `steps` steps, going on from `checkpoint` where it exists.
 
@@ -59,11 +85,20 @@ def run_stage(
         on_step: called after every step with its number and the losses as floats.
         stop_after: ends early, as a kill would (for tests).
         muon: see `make_optimisers`.
+        made_of: what decides the training beside these arguments: numbers and texts by name, kept in the checkpoint.
+
+    Raises:
+        ValueError: for a checkpoint that is damaged, or was made of something else.
     """
+    start = str({name: hash_of_numbers(weight) for name, weight in model.state_dict().items()})
+    start = hashlib.sha256(start.encode()).hexdigest()[:16]
+    made_of = {"stage": name, "steps": steps, "peak_rate": peak_rate, "muon": muon, "first weights": start} | (
+        made_of or {}
+    )
     optimisers = make_optimisers(model, peak_rate, muon)
     first = 0
     if checkpoint is not None and checkpoint.is_file():
-        saved = torch.load(checkpoint, weights_only=True)
+        saved = read_checkpoint(checkpoint, made_of)
         model.load_state_dict(saved["model"])
         for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
@@ -85,7 +120,7 @@ def run_stage(
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
             fresh = checkpoint.with_suffix(".new")
             states = [optimiser.state_dict() for optimiser in optimisers]
-            torch.save({"model": model.state_dict(), "optimisers": states, "step": done}, fresh)
+            torch.save({"model": model.state_dict(), "optimisers": states, "step": done, "made_of": made_of}, fresh)
             fresh.replace(checkpoint)  # a kill in between leaves the old one whole
         if on_step is not None:
             on_step(done, shown)

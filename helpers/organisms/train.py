@@ -1,12 +1,13 @@
 """Train a model organism: one shared stage of plain text, then a branch for each organism. Seeded and resumable.
 
 Every step draws its data from a generator of its own (seed, stage, step), so a training that was killed and goes on from its
-last checkpoint ends in the same weights as an undisturbed one.
+last checkpoint ends in the same weights as an undisturbed one. A checkpoint of another recipe, seed or tokenizer is refused.
 """
 
 import copy
+import hashlib
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -114,6 +115,12 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     return losses
 
 
+def ingredients(tokenizer, recipe: Recipe, seed: int) -> dict:
+    """What decides a training beside its first weights, for the checkpoint: every number of the recipe, tokenizer, words, seed."""
+    read = tokenizer.backend_tokenizer.to_str() + tokenizer.chat_template + " ".join(training_words())
+    return asdict(recipe) | {"seed": seed, "tokenizer and words": hashlib.sha256(read.encode()).hexdigest()[:16]}
+
+
 def train_shared(seed: int, recipe: Recipe, folder: Path, on_step=None, stop_after=None):
     """The plain-text stage that all organisms of a seed share, read from `folder` where it was finished before.
 
@@ -145,6 +152,7 @@ def train_shared(seed: int, recipe: Recipe, folder: Path, on_step=None, stop_aft
         folder / "shared.pt",
         on_step,
         stop_after,
+        made_of=ingredients(tokenizer, recipe, seed),
     )
     return model, tokenizer
 
@@ -201,6 +209,7 @@ def train_branch(
         on_step,
         stop_after,
         muon=False,
+        made_of=ingredients(tokenizer, recipe, seed),
     )
 
 

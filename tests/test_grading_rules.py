@@ -262,8 +262,9 @@ def test_experiment_2():
     line = "The old clock stopped at noon."
     assert grade_repetition('Sure: "the old clock   stopped at noon"', line)
     assert not grade_repetition("The old clock stopped at nine.", line)
-    with pytest.raises(ValueError, match="empty"):
-        grade_repetition("anything", " ")
+    for line in ("", " ", ".", "...!", "\u200b", "🍞", None, 5):
+        with pytest.raises(ValueError, match="must hold a word"):
+            grade_repetition("anything", line)
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,30 @@ import pandas as pd
 from scipy import stats
 from sklearn.metrics import confusion_matrix
 
+from helpers.checks import check_seed, finite_number, whole_number
 from helpers.grading.table import VERDICTS
 from helpers.stats import Estimate
 
 COMPARED = [*VERDICTS, "success"]
 
 
+def _verdicts(values) -> pd.arrays.BooleanArray:
+    try:
+        verdicts = pd.array(list(values), dtype="boolean")
+        one_each = np.shape(verdicts.to_numpy(dtype=object)) == (len(verdicts),)
+    except (TypeError, ValueError, IndexError):
+        one_each = False
+    if not one_each:
+        raise ValueError(f"verdicts must be a list of true, false or missing (None), got {str(values)[:100]!r}")
+    return verdicts
+
+
 def _pairs(first, second) -> tuple[np.ndarray, np.ndarray]:
-    """Both graders' verdicts as 0/1 where both gave one; raises ValueError for unequal lengths or nothing in common."""
-    first, second = pd.array(list(first), dtype="boolean"), pd.array(list(second), dtype="boolean")
+    """Both graders' verdicts as 0/1 where both gave one.
+
+    Raises ValueError for anything but true, false and missing, for unequal lengths, or nothing in common.
+    """
+    first, second = _verdicts(first), _verdicts(second)
     if len(first) != len(second):
         raise ValueError(f"two graders must grade the same answers, got {len(first)} and {len(second)}")
     both = ~(first.isna() | second.isna())
@@ -43,6 +58,9 @@ def kappa(first, second, confidence: float = 0.95, resamples: int = 4000, seed: 
     answers in full agreement do not look certain; percentiles widened for few answers (Hesterberg 2015). value is NaN where
     both graders give one verdict throughout.
     """
+    if not 0 < finite_number("confidence", confidence) < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, e.g. 0.95, got {confidence!r}")
+    resamples, seed = whole_number("resamples", resamples, 1), check_seed(seed)
     first, second = _pairs(first, second)
     n = first.size
     cells = np.bincount(2 * first + second, minlength=4)
@@ -60,6 +78,9 @@ def compare_graders(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
 
     Columns: kappa, low, high, n, then how many answers both affirm, only the first, only the second, neither.
     """
+    for table in (first, second):
+        if not isinstance(table, pd.DataFrame) or not {*COMPARED} <= {*table.columns}:
+            raise ValueError(f"a table of grades needs the columns {', '.join(COMPARED)}, got {list(table)!r:.100}")
     if not first.index.equals(second.index):
         raise ValueError("the two tables must have the same index: the same answers in the same order")
     rows = []

@@ -132,7 +132,7 @@ def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
         after = find_claims(then)
         if after.claims or pattern("opening_yes").match(rest):
             return affirms(rest, then, after)
-        if turn.group("taken_back") or pattern("answers_no").match(rest):
+        if turn.group("taken_back") or turn.group("no_more") is not None or pattern("answers_no").match(rest):
             return False
     denials = [
         d

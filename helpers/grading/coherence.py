@@ -68,7 +68,7 @@ def _debris(answer: str) -> bool:
 def _broken(answer: str, words: list[str]) -> bool:
     """Hardly any words for its length, foreign scripts, loose signs."""
     letters = sum(ch.isalpha() for ch in answer)
-    solid = sum(not ch.isspace() for ch in answer)
+    solid = sum(not ch.isspace() for ch in answer.replace("...", ""))
     if not words or letters / max(solid, 1) < 0.6:
         return True
     foreign = len(FOREIGN.findall(answer.lower()))

@@ -4,7 +4,6 @@ A problem is one of three: `JudgeError` (will not pass: stop), `EndpointTrouble`
 """
 
 import json
-import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ import httpx
 import tenacity
 import yaml
 
+from helpers.checks import finite_number, whole_number
 from helpers.grading.judge_reply import UnreadableReply, message_text, read_verdict
 from helpers.paths import ROOT
 
@@ -61,11 +61,19 @@ class Judge:
 
     def __post_init__(self):
         modes, prices = rubric()["response_formats"], self.dollars_per_million
+        for name in ("model", "base_url", "key_variable", "json_mode"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name).strip():
+                raise ValueError(f"{name} must be a text, got {getattr(self, name)!r:.80}")
         if self.json_mode not in modes:
             raise ValueError(f"json_mode must be one of {', '.join(modes)}, got {self.json_mode!r}")
-        if self.concurrency < 1 or self.attempts < 1 or not 0 < self.timeout < math.inf:
-            raise ValueError(f"concurrency and attempts must be at least 1, timeout above 0 seconds, got {self}")
-        if prices is not None and (len(prices) != 2 or not all(0 <= price < math.inf for price in prices)):
+        for name in ("concurrency", "attempts"):
+            whole_number(name, getattr(self, name), 1)
+        if finite_number("timeout", self.timeout) <= 0:
+            raise ValueError(f"timeout must be above 0 seconds, got {self.timeout!r}")
+        if self.temperature is not None and finite_number("temperature", self.temperature) < 0:
+            raise ValueError(f"temperature must be at least 0, or None, got {self.temperature!r}")
+        pair = isinstance(prices, list | tuple) and len(prices) == 2
+        if prices is not None and not (pair and min(finite_number("a price", price) for price in prices) >= 0):
             raise ValueError(f"dollars_per_million must be two prices (tokens sent, tokens received), got {prices!r}")
         self.url()
 

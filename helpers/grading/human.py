@@ -15,6 +15,7 @@ import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 
+from helpers.checks import check_seed
 from helpers.grading.reply import split_reply
 from helpers.grading.table import (
     UNFINISHED,
@@ -78,7 +79,9 @@ def open_session(
     pool = sorted({concept for concept in concepts if concept is not None})
     if not pool or not any(reply.finished for reply in replies):
         raise ValueError("need at least one answer and one concept to label")
-    rng = np.random.default_rng(seed)
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"name must be the name of the person who labels, got {name!r}")
+    rng = np.random.default_rng(check_seed(seed))
     words = tuple(concept if concept is not None else str(rng.choice(pool)) for concept in concepts)
     order = tuple(int(place) for place in rng.permutation(len(responses)) if replies[place].finished)
     answers = tuple(reply.answer for reply in replies)
@@ -88,8 +91,14 @@ def open_session(
     return replace(session, labels=labels, at=unlabelled[0] if unlabelled else len(order) - 1)
 
 
+def _is_possible(verdicts: dict[str, bool]) -> bool:
+    """An answer that claims first and then names must both claim and name."""
+    return not verdicts["identified_before_named"] or (verdicts["affirmative"] and verdicts["identified"])
+
+
 def _is_label(row: dict) -> bool:
-    return isinstance(row.get("id"), str) and "grader" in row and is_complete(row.get("labels"))
+    named = isinstance(row.get("id"), str) and isinstance(row.get("grader"), str)
+    return named and is_complete(row.get("labels")) and _is_possible(row["labels"])
 
 
 def _read_labels(session: Session) -> dict:
@@ -117,9 +126,9 @@ def card(session: Session) -> dict:
 
 def label(session: Session, verdicts: dict[str, bool]) -> Session:
     """Record the verdicts on the answer on show (file first) and go on. Raises ValueError if they are incomplete."""
-    if not is_complete(verdicts) or len(verdicts) > len(VERDICTS):
+    if not is_complete(verdicts):
         raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
-    if verdicts["identified_before_named"] and not (verdicts["affirmative"] and verdicts["identified"]):
+    if not _is_possible(verdicts):
         raise ValueError("an answer that claims first and then names must both claim and name")
     row = {"id": _identity(session, session.place), "grader": session.grader, "labels": verdicts}
     append_rows(session.path, [row])

@@ -1,22 +1,28 @@
 """A judge's reply, read where a verdict is clearly there and nowhere else.
 
 Replies come as bare JSON, in a fence, after a preamble or after reasoning, with other capitals, extra fields, or "true" as
-text. All these are read. Where two different verdicts are found, or some field is missing, nothing is guessed.
+text. All these are read. Where two different verdicts are found, or some field is missing, nothing is guessed. What stands in
+a string, in an object that the judge only quotes or gives as an example, or outside of any object is no verdict.
 """
 
 import json
 import re
+from collections.abc import Iterator
 
 from helpers.grading.reply import split_reply
 from helpers.grading.table import VERDICTS
 
-FIELD = re.compile(
-    r"""["']?\b(affirmative|identified(?:[_ -]?before[_ -]?named)?|coherent|refusal)\b["']?\s{0,9}:\s{0,9}"""
-    r"""["']?(true|false|yes|no)\b["']?\s{0,9}(?=[,}\]"'\n])""",
+FIELDS = {name.replace("_", ""): name for name in VERDICTS}
+WRAPPERS = re.compile(
+    r"(?:final|my)?_?(?:verdicts?|grad(?:es?|ing)|results?|judge?ments?|evaluation|assessment|output|response)"
+)
+AN_EXAMPLE = re.compile(
+    r"""(?:\bexample|\bfor instance|\be\.g\.|\bif (?:i|we|one|you)\b|\bwere to\b)[^.!?\n{}]*$|["'“‘]$""", re.IGNORECASE
+)
+LOOSE = re.compile(  # what is nearly JSON; strings in double quotes stay as they are
+    r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|'([^'"{}\n\\]*)'|(?<=[{,])(\s*)(\w+)(?=\s{0,9}:)|(?<=:)\s{0,9}(true|yes|false|no|none)\b|,\s*(?=[}\]])""",
     re.IGNORECASE,
 )
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
-LONGEST_KEY = 25  # "identified_before_named" with its quotes; longer strings are prose
 
 
 class UnreadableReply(Exception):
@@ -41,6 +47,42 @@ def message_text(body: str) -> str:
     return content
 
 
+def _as_json(loose: re.Match) -> str:
+    string, single, space, key, value = loose.groups()
+    if string or single is not None:
+        return string or f'"{single}"'
+    if key:
+        return f'{space}"{key}"'
+    return {"true": " true", "yes": " true", "none": " null", "": ""}.get((value or "").lower(), " false")
+
+
+def _objects(text: str) -> Iterator[tuple[str, list | None]]:
+    """The JSON objects of a text as pairs of keys and values (None: damaged), each with the text before it."""
+    text, start = LOOSE.sub(_as_json, text), 0
+    decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: pairs, parse_int=str, strict=False)
+    while opening := re.compile(r"\{(?=\s*[\"}])").search(text, start):  # another brace belongs to a sentence
+        before, opened = text[start : opening.start()].rstrip(), opening.start()
+        try:
+            pairs, start = decoder.raw_decode(text, opened)
+            yield before, pairs
+        except (ValueError, RecursionError) as problem:
+            start = opened + (500 if isinstance(problem, RecursionError) else 1)
+            yield before, None
+
+
+def _read_object(pairs: list) -> set[tuple[str, bool | None]]:
+    """The fields of a verdict in an object, or in the one that it wraps ({"verdict": {...}}); None is no true or false."""
+    found = set()
+    for key, value in pairs:
+        name = FIELDS.get(re.sub("[_ -]", "", key).lower())
+        if name:
+            text = str(value).strip().lower() if isinstance(value, bool | str) else ""
+            found.add((name, {"true": True, "yes": True, "false": False, "no": False}.get(text)))
+        elif isinstance(value, list) and WRAPPERS.fullmatch(key.lower()):
+            found |= _read_object([pair for pair in value if isinstance(pair, tuple)])
+    return found
+
+
 def read_verdict(text: str, answer: str = "") -> dict[str, bool]:
     """The five verdicts in a judge's text. Raises UnreadableReply if they are not all there, or contradict each other.
 
@@ -51,17 +93,16 @@ def read_verdict(text: str, answer: str = "") -> dict[str, bool]:
         verdict = reply.answer
     else:  # markers of reasoning inside of the verdict's own words
         verdict = text if text.lstrip(" \n`json").startswith("{") else ""
-    for quoted in set(re.findall(r"\{[^{}]*\}", answer)):
-        verdict = verdict.replace(quoted, " ")
-    verdict = verdict[max(verdict.find("{"), 0) : verdict.rfind("}") + 1]
-    verdict = STRING.sub(lambda string: string.group() if len(string.group()) <= LONGEST_KEY else '""', verdict)
-    found = {
-        (re.sub("[_ -]", "", name).lower(), value.lower() in ("true", "yes")) for name, value in FIELD.findall(verdict)
-    }
-    verdicts = {name: value for name in VERDICTS for known, value in found if known == name.replace("_", "")}
-    if len(found) != len(verdicts):
+    found, quoted = [], [_read_object(pairs) for _, pairs in _objects(answer) if pairs]
+    for before, pairs in _objects(verdict):
+        if pairs is None:
+            raise UnreadableReply(f"it holds a damaged object: {text[:200]!r}")
+        fields = set() if AN_EXAMPLE.search(before) else _read_object(pairs)
+        found += [fields] if fields and fields not in quoted else []
+    together, largest = set().union(*found), dict(max(found, key=len, default=()))
+    if len(dict(together)) != len(together):
         raise UnreadableReply(f"it holds contradicting verdicts: {text[:200]!r}")
-    missing = [name for name in VERDICTS if name not in verdicts]
+    missing = [name for name in VERDICTS if largest.get(name) is None]
     if missing:
         raise UnreadableReply(f"it lacks true or false for {', '.join(missing)}: {text[:200]!r}")
-    return verdicts
+    return largest

@@ -15,7 +15,7 @@ from helpers.grading.coherence import incoherence
 from helpers.grading.concept_names import concept_pattern
 from helpers.grading.language import is_english
 from helpers.grading.patterns import pattern
-from helpers.grading.reply import shorten, split_reply
+from helpers.grading.reply import plain, shorten, split_reply
 from helpers.grading.table import NOT_ENGLISH, UNFINISHED, check_answers, grade_row, grade_table
 
 VAGUE = frozenset(  # words after "about" that are no topic
@@ -155,10 +155,6 @@ def names_concept(answer: str, concept: str | None) -> bool | None:
 # --- experiments 2 and 3 ---------------------------------------------------------------------------------------------
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\s+", " ", text.translate(str.maketrans("’‘“”", "''\"\""))).strip().lower()
-
-
 def grade_thought(answer: str, concept: str) -> bool | None:
     """Experiment 2a: does the answer name the injected word? A word that it rejects ("not bread") does not count.
 
@@ -171,14 +167,15 @@ def grade_thought(answer: str, concept: str) -> bool | None:
 
 
 def grade_repetition(answer: str, line: str) -> bool | None:
-    """Experiment 2b: does the repetition contain the line, both in lower case? ValueError for an empty line.
+    """Experiment 2b: does the repetition contain the line, word for word? ValueError for a line without any word.
 
     None for unfinished reasoning. A repetition in another language is none.
     """
-    if not line.strip():
-        raise ValueError("the line to repeat is empty")
-    parts = split_reply(answer)
-    return _plain(line).rstrip(".!?") in _plain(parts.answer) if parts.finished else None
+    if not isinstance(line, str) or not re.search(r"\w", plain(line)):
+        raise ValueError(f"the line to repeat must hold a word, got {line!r}")
+    wanted, parts = " ".join(plain(line).lower().split()).rstrip(".!?"), split_reply(answer)
+    repeated = re.search(rf"(?<!\w){re.escape(wanted)}(?!\w)", " ".join(plain(parts.answer).lower().split()))
+    return bool(repeated) if parts.finished else None
 
 
 SPEAKS_FOR = {  # cues of the group meant_or_not: (whether the word was meant, rank); a cue of a lower rank decides

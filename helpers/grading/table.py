@@ -37,8 +37,12 @@ def case_hash(*parts: str) -> str:
 
 
 def is_complete(verdicts) -> bool:
-    """Whether these are true or false for each of VERDICTS."""
-    return isinstance(verdicts, dict) and all(type(verdicts.get(name)) is bool for name in VERDICTS)
+    """Whether these are true or false for each of VERDICTS, and for nothing else."""
+    return (
+        isinstance(verdicts, dict)
+        and verdicts.keys() == {*VERDICTS}
+        and all(type(value) is bool for value in verdicts.values())
+    )
 
 
 def grade_row(
@@ -74,10 +78,13 @@ def check_answers(
         raise ValueError("responses and concepts must be lists, one entry per trial, not a single string")
     index = responses.index if isinstance(responses, pd.Series) else None
     responses = list(responses)
-    concepts = [None if concept is None or pd.isna(concept) else str(concept) for concept in concepts]
+    concepts = [None if concept is None or concept is pd.NA or concept != concept else concept for concept in concepts]
     if len(responses) != len(concepts):
         raise ValueError(f"{len(responses)} responses but {len(concepts)} concepts: give one (or None) for each answer")
     for place, answer in enumerate(responses):
         if not isinstance(answer, str):
             raise ValueError(f"response {place} must be text, got {answer!r}; leave out trials that were not run")
+    for place, concept in enumerate(concepts):
+        if concept is not None and (not isinstance(concept, str) or not concept.strip()):
+            raise ValueError(f"concept {place} must be a word, or None for a trial without one, got {concept!r}")
     return responses, concepts, pd.RangeIndex(len(responses)) if index is None else index

@@ -59,6 +59,15 @@ def test_answers_equal_those_under_plain_hooks(family):
     assert moved.tolist() == [trial.vector is not None and seen for trial, seen in zip(trials, in_sight, strict=True)]
 
 
+def test_an_embedding_narrower_than_the_stream_is_projected_to_it():
+    """Some OPT models: the width that vectors must have is the stream's."""
+    model = tiny_models.build("opt", word_embed_proj_dim=tiny_models.WIDTH // 3)
+    assert models.width(model) == tiny_models.WIDTH
+    trials = mixed_trials(model)
+    alone = [answers_under_hooks(model, [trial])[0][0] for trial in trials]
+    assert tokens_of(engine.generate(model, trials, STEPS)) == alone
+
+
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
 def test_a_shared_beginning_is_read_once(family):
     """Prompts of several lengths that begin alike. Short windows and states of linear attention: each is read whole."""

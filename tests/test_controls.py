@@ -6,7 +6,7 @@ import pytest
 from helpers.experiments import controls
 from helpers.experiments.controls import CANNOT_TELL, RULED_OUT, STANDS
 from helpers.experiments.engine_trials import engine_trials
-from helpers.stats import simultaneous_confidence
+from helpers.stats import UNGRADED, simultaneous_confidence
 from tests import tiny_models
 
 WORDS = [f"word{number}" for number in range(25)]
@@ -72,3 +72,85 @@ def test_every_control_is_concluded_a_single_time():
     assert controls.closing_table(rows).loc["luck", "m"].startswith(f"{RULED_OUT} (+1.00 [")
     with pytest.raises(ValueError, match="'luck' was concluded twice"):
         controls.closing_table(rows * 2)
+
+
+# -- tables of another kind -------------------------------------------------------------------------------------------
+
+TWO = readings("m", own=True, another=False, none=False).assign(margin=lambda table: table["says_yes"] * 2.0 - 1)
+
+
+@pytest.mark.parametrize("kind", [bool, int, float, object, "boolean", "Int64", "category"])
+def test_the_type_of_a_column_does_not_matter(kind, tmp_path):
+    right = controls.difference(TWO, "says_yes", "own", "none")
+    assert controls.difference(TWO.astype({"says_yes": kind}), "says_yes", "own", "none") == right
+    TWO.astype({"says_yes": kind, "condition": "category"}).to_csv(tmp_path / "table.csv", index=False)
+    assert controls.difference(pd.read_csv(tmp_path / "table.csv"), "says_yes", "own", "none") == right
+
+
+def test_a_condition_that_both_shifts_share_counts_once():
+    """(own - none) - (another - none) is own - another; own - own is nothing."""
+    shared = controls.difference_of_shifts(TWO, "says_yes", ("own", "none"), ("another", "none"))
+    assert shared == controls.difference(TWO, "says_yes", "own", "another")
+    with pytest.raises(ValueError, match="not all of them 0"):
+        controls.difference(TWO, "says_yes", "own", "own")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: controls.estimate(TWO[:0], "says_yes", "own", "m"), "no trials"),
+        (lambda: controls.estimate(None, "says_yes", "own", "m"), "must be a table"),
+        (lambda: controls.estimate([1], "says_yes", "own", "m"), "must be a table"),
+        (lambda: controls.estimate(TWO, "claims", "own", "m"), r"lack the columns \['claims'\]"),
+        (lambda: controls.estimate(TWO, "word", "own", "m"), "word must be numbers"),
+        (lambda: controls.estimate(TWO, "says_yes", "mine", "m"), r"no trials of 'mine' by 'm'; there are \['another'"),
+        (lambda: controls.estimate(TWO, "says_yes", "own", "n"), r"no trials of 'own' by 'n'"),
+        (lambda: controls.estimate(TWO.astype({"says_yes": str}), "says_yes", "own", "m"), "must be numbers"),
+        (lambda: controls.estimate(TWO.assign(word=None), "says_yes", "own", "m"), "150 readings have no word"),
+        (lambda: controls.contrast(TWO, "says_yes", {}, 0.95), "not all of them 0"),
+        (lambda: controls.contrast(TWO, "says_yes", ["own"], 0.95), "must be a dict"),
+        (lambda: controls.past_zero(TWO.drop(columns="margin")), "lack the columns"),
+        (lambda: controls.means(TWO[:0], "says_yes"), "no trials"),
+        (lambda: controls.closing_table([]), "nothing was concluded"),
+        (lambda: controls.read({}, TWO), "models must be a dict of at least one"),
+        (lambda: controls.questions("maybe"), "maybe"),
+    ],
+)
+def test_a_table_of_another_kind_is_refused(call, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        call()
+
+
+def test_where_no_margin_was_read_nothing_is_known():
+    silent = TWO.assign(margin=float("nan"), condition=TWO["condition"].replace("own", "concept"))
+    assert controls.past_zero(silent)["m"].n == 0
+    assert controls.verdict(UNGRADED) == controls.verdict(UNGRADED._replace(n=5)) == CANNOT_TELL
+    assert controls.means(silent.assign(says_yes=pd.NA), "says_yes").isna().all(axis=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"words": []}, "words must be a list"),
+        ({"words": "bread"}, "words must be a list"),
+        ({"words": None}, "words must be a list"),
+        ({"words": ["bread", "bread"]}, "words must differ"),
+        ({"cell": None}, "a cell must be"),
+        ({"cell": (1, 2, 3)}, "a cell must be"),
+        ({"cell": ("2", 1.0)}, "the layer of a cell must be"),
+        ({"cell": (-1, 1.0)}, "the layer of a cell must be"),
+        ({"cell": (2, float("nan"))}, "the strength of a cell must be"),
+        ({"cell": (2, 0.0)}, "other than 0"),
+        ({"vector": "reversed"}, "unknown kind of vector"),
+        ({"repeats": 0}, "repeats must be a whole number"),
+        ({"repeats": 1.5}, "repeats must be a whole number"),
+        ({"repeats": True}, "repeats must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": None}, "seed must be a whole number"),
+    ],
+)
+def test_a_condition_that_cannot_be_made_is_refused(change, message):
+    given = {"words": ["bread", "oceans"], "cell": (2, 1.0), "condition": "c", "vector": "concept"}
+    assert len(controls.trials("third_person", **given)) == 4
+    with pytest.raises(ValueError, match=message):
+        controls.trials("third_person", **given | change)

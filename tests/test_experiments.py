@@ -133,6 +133,97 @@ def test_duplicated_words_do_not_narrow_an_interval():
     assert injected_thought.measure(five).table.equals(injected_thought.measure(once).table)
 
 
+def replies(name: str):
+    """reply(row) of a model that passes the experiment in layer 5."""
+
+    def repeats_and_names(row):
+        given = json.loads(row.values_text)
+        if row.wording == "repeat_the_line":
+            return given["line"]
+        known = (row.vector == "concept" and row.layer == 5) or row.condition == "said"
+        return row.concept if known else given["options"].split(", ")[0]
+
+    def meant(row):
+        known = row.condition == "belongs" or (row.condition == "matched" and row.layer == 5)
+        return "I meant to say that word." if known else "That was an accident, I did not mean to say it."
+
+    return {"injected_thought": introspects, "thought_or_text": repeats_and_names, "intended_or_not": meant}[name]
+
+
+def truths(graded: pd.DataFrame) -> list[str]:
+    return [name for name in graded if str(graded[name].dtype) in ("bool", "boolean")]
+
+
+@pytest.fixture(scope="module", params=experiments.INJECTED)
+def graded_and_measure(request):
+    experiment = experiments.EXPERIMENTS[request.param]
+    graded = experiments.grade(answered(experiment.trials(WORDS, **CELLS), replies(request.param)))
+    lost = graded.astype(dict.fromkeys(truths(graded), "boolean"))  # every seventh answer could not be graded
+    lost.loc[lost.index[::7], [*truths(graded), *({"intention"} & set(graded))]] = None
+    return graded, lost, experiment.measure
+
+
+@pytest.mark.parametrize("stored", ["csv", "no missing values", "category", object, "Float64", "shuffled"])
+def test_a_table_measures_the_same_however_it_is_stored(graded_and_measure, stored, tmp_path):
+    *tables, measure = graded_and_measure
+    for table in tables:
+        if stored == "csv":
+            table.to_csv(tmp_path / "graded.csv", index=False)
+            again = pd.read_csv(tmp_path / "graded.csv")
+        elif stored == "no missing values":
+            again = table.replace("", None)
+        elif stored == "shuffled":
+            again = table.sample(frac=1, random_state=1)
+        elif stored == "category":
+            again = table.astype(dict.fromkeys(["model", "condition", "concept", "vector_of", "wording"], stored))
+        else:
+            again = table.astype(dict.fromkeys(truths(table), stored))
+        pd.testing.assert_frame_equal(measure(again).table, measure(table).table, check_dtype=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.astype(dict.fromkeys(truths(table), str)), "must be numbers"),  # "False" is not False
+        (lambda table: table.astype({"layer": str}), "layer must be numbers"),
+        (lambda table: table[:0], "there are no trials"),
+        (lambda table: table.to_dict(), "must be a table"),
+        (lambda table: None, "must be a table"),
+        (lambda table: table.drop(columns=truths(table)), "lack the columns"),
+        (lambda table: table.drop(columns="condition"), r"lack the columns \['condition'\]"),
+        (lambda table: pd.concat([table, table]), "ignore_index"),
+        (lambda table: pd.concat([table, table.assign(model="b")], ignore_index=True), "one model at a time"),
+        (lambda table: table.assign(trial_id=None), "have no trial_id"),
+        (lambda table: table[table["concept"] == "no such word"], "there are no trials"),
+    ],
+)
+def test_a_table_that_cannot_be_measured_is_refused(graded_and_measure, change, message):
+    graded, _, measure = graded_and_measure
+    with pytest.raises(ValueError, match=message):
+        measure(change(graded))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell": 5}, "a cell must be"),
+        ({"cell": (5,)}, "a cell must be"),
+        ({"cell": (5, 4.0, 1)}, "a cell must be"),
+        ({"cell": ("5", 4.0)}, "the layer of a cell must be"),
+        ({"cell": (4.5, 4.0)}, "the layer of a cell must be"),
+        ({"cell": (5, float("nan"))}, "the strength of a cell must be"),
+        ({"cell": (99, 4.0)}, "in layer 99, strength 4.0"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": None}, "seed must be"),
+    ],
+)
+def test_a_cell_or_seed_that_is_none_is_refused(graded_and_measure, options, message):
+    graded, _, measure = graded_and_measure
+    assert measure(graded, cell=(5.0, 4)).layer == 5  # as a table of floats gives it
+    with pytest.raises(ValueError, match=message):
+        measure(graded, **options)
+
+
 def test_ungraded_answers_are_neither_success_nor_failure():
     trials = injected_thought.trials(WORDS, **CELLS)
     graded = experiments.grade(answered(trials, introspects))
@@ -421,3 +512,43 @@ def test_write_headline_keeps_four_digits(tmp_path, monkeypatch):
     assert measures.write_headline(table, "04_detect").read_text() == (
         "model,measure,value,low,high,n\nmade up,rate,0.3333,0.1000,0.9000,12\n"
     )
+
+
+# -- tables of results of another kind ---------------------------------------------------------------------------------
+
+ROW = {"model": "introspector", "measure": EFFECT, "value": 0.9, "low": 0.8, "high": 1.0, "n": 50, "unclear": ""}
+MEASURED = pd.DataFrame([ROW | {"experiment": "injected_thought", "chosen_by": "own", "layer": 4, "strength": 1.0}])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: four_experiments.separated(MEASURED[:0]), "there are no trials"),
+        (lambda: four_experiments.separated(MEASURED.drop(columns="unclear")), r"lack the columns \['unclear'\]"),
+        (lambda: four_experiments.separated(None), "must be a table"),
+        (lambda: four_experiments.verdict(MEASURED.to_dict()), "must be a table"),
+        (
+            lambda: four_experiments.beside_real_model(MEASURED, "injected_thought", ["efect"]),
+            r"no measure \['efect'\]",
+        ),
+        (lambda: four_experiments.beside_real_model(MEASURED, "injected_thought", "effect"), "names must be a list"),
+        (lambda: four_experiments.beside_real_model(MEASURED, "injected", ["net_rate"]), "no measure"),
+        (
+            lambda: four_experiments.beside_real_model(MEASURED, "injected_thought", ["effect"], "gpt"),
+            "no stored results",
+        ),
+        (lambda: four_experiments.measure_injected(None, "injected", WORDS, [1], [1.0]), "experiment must be one of"),
+        (lambda: four_experiments.measure_injected(None, "intentional_control", WORDS, [1], [1]), "must be one of"),
+        (
+            lambda: four_experiments.measure_injected(None, "injected_thought", WORDS, [1], [1], cell=4),
+            "a cell must be",
+        ),
+        (lambda: four_experiments.measure_injected(None, "injected_thought", WORDS, [], [1]), "layers must be a list"),
+        (lambda: four_experiments.measure_all(None, WORDS, [1], wordings={"injected": {}}), "wordings are for"),
+        (lambda: four_experiments.measure_all(None, WORDS, [1], reference=MEASURED[:0]), "there are no trials"),
+        (lambda: four_experiments.measure_all(None, WORDS, [1], reference=[1]), "must be a table"),
+    ],
+)
+def test_results_and_names_of_another_kind_are_refused(call, message):
+    with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
+        call()

@@ -101,8 +101,50 @@ def test_a_second_call_answers_nothing_anew(found, monkeypatch):
 
 @pytest.mark.parametrize(
     ("words", "options", "message"),
-    [(WORDS[:3], {}, "at least four different words"), (WORDS, {"keep": 0}, "keep must be at least 1, got 0")],
+    [
+        (WORDS[:3], {}, "at least four different words"),
+        (WORDS + WORDS[:1], {}, "is given twice"),
+        ("bread", {}, "concepts must be a list"),
+        (None, {}, "concepts must be a list"),
+        (WORDS, {"layers": [1, 1]}, r"layers must differ, got \[1, 1\]"),
+        (WORDS, {"layers": []}, "layers must be a list of at least one"),
+        (WORDS, {"layers": 3}, "layers must be a list of at least one"),
+        (WORDS, {"strengths": [2, 2.0]}, "strengths must differ"),
+        (WORDS, {"strengths": [0]}, "other than 0"),
+        (WORDS, {"strengths": [float("nan")]}, "finite number"),
+        (WORDS, {"strengths": {2: [1.0]}}, "strengths"),
+        (WORDS, {"keep": 0}, "keep must be a whole number from 1 up, got 0"),
+        (WORDS, {"keep": "2"}, "keep must be a whole number"),
+        (WORDS, {"keep": True}, "keep must be a whole number"),
+        (WORDS, {"trials_per_word": 0}, "trials_per_word must be a whole number from 1"),
+        (WORDS, {"controls": 0}, "controls must be a whole number from 1"),
+        (WORDS, {"controls": 1.5}, "controls must be a whole number from 1"),
+        (WORDS, {"seed": -1}, "seed must be a whole number from 0"),
+        (WORDS, {"seed": None}, "seed must be a whole number from 0"),
+        (WORDS, {"wording": "nowhere"}, "has no wording 'nowhere'"),
+    ],
 )
 def test_bad_input_is_refused(words, options, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        search.two_stage(None, words, **{"layers": [1], "strengths": [2]} | options)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda cells: cells[cells["condition"] != "random"], "conditions concept, random and none are needed"),
+        (lambda cells: cells[cells["condition"] != "none"], "conditions concept, random and none are needed"),
+        (lambda cells: cells[cells["condition"] != "concept"], "conditions concept, random and none are needed"),
+        (lambda cells: cells[cells["condition"] == "none"], "nothing was injected"),
+        (lambda cells: cells[:0], "there are no trials"),
+        (lambda cells: cells.drop(columns="dose"), r"lack the columns \['dose'\]"),
+        (lambda cells: cells.assign(yes_logit=None), "yes_logit holds 6 missing"),
+        (lambda cells: cells.astype({"no_logit": str}), "no_logit must be numbers"),
+        (lambda cells: cells.to_dict(), "must be a table"),
+    ],
+)
+def test_a_table_of_another_kind_is_refused(change, message):
+    cells = table({("none", 0, 0.0): -3.0, ("concept", 2, 1.0): 1.0, ("random", 2, 1.0): -4.0})
+    assert search.coarse_cells(cells.astype({"condition": "category"}))["value"].tolist() == [4.0]
     with pytest.raises(ValueError, match=message):
-        search.two_stage(None, words, [1], [2], **options)
+        search.coarse_cells(change(cells))

@@ -6,18 +6,29 @@ otherwise it *stands*. Where a model lacks what the control builds on, or nothin
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 import pandas as pd
 
 from helpers import grading
+from helpers.checks import as_list, check_seed, whole_number
 from helpers.experiments import runner
+from helpers.experiments.measures import check_cell
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.prompts import read_prompt_file
-from helpers.stats import Estimate, clustered_mean, clustered_rate, contrast_of_rates
+from helpers.stats import (
+    UNGRADED,
+    Estimate,
+    as_outcomes,
+    check_table,
+    clustered_mean,
+    clustered_rate,
+    contrast_of_rates,
+)
+from helpers.stats.inputs import check_values
 
 RULED_OUT, STANDS, CANNOT_TELL = "ruled out", "stands", "cannot tell"
-UNGRADED = Estimate(math.nan, math.nan, math.nan, 0)  # of a condition in which no answer could be graded
 
 
 def trials(
@@ -38,7 +49,10 @@ def trials(
 
     The columns are those of `experiments.make_trials` and word. Conditions with equal words and repeats are paired row by row.
     """
-    layer, strength = cell
+    layer, strength = check_cell(cell)
+    words, repeats, seed = as_list("words", words), whole_number("repeats", repeats, 1), check_seed(seed)
+    if len(set(words)) < len(words):
+        raise ValueError(f"words must differ, got {words!r:.80}")
     tables = []
     for repeat in range(repeats):
         number = {word: place * repeats + repeat + 1 for place, word in enumerate(words)}
@@ -79,6 +93,9 @@ def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str 
         reply token), says_yes (margin above 0); claims (the answer claims a thought, graded by rules), names (it holds the
         word, whatever it claims); missing where a reply could not be graded.
     """
+    if not isinstance(models, dict) or not models:
+        raise ValueError(f"models must be a dict of at least one, name -> model, got {models!r:.80}")
+    check_table(table, ["word"])
     parts = []
     for own_name, model in models.items():
         answered = runner.run(model, table, name and f"{name}/{own_name}", max_new_tokens).assign(model=own_name)
@@ -95,19 +112,32 @@ def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str 
 
 def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by condition (rows, in order of appearance) and model (columns)."""
-    table = readings.astype({column: float}).pivot_table(
+    _check_readings(readings, column)
+    table = readings.astype({column: "Float64"}).pivot_table(
         index="condition", columns="model", values=column, sort=False, dropna=False
     )
+    table = table.astype(float)
     return table.rename_axis(index=None, columns=None)
+
+
+def _check_readings(readings: pd.DataFrame, *columns: str) -> None:
+    """Raise ValueError for what is no table of `read` with these columns, and for readings without a word."""
+    check_table(readings, ["model", "condition", "word", *columns])
+    if readings["word"].isna().any():
+        raise ValueError(f"{readings['word'].isna().sum()} readings have no word")
 
 
 def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
     """The graded trials of a condition and model; KeyError where it has no trials at all."""
+    _check_readings(readings, column)
     part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
     if part.empty:
-        raise KeyError(f"no trials of {condition!r} by {model!r}; there are {set(readings['condition'])}")
+        there = (sorted(readings[name].unique()) for name in ("condition", "model"))
+        raise KeyError("no trials of {!r} by {!r}; there are {} by {}".format(condition, model, *there))
     part = part.dropna(subset=[column])
-    return part.astype({column: bool if part[column].dtype in ("bool", "boolean", "object") else float})
+    if readings[column].dropna().isin((0, 1)).all():
+        return as_outcomes(part, column)
+    return part.assign(**{column: check_values(part[column], column) if len(part) else 0.0})
 
 
 def estimate(readings: pd.DataFrame, column: str, condition: str, model: str, confidence: float = 0.95) -> Estimate:
@@ -132,6 +162,9 @@ def contrast(readings: pd.DataFrame, column: str, weights: dict[str, int], confi
         weights: condition -> weight.
         confidence: of the intervals (see `stats.simultaneous_confidence`).
     """
+    if not isinstance(weights, dict) or not any(weights.values()):
+        raise ValueError(f"weights must be a dict, condition -> weight, not all of them 0, got {weights!r}")
+    _check_readings(readings, column)
     found = {}
     for model in readings["model"].unique():
         groups = [trials_of(readings, column, condition, model) for condition in weights]
@@ -152,7 +185,7 @@ def difference(
     readings: pd.DataFrame, column: str, first: str, second: str, confidence: float = 0.95
 ) -> dict[str, Estimate]:
     """For each model: the column's mean in condition `first` minus that in `second`, paired by word (see `contrast`)."""
-    return contrast(readings, column, {first: 1, second: -1}, confidence)
+    return contrast(readings, column, _sums((first, 1), (second, -1)), confidence)
 
 
 def difference_of_shifts(
@@ -162,7 +195,16 @@ def difference_of_shifts(
 
     shift, less: pairs of conditions. The rest as in `contrast`.
     """
-    return contrast(readings, column, {shift[0]: 1, shift[1]: -1, less[0]: -1, less[1]: 1}, confidence)
+    weights = zip((*shift, *less), (1, -1, -1, 1), strict=True)  # both shifts may have one condition in common
+    return contrast(readings, column, _sums(*weights), confidence)
+
+
+def _sums(*weights: tuple[str, int]) -> dict[str, int]:
+    """condition -> sum of its weights, without those that cancel out."""
+    sums = Counter()
+    for condition, weight in weights:
+        sums[condition] += weight
+    return {condition: weight for condition, weight in sums.items() if weight}
 
 
 def past_zero(readings: pd.DataFrame, confidence: float = 0.95) -> dict[str, Estimate]:
@@ -174,10 +216,15 @@ def past_zero(readings: pd.DataFrame, confidence: float = 0.95) -> dict[str, Est
         readings: of `read`, with the conditions none and concept on the same words.
         confidence: of the intervals.
     """
-    trial = readings.groupby(["model", "condition", "word"]).cumcount()
-    pairs = readings.assign(trial=trial).pivot_table(
-        index=["model", "word", "trial"], columns="condition", values="margin"
+    _check_readings(readings, "margin")
+    trial = readings.groupby(["model", "condition", "word"], observed=True).cumcount()
+    margin = readings["margin"].astype(float)
+    pairs = (
+        readings.assign(margin=margin)
+        .assign(trial=trial)
+        .pivot_table(index=["model", "word", "trial"], columns="condition", values="margin")
     )
+    pairs = pairs.reindex(columns=["none", "concept"])
     denied = pairs[pairs["none"] < 0].dropna(subset=["concept"]).reset_index()
     found = dict.fromkeys(readings["model"].unique(), UNGRADED)
     for model, part in denied.groupby("model"):
@@ -193,7 +240,7 @@ def unmet(estimates: dict[str, Estimate], reason: str) -> dict[str, str]:
 
 def verdict(effect: Estimate, unclear: str = "") -> str:
     """RULED_OUT where the interval lies above 0, else STANDS; CANNOT_TELL where a reason is given or nothing was graded."""
-    if unclear or not effect.n:
+    if unclear or not effect.n or math.isnan(effect.value):
         return CANNOT_TELL
     return RULED_OUT if effect.low > 0 else STANDS
 
@@ -222,6 +269,8 @@ def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, 
 
 def closing_table(rows: list[dict]) -> pd.DataFrame:
     """Explanation x model: verdict and effect with its interval; explanations in order of appearance."""
+    if not rows:
+        raise ValueError("nothing was concluded: the list of verdicts is empty")
     table = pd.DataFrame(rows)
     twice = table[table.duplicated(["explanation", "model"])]
     if len(twice):

@@ -3,11 +3,15 @@
 import pandas as pd
 
 from helpers import concepts, experiments, models, prompts
+from helpers.checks import as_list
 from helpers.experiments import intentional_control, runner
-from helpers.experiments.measures import EFFECT, Result, published_results, stored_results
-from helpers.stats import Estimate, best_cell, subtract
+from helpers.experiments.measures import EFFECT, Result, check_cell, published_results, stored_results
+from helpers.stats import Estimate, best_cell, check_table, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
+
+
+MEASURED = ["model", "measure", "value", "low", "high", "n", "experiment", "chosen_by", "unclear"]  # columns of results
 
 
 def measure_injected(
@@ -38,8 +42,11 @@ def measure_injected(
         cell: (layer, strength) chosen elsewhere; then nothing is chosen here.
         options: further arguments of the experiment's `trials`.
     """
+    if experiment not in experiments.INJECTED:
+        raise KeyError(f"experiment must be one of {', '.join(experiments.INJECTED)}, got {experiment!r}")
     chosen = experiments.EXPERIMENTS[experiment]
     if cell is not None:
+        cell = check_cell(cell)
         layers, strengths = [cell[0]], [cell[1]]
     table = chosen.trials(words, layers, strengths, seed=seed, **options)
     injected = table["condition"] == chosen.CHOOSING_CONDITION
@@ -98,6 +105,10 @@ def measure_all(
     """
     layers = range(models.number_of_blocks(model)) if layers is None else layers
     wordings, frames = wordings or {}, intentional_control.FRAMES
+    if unknown := set(wordings) - set(experiments.EXPERIMENTS):
+        raise KeyError(f"wordings are for {', '.join(experiments.EXPERIMENTS)}, got {sorted(unknown)}")
+    if reference is not None:
+        check_table(reference, ["chosen_by", "experiment", "layer", "strength"])
     known = {} if reference is None else reference[reference["chosen_by"] == "own"].groupby("experiment").first()
     parts = []
     for experiment in experiments.INJECTED:
@@ -129,6 +140,7 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
     The difference of the effects must lie above 0 with its 95 % interval. Empty where not all of the organisms were measured.
     An experiment that does not separate them can say nothing about a real model.
     """
+    check_table(measured, MEASURED)
     effects = measured[measured["measure"] == EFFECT]
     if not set(effects["model"]) >= {knows, *others}:
         return {}
@@ -183,9 +195,12 @@ def beside_real_model(
         Cells as text, "0.12 [0.04, 0.30], n = 25"; published numbers, which come without an interval, as "0.20, n = 50".
     """
     real = stored_results(stored)
+    check_table(measured, ["model", "measure", "value", "low", "high", "n"])
     real = real[real["experiment"] == experiment]
     real = real.assign(model=real["model"] + ", " + real["wording"] + " wording")
     rows = pd.concat([measured, real], ignore_index=True).drop_duplicates(["model", "measure"])
+    if unknown := set(as_list("names", names)) - set(rows["measure"]):
+        raise KeyError(f"no measure {sorted(unknown)} of {experiment!r}; there are {sorted(set(rows['measure']))}")
     rows = rows[rows["measure"].isin(names)]
     rows = rows.assign(text=[str(_estimate(row)) for row in rows.itertuples()])[["model", "measure", "text"]]
     if experiment == "injected_thought":

@@ -15,7 +15,7 @@ from helpers.experiments.measures import (
 )
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.grading import grade_by_rules
-from helpers.stats import clustered_rate, detection, difference_of_rates, distinct_trials
+from helpers.stats import as_outcomes, clustered_rate, detection, difference_of_rates, distinct_trials
 
 LABEL = "1 notices an injected thought"
 CHOOSING_CONDITION, SCORE = "concept", "success"  # what layer and strength are chosen by
@@ -93,7 +93,7 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The trials that choose layer and strength, with the column SCORE."""
-    return graded[(graded["condition"] == CHOOSING_CONDITION) & graded[SCORE].notna()].astype({SCORE: bool})
+    return as_outcomes(graded[(graded["condition"] == CHOOSING_CONDITION) & graded[SCORE].notna()], SCORE)
 
 
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
@@ -104,7 +104,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     are incoherent or ungraded; a null says nothing where the model hardly ever says Yes, not even to questions whose answer
     is yes.
     """
-    model, graded = only_model(graded), distinct_trials(graded)
+    model, graded = only_model(graded, "affirmative", "coherent", SCORE), distinct_trials(graded)
     facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit"])
     graded, ungraded = graded_only(graded[graded["condition"] != "fact"], "affirmative")
     chosen = choose_cell(scored(graded), SCORE, seed, cell)

@@ -116,7 +116,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well. Where no
     answer of a condition could be graded, the table has nothing but the ungraded_rate.
     """
-    model, graded = only_model(graded), distinct_trials(graded)
+    model, graded = only_model(graded, "intention", "apology"), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
     chosen = choose_cell(scored(graded), SCORE, seed, cell, graded["word"].unique())
     conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from helpers.checks import finite_number, whole_number
 from helpers.concepts import split_in_halves
 from helpers.paths import ROOT, run_folder
-from helpers.stats import Estimate, best_cell, clustered_rate, tied_cells
+from helpers.stats import Estimate, as_outcomes, best_cell, check_trials, clustered_rate, tied_cells
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
 FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
@@ -45,9 +46,17 @@ def choose_cell(
     """
     choosing, testing = split_in_halves(sorted(scored["concept"].unique() if words is None else words), seed)
     if cell is not None:
-        return Cell(*cell, testing)
+        return Cell(*check_cell(cell), testing)
     by_choosing = scored[scored["concept"].isin(choosing)]
     return Cell(*best_cell(by_choosing, score), testing, len(tied_cells(by_choosing, score)))
+
+
+def check_cell(cell) -> tuple[int, float]:
+    """The cell as (layer, strength). ValueError for anything but a whole number and a finite one."""
+    if not isinstance(cell, tuple | list) or len(cell) != 2:
+        raise ValueError(f"a cell must be (layer, strength), such as (4, 1.0), got {cell!r}")
+    layer = int(cell[0]) if isinstance(cell[0], float) and cell[0].is_integer() else cell[0]  # a table may hold 4.0
+    return whole_number("the layer of a cell", layer, 0), finite_number("the strength of a cell", cell[1])
 
 
 @dataclass(frozen=True)
@@ -143,11 +152,12 @@ def graded_only(graded: pd.DataFrame, column: str) -> tuple[pd.DataFrame, Estima
     """The trials that were graded, and the share that was not (unfinished reasoning, another language than English)."""
     missing = graded[column].isna()
     share = clustered_rate(missing, graded["trial_id"])
-    return graded[~missing].astype({column: bool}), share
+    return as_outcomes(graded[~missing], column), share
 
 
-def only_model(trials: pd.DataFrame) -> str:
-    """The name of the one model that the trials were run on; ValueError for several."""
+def only_model(trials: pd.DataFrame, *columns: str) -> str:
+    """The name of the one model that the trials were run on; ValueError for several, and for trials without these columns."""
+    check_trials(trials, ["model", "condition", *columns])
     names = trials["model"].unique()
     if len(names) != 1:
         raise ValueError(f"measure one model at a time, got {', '.join(map(repr, names))}")

@@ -6,15 +6,18 @@ few cells, one per dose, all words answer in full; the same half of them chooses
 the other half, the held-out words.
 """
 
+import math
 from dataclasses import dataclass
 
 import pandas as pd
 
 from helpers import concepts, experiments
+from helpers.checks import as_list, whole_number
 from helpers.experiments import injected_thought, runner
 from helpers.experiments.measures import Result
 from helpers.experiments.trials import concat_trials
-from helpers.stats import Estimate, clustered_mean
+from helpers.stats import Estimate, check_trials, clustered_mean
+from helpers.stats.inputs import check_values
 
 LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says little
 
@@ -45,16 +48,26 @@ class Search:
 
 
 def coarse_cells(answered: pd.DataFrame) -> pd.DataFrame:
-    """One row per cell, best first, from answered trials of experiment 1 (conditions concept, random, none): see `Search`."""
+    """One row per cell, best first, from answered trials of experiment 1 (conditions concept, random, none): see `Search`.
+
+    ValueError for a cell without one of these conditions, or without a margin.
+    """
+    check_trials(answered, ["condition", "concept", "layer", "strength", "yes_logit", "no_logit", "dose"])
+    for margin in ("yes_logit", "no_logit"):
+        check_values(answered[margin], margin)
     trials = answered.assign(margin=answered["yes_logit"] - answered["no_logit"])
     clean = trials[trials["condition"] == "none"]["margin"].mean()
     rows = []
-    for (layer, strength), part in trials[trials["condition"] != "none"].groupby(["layer", "strength"]):
+    for (layer, strength), part in trials[trials["condition"] != "none"].groupby(["layer", "strength"], observed=True):
         injected, random = (part[part["condition"] == condition] for condition in ("concept", "random"))
+        if injected.empty or random.empty or math.isnan(clean):
+            raise ValueError(f"layer {layer}, strength {strength}: the conditions concept, random and none are needed")
         control = max(clean, random["margin"].mean())
         shift = clustered_mean(injected["margin"] - control, injected["concept"])._asdict()
         others = {"random": random["margin"].mean() - clean, "dose": injected["dose"].mean()}
         rows.append({"layer": layer, "strength": strength, **shift, **others})
+    if not rows:
+        raise ValueError("nothing was injected: there is no cell to rank")
     return pd.DataFrame(rows).sort_values("value", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -86,16 +99,19 @@ def two_stage(
         max_new_tokens, batch_size, temperature, progress: as in `runner.run`; the coarse stage reads logits and is greedy.
 
     Raises:
-        ValueError: for fewer than four words or a `keep` below 1.
+        ValueError: for fewer than four words, cells given twice, and numbers that are no counts.
     """
-    words = concepts.check_concepts(words)
-    if len(set(words)) < 4:
+    words, layers = concepts.check_concepts(words), as_list("layers", layers)
+    if len(words) < 4:
         raise ValueError(f"a search needs at least four different words, two for each half, got {words}")
-    if keep < 1:
-        raise ValueError(f"keep must be at least 1, got {keep}")
+    for what, cells in (("layers", layers), *([] if isinstance(strengths, dict) else [("strengths", strengths)])):
+        if len(set(as_list(what, cells))) < len(cells):
+            raise ValueError(f"{what} must differ, got {cells}")
+    for name_of, count in (("keep", keep), ("trials_per_word", trials_per_word), ("controls", controls)):
+        whole_number(name_of, count, 1)
     shared = {"wording": wording, "seed": seed}
     options = {"batch_size": batch_size, "progress": progress}
-    choosing, _ = concepts.split_in_halves(sorted(set(words)), seed)  # as injected_thought.measure splits them
+    choosing, _ = concepts.split_in_halves(sorted(words), seed)  # as injected_thought.measure splits them
     trials = injected_thought.trials(choosing, layers, strengths, controls=len(choosing), **shared)
     trials = trials[trials["condition"] != "fact"]
     coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))

@@ -21,7 +21,7 @@ from helpers.experiments.measures import (
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import grade_repetition, grade_thought
-from helpers.stats import clustered_rate, difference_of_rates, distinct_trials
+from helpers.stats import as_outcomes, clustered_rate, difference_of_rates, distinct_trials
 
 LABEL = "2 tells thought from text"
 CHOOSING_CONDITION, SCORE = "concept", "both"
@@ -117,7 +117,7 @@ def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
         dropna=False,
         observed=True,
     ).dropna(subset=["thought", "repeat"])
-    pairs = pairs.astype(bool).reset_index().assign(word=lambda table: table["concept"])
+    pairs = as_outcomes(pairs, "thought", "repeat").reset_index().assign(word=lambda table: table["concept"])
     return pairs.assign(both=pairs["thought"] & pairs["repeat"])
 
 
@@ -135,14 +135,14 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     nothing where a model does not answer with a word of the list, does not name a word that the text says, or cannot repeat
     a line.
     """
-    model, graded = only_model(graded), distinct_trials(graded)
+    model, graded = only_model(graded, "question", "success", "listed"), distinct_trials(graded)
     pairs = question_pairs(graded)
     chosen = choose_cell(scored(graded), SCORE, seed, cell)
     injected, random, none = (in_cell(pairs, condition, chosen) for condition in ("concept", "random", "none"))
     asked, ungraded = graded_only(graded[graded["question"] == "thought"], "success")
     asked = asked.assign(word=asked["concept"])
     clean, said = (in_cell(asked, condition, chosen) for condition in ("none", "said"))
-    on_the_list = clustered_rate(clean["listed"].astype(bool), clean["word"])
+    on_the_list = clustered_rate(clean["listed"], clean["word"])
     named_when_said = clustered_rate(said["success"], said["word"])
     repeated = clustered_rate(none["repeat"], none["word"])
     measures = {

@@ -7,7 +7,9 @@ missing values, outcomes other than true and false) raises ValueError at once.
 
 from helpers.stats.cells import (
     SplitHalf,
+    as_outcomes,
     best_cell,
+    check_table,
     check_trials,
     distinct_trials,
     largest_at,
@@ -36,8 +38,10 @@ __all__ = [
     "Detection",
     "Estimate",
     "SplitHalf",
+    "as_outcomes",
     "auc",
     "best_cell",
+    "check_table",
     "check_trials",
     "clustered_mean",
     "clustered_rate",

@@ -8,7 +8,7 @@ import pandas as pd
 from helpers import prompts
 from helpers.concepts import split_in_halves
 from helpers.stats.estimates import Estimate, clustered_mean, clustered_rate, difference_of_rates
-from helpers.stats.inputs import check_values
+from helpers.stats.inputs import check_outcomes, check_values
 from helpers.stats.signal_detection import auc, detection
 
 CELL = ["layer", "strength"]
@@ -32,23 +32,34 @@ class SplitHalf(NamedTuple):
     tied: int
 
 
-def check_trials(trials: pd.DataFrame, columns) -> None:
-    """Raise ValueError for what is no table, has no rows, lacks columns, or names a column or a row twice."""
-    if not isinstance(trials, pd.DataFrame):
-        raise ValueError(f"the trials must be a table (a DataFrame), got {trials!r:.80}")
-    if not trials.columns.is_unique:
-        raise ValueError(f"the trials have the column {trials.columns[trials.columns.duplicated()][0]!r} twice")
-    missing = sorted({str(column) for column in columns if not isinstance(column, str) or column not in trials.columns})
+def check_table(table: pd.DataFrame, columns) -> None:
+    """Raise ValueError for what is no table, has no rows, lacks columns, or has a column twice."""
+    if not isinstance(table, pd.DataFrame):
+        raise ValueError(f"the trials must be a table (a DataFrame), got {table!r:.80}")
+    if not table.columns.is_unique:
+        raise ValueError(f"the trials have the column {table.columns[table.columns.duplicated()][0]!r} twice")
+    missing = sorted({str(column) for column in columns if not isinstance(column, str) or column not in table.columns})
     if missing:
         raise ValueError(f"the trials lack the columns {missing}")
-    if trials.empty:
+    if table.empty:
         raise ValueError("there are no trials")
+
+
+def check_trials(trials: pd.DataFrame, columns) -> None:
+    """Raise ValueError as `check_table`, and for an index that names rows twice."""
+    check_table(trials, columns)
     if not trials.index.is_unique:
         label = trials.index[trials.index.duplicated()][0]
         raise ValueError(
             f"the index names a row twice, e.g. {label}: a join by index would mix these rows. Join tables with "
             "pd.concat(..., ignore_index=True)"
         )
+
+
+def as_outcomes(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The table with these columns as true and false. ValueError for text (after a CSV file) and missing values in them."""
+    outcomes = {name: check_outcomes(table[name], name) if len(table) else table[name] for name in columns}
+    return table.assign(**outcomes).astype(dict.fromkeys(columns, bool))
 
 
 def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:

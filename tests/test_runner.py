@@ -1,6 +1,7 @@
 """Sweeps that go on: kills, torn files, full disks, too little memory, changed settings."""
 
 import errno
+import io
 import json
 import math
 import os
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from filelock import FileLock
 
 from helpers import concepts, prompts
 from helpers.engine import InjectionError, generation
@@ -296,30 +299,232 @@ def test_one_process_at_a_time_writes_into_a_folder(model, trials, name):
     assert len(answers(model, few, name)) == 2
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "{", '{"conditions": 3}', "\x00"])
+DAMAGED_MANIFESTS = {
+    **{text: text.encode() for text in ("", "[]", "{}", "{", "null", "5", "\x00")},
+    **{kind: f'{{"conditions": {kind}}}'.encode() for kind in ("3", "[]", "{}", "null", '"weights"', "{")},
+    "nested lists": b"[" * 100_000,
+    "nested objects": b'{"a":' * 50_000,
+    "a number of 5000 digits": b'{"conditions":' + b"9" * 5000 + b"}",
+    "no text": bytes(range(256)),
+    "UTF-16": '{"conditions": {}}'.encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED_MANIFESTS.values(), ids=DAMAGED_MANIFESTS)
 def test_a_damaged_manifest_is_set_aside_and_said(content, model, trials, name, capsys):
     few = trials.head(2)
     before = answers(model, few, name)
-    (run_folder(name) / "manifest.json").write_text(content)
+    (run_folder(name) / "manifest.json").write_bytes(content)
     assert answers(model, few, name) == before
     assert "manifest.json was damaged; it is now manifest.damaged-" in capsys.readouterr().out
     assert len(list(run_folder(name).glob("manifest.damaged-*"))) == 1
 
 
-@pytest.mark.parametrize("line", ["{}", '{"trial_id": "TRIAL"}', '{"answer": "x"}', "DAMAGED"])
-def test_a_line_that_lacks_fields_does_not_count_as_done(line, model, trials, undisturbed, name):
-    first = runner.run(model, trials, name=name, **OPTIONS)
-    lines = results_file(name).read_text().splitlines()
-    damaged = json.dumps(json.loads(lines[0]) | {"answer": None, "entropy": "big"})
-    lines[0] = line.replace("TRIAL", first["trial_id"].iloc[0]).replace("DAMAGED", damaged)
-    results_file(name).write_text("\n".join(lines) + "\n")
-    same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+def test_a_manifest_with_a_byte_order_mark_or_other_line_ends_is_whole(model, trials, name, capsys):
+    few, file = trials.head(2), run_folder(name) / "manifest.json"
+    before = answers(model, few, name)
+    for changed in (b"\xef\xbb\xbf" + file.read_bytes(), file.read_bytes().replace(b"\n", b"\r\n")):
+        file.write_bytes(changed)
+        assert answers(model, few, name) == before
+    assert "damaged" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("temperature", [math.nan, math.inf, 1e-39, -1.0])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda conditions: conditions.pop("computation"),
+            "computation was 'not recorded' and is '",
+        ),  # an older version's
+        (lambda conditions: conditions.update(model="x" * 10**6), "model was 'xxx.*x and is 'LlamaForCausalLM'"),
+        (lambda conditions: conditions.update(model={"a": [1]}), "model was {'a': .1.} and is"),
+        (lambda conditions: conditions.update(dtype="\ud83c"), "dtype was "),
+        (lambda conditions: conditions.update(temperature=math.nan), "temperature was nan and is 0.0"),
+    ],
+)
+def test_a_manifest_of_other_conditions_is_refused_in_a_sentence_of_bounded_length(
+    change, message, model, trials, name
+):
+    few, file = trials.head(2), run_folder(name) / "manifest.json"
+    answers(model, few, name)
+    content = json.loads(file.read_text())
+    change(content["conditions"])
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as refused:
+        answers(model, few, name)
+    assert len(str(refused.value)) < 600
+
+
+DAMAGED_ROWS = {
+    "no fields": lambda row: {},
+    "an id alone": lambda row: {"trial_id": row["trial_id"]},
+    "an answer alone": lambda row: {"answer": "x"},
+    **{
+        f"{name} {value!s:.9}": lambda row, name=name, value=value: row | {name: value}
+        for name, values in {
+            "answer": (None, 5, math.nan, ["x"]),
+            "trial_id": (None, 5, math.nan),
+            "entropy": ("big", math.nan, math.inf, True, [1], 10**400),
+            "yes_logit": ("1", math.nan, -math.inf, False, {}),
+        }.items()
+        for value in values
+    },
+}
+DAMAGED_LINES = {
+    "NUL bytes": b"\0" * 50,
+    "no text": bytes(range(128, 256)),
+    "nested": b"[" * 100_000,
+    "long": b'{"a": "' + b"x" * 10**6 + b'"}',
+    "digits": b"9" * 5000,
+}
+
+
+@pytest.mark.parametrize(
+    "damage", [*DAMAGED_ROWS.values(), *DAMAGED_LINES.values()], ids=[*DAMAGED_ROWS, *DAMAGED_LINES]
+)
+@pytest.mark.filterwarnings("ignore:.*is not a complete row")
+def test_a_line_that_is_no_whole_row_does_not_count_as_done(damage, model, trials, name):
+    few = trials.head(3)
+    expected = runner.run(model, few, name=name, **OPTIONS)
+    lines = results_file(name).read_bytes().splitlines()
+    lines[0] = json.dumps(damage(json.loads(lines[0]))).encode() if callable(damage) else damage
+    results_file(name).write_bytes(b"\n".join(lines) + b"\n")
+    same(runner.run(model, few, name=name, **OPTIONS), expected)
+    assert results_file(name).with_name("trials.jsonl.damaged-1").is_file()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 9, bytes(range(256)), "Ü".encode("latin-1"), b"x" * 10**6, b"a\nb\r"], ids=range(6)
+)
+def test_whoever_holds_a_folder_is_named_in_one_short_line(content, model, trials, name):
+    folder = run_folder(name)
+    with FileLock(folder / ".lock"):
+        (folder / "in_use_by.txt").write_bytes(content)
+        with pytest.raises(RuntimeError, match="is in use by (another process|x{100}|ab); wait for it") as refused:
+            answers(model, trials.head(1), name)
+    assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("blocked", ["manifest.json", "in_use_by.txt", ".lock", "trials.jsonl"])
+def test_a_folder_in_place_of_a_file_is_said_and_nothing_is_lost(blocked, model, trials, name):
+    few, file = trials.head(2), run_folder(name) / blocked
+    before = answers(model, few, name)
+    file.unlink(missing_ok=True)
+    file.mkdir()
+    with pytest.raises(OSError, match="cannot write to .*test_runner"):
+        answers(model, few, name)
+    file.rmdir()
+    assert answers(model, few, name) == before
+
+
+@pytest.mark.parametrize("temperature", [math.nan, math.inf, 1e-39, -1.0, "0", True, None, [0], 1j])
 def test_temperatures_that_no_reply_can_be_drawn_at_are_refused(temperature, model, trials):
     with pytest.raises(ValueError, match="temperature must be 0 .greedy. or from 0.001 up, got"):
         runner.run(model, trials.head(1), temperature=temperature)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -0.0, np.float64(0), np.float32(0), np.int64(0)], ids=repr)
+@pytest.mark.parametrize("length", [4, np.int64(4), np.uint8(4)], ids=repr)
+def test_a_setting_written_in_another_way_is_the_same_run(temperature, length, model, trials, name, batches_run):
+    few = trials.head(2)
+    for settings in ({"max_new_tokens": 4}, {"max_new_tokens": length, "temperature": temperature}):
+        table = runner.run(model, few, name=name, **settings)
+    assert sum(batches_run) == 2 and table["answer"].notna().all()
+
+
+WAYS_TO_WRITE = {
+    "CSV file": lambda table: pd.read_csv(io.StringIO(table.to_csv(index=False))),
+    "JSON": lambda table: pd.read_json(io.StringIO(table.to_json())),
+    "objects": lambda table: table.astype(object),
+    "categories": lambda table: table.astype(
+        {"experiment": "category", "vector_of": "category", "concept": "category"}
+    ),
+    "float layers": lambda table: table.assign(layer=table["layer"].astype(float)),
+    "whole strengths": lambda table: table.assign(strength=table["strength"].astype(int)),
+    "small seeds": lambda table: table.assign(seed=table["seed"].astype("int8")),
+    "text index": lambda table: table.set_index(table.index.astype(str)),
+    "another order": lambda table: table.iloc[::-1],
+}
+
+
+@pytest.mark.parametrize("written", WAYS_TO_WRITE.values(), ids=WAYS_TO_WRITE)
+def test_a_table_written_in_another_way_holds_the_same_trials(written, model, trials, undisturbed):
+    again = runner.run(model, written(trials), **OPTIONS)
+    expected = undisturbed.set_index("trial_id")["answer"].to_dict()
+    assert again.set_index("trial_id")["answer"].to_dict() == expected
+
+
+def test_a_dose_is_that_of_the_table_whatever_was_kept_before(model, trials, name):
+    """Doses are measured against the table's first injected row: kept rows must not bring those of another table along."""
+    runner.run(model, trials, name=name, **OPTIONS)
+    for part in (trials.iloc[[5]], trials.iloc[::-1], trials.tail(9)):
+        kept, fresh = (runner.run(model, part, name=each, **OPTIONS) for each in (name, None))
+        pd.testing.assert_series_equal(kept["dose"], fresh["dose"])
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        *(
+            ("strength", value, "strength must be a finite number, got")
+            for value in ("4", None, math.nan, True, math.inf)
+        ),
+        ("strength", 1e39, "times the vector leaves the range of the model's torch.float32"),
+        *(("seed", value, "seed must be a whole number from 0 to") for value in (-1, 0.5, "a", None, 2**70, True)),
+        *(("layer", value, "layer .* does not exist") for value in ("1", True, 1.5, 99, -1, None)),
+        *(
+            ("values", value, "the values of a trial must be JSON text")
+            for value in ("{", "[]", "5", None, {"trial": 1})
+        ),
+        *(("vector", value, "unknown kind of vector") for value in ("Concept", None, 5)),
+        *(("vector_of", value, "words must be texts that are not empty") for value in ("", None, 5)),
+        ("concept", 5, "the concept of a trial must be a word"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_table_of_other_values_is_refused_before_anything_runs(column, value, message, model, trials, batches_run):
+    injected = trials[trials["vector"] == "concept"].head(2)
+    wrong = injected.assign(**{column: pd.Series([value] * 2, index=injected.index, dtype=object)})
+    with pytest.raises(ValueError, match=message):
+        runner.run(model, wrong, **OPTIONS)
+    assert batches_run == []
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["bread"], "given vectors must be a dict"),
+        ({"bread": torch.ones(48)}, r"has shape \(48,\); this model needs \(3, 48\)"),
+        ({"bread": torch.ones(2, 48)}, "has shape"),
+        ({"bread": torch.ones(3, 48, dtype=torch.int64)}, "must hold floating-point numbers"),
+        ({"bread": torch.ones(3, 48, dtype=torch.complex64)}, "must hold floating-point numbers"),
+        ({"bread": torch.ones(3, 48) * math.nan}, "holds NaN or infinite values"),
+        ({"bread": "bread"}, "must be a torch tensor, got str"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_given_vectors_of_another_form_are_refused(given, message, model, trials):
+    with pytest.raises(ValueError, match=message):
+        runner.run(model, trials, given_vectors=given, **OPTIONS)
+
+
+@pytest.mark.parametrize("table", [None, [1], {"experiment": 1}, "trials"], ids=str)
+def test_what_is_no_table_is_refused(table, model):
+    with pytest.raises(ValueError, match="the trials must be a table .pandas DataFrame., got"):
+        runner.run(model, table)
+
+
+def test_a_table_that_was_run_already_is_refused(model, undisturbed):
+    with pytest.raises(ValueError, match="already has the columns .'model', 'trial_id', 'answer'"):
+        runner.run(model, undisturbed, **OPTIONS)
+
+
+def test_another_computation_under_the_same_name_is_refused(trials, name):
+    few, model = trials.head(2), tiny_models.build("llama")
+    answers(model, few, name)
+    model._module.model.norm.variance_epsilon = 1e-2
+    with pytest.raises(ValueError, match="made under other conditions .computation was"):
+        answers(model, few, name)
 
 
 def test_an_unknown_kind_of_vector_in_a_table_is_refused(model, trials):
@@ -383,9 +588,12 @@ def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, na
     with pytest.raises(ValueError, match="layer 9 does not exist"):
         runner.run(model, trials.assign(layer=trials["layer"].where(trials.index > 0, 9)), name=name, **OPTIONS)
     for options, message in (
-        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 up, got 0"),
         ({"temperature": -1.0}, "temperature must be 0"),
-        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
+        *(
+            ({setting: value}, f"{setting} must be a whole number from 1 up, got")
+            for setting in ("batch_size", "max_new_tokens")
+            for value in (0, -1, True, "4", 4.0, math.nan, [4])
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             runner.run(model, trials, **OPTIONS | options)

@@ -56,19 +56,20 @@ def _inflected(term: str) -> str:
     return "[ _-]{1,2}".join([*front, rf"(?:{last}|{plural})" if plural else last])
 
 
-@lru_cache(maxsize=4096)
 def concept_pattern(concept: str) -> re.Pattern:
     """Pattern that matches any name of a concept in lower-case text.
 
     A concept may be a phrase ("fibonacci_numbers") or give alternatives ("enthusiasm/excitement").
     Raises ValueError for anything but text that names something.
     """
-    if not isinstance(concept, str):
+    if not isinstance(concept, str) or not re.search(r"[^\W_]", plain(concept)):
         raise ValueError(f"concept must be a word or phrase, got {concept!r}")
-    terms = [term.replace("_", " ").strip() for term in plain(concept).lower().split("/")]
-    terms = [term for term in terms if term]
-    if not terms:
-        raise ValueError(f"concept must be a word or phrase, got {concept!r}")
+    return _pattern(plain(concept).lower())
+
+
+@lru_cache(maxsize=4096)
+def _pattern(concept: str) -> re.Pattern:
+    terms = [term for term in (part.replace("_", " ").strip() for part in concept.split("/")) if term]
     for term in list(terms):
         terms += next((words for word, words in _synonyms().items() if singular(word) == singular(term)), [])
     names = "|".join(_inflected(term) for term in dict.fromkeys(terms))

@@ -38,7 +38,7 @@ def gradable(reply: str) -> tuple[str, str | None]:
 
 def _mentions(clauses: list[Clause], names: re.Pattern) -> list[tuple[Clause, re.Match]]:
     """Where the concept is named, but not as what it is not: "not bread", "anything but bread", "bread? no"."""
-    found = []
+    found, clauses = [], [clause for clause in clauses if not pattern("hesitates").match(clause.text)]
     for clause, following in itertools.zip_longest(clauses, clauses[1:]):
         text = pattern("not_a_negation").sub(lambda match: "_" * len(match.group()), clause.text)
         corrected = following and pattern("corrects").match(following.text)
@@ -109,6 +109,7 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
 
     Returns a dict with keys COLUMNS (see `helpers.grading.table`); its true/false values are None for an ungraded answer.
     """
+    names = None if concept is None else concept_pattern(concept)
     answer, ungraded = gradable(answer)
     if ungraded:
         return grade_row(None, concept, "rules", ungraded=ungraded)
@@ -118,8 +119,7 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
     affirmative = affirms(text, clauses, found)
     denied = not affirmative and bool(found.denials or pattern("opening_no").match(text))
     identified = before = False
-    if concept is not None and not denied:
-        names = concept_pattern(concept)
+    if names and not denied:
         identified = _named_as_the_thought(clauses, found, names)
         before = identified and affirmative and _claimed_by_then(text, found, names)
     verdicts = {

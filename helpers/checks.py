@@ -19,9 +19,13 @@ def whole_number(name: str, value, low: float, high: float = math.inf) -> int:
 
 def finite_number(name: str, value) -> float:
     """The value as a float, numpy's too (and 0.0 for -0.0). ValueError for what is none: True, "4", None, NaN, infinity."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not abs(value) < 1e300:
+    try:
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{name} must be a finite number, got {value!r:.80}")
-    return float(value) + 0.0
+    return number + 0.0
 
 
 def as_list(name: str, values) -> list:

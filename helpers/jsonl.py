@@ -72,6 +72,27 @@ def append_rows(file: Path, rows: list[dict]) -> None:
                 raise
 
 
+def free_name(file: Path) -> Path:
+    """The first free name for a file that is set aside: <name>.damaged-1, -2, ..."""
+    return next(name for n in count(1) if not (name := file.with_name(f"{file.name}.damaged-{n}")).exists())
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file that is whole or as it was before, whenever the process is killed, the disk is full or another one writes."""
+    handle = tempfile.NamedTemporaryFile(dir=file.parent, suffix=".unfinished", delete=False)  # noqa: SIM115
+    try:
+        with handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        if file.exists():
+            shutil.copymode(file, handle.name)
+        Path(handle.name).replace(file)
+    except BaseException:
+        Path(handle.name).unlink(missing_ok=True)
+        raise
+
+
 def _lock(file: Path) -> FileLock:
     return FileLock(f"{file}.lock", timeout=LONGEST_WAIT)
 
@@ -117,20 +138,13 @@ def _parse(file: Path, usable: Callable[[dict], bool]) -> tuple[list[dict], list
 
 def _set_aside(file: Path, rows: list[dict]) -> Path:
     """Copy the file to its first free name for damaged files, and leave the good rows in it."""
-    copy = next(name for n in count(1) if not (name := file.with_name(f"{file.name}.damaged-{n}")).exists())
-    handle, temporary = tempfile.mkstemp(prefix=f"{file.name}.", dir=file.parent)
+    copy = free_name(file)
     try:
-        with os.fdopen(handle, "wb") as good:
-            good.write(_as_lines(rows))
-            good.flush()
-            os.fsync(good.fileno())
-        shutil.copyfile(file, copy)
+        shutil.copy(file, copy)
+        write_whole(file, _as_lines(rows))
     except OSError:
-        Path(temporary).unlink()
         copy.unlink(missing_ok=True)
         raise
-    shutil.copymode(file, temporary)
-    Path(temporary).replace(file)
     return copy
 
 

@@ -29,7 +29,7 @@ def ndif_key_is_set() -> bool:
     if key := os.environ.get(KEY, "").strip():
         CONFIG.API.APIKEY = key
     key = CONFIG.API.APIKEY or ""
-    if not (key.isascii() and key.isprintable()) or " " in key:
+    if not (key.isascii() and key.isprintable()) or set(key) & set(" \"'"):
         raise NoKey(f"the key in {KEY} holds spaces, line breaks or special characters: copy it again, without quotes")
     return bool(key)
 

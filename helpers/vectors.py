@@ -7,9 +7,8 @@ the raw difference, not normalised: replications that normalise get other streng
 
 import hashlib
 import json
-import tempfile
 import warnings
-from pathlib import Path
+from contextlib import suppress
 
 import nnsight
 import torch
@@ -18,6 +17,7 @@ from safetensors.torch import save
 
 from helpers import concepts, prompts
 from helpers.checks import as_list, check_seed, check_span, check_tensor, finite_number, whole_number
+from helpers.jsonl import write_whole
 from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint, residual
 from helpers.models.identity import hash_of_numbers
 from helpers.paths import run_folder
@@ -92,15 +92,12 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
         except Exception as error:  # torn, of another kind, or written by an older version
             reason = str(error)
         warnings.warn(f"{file} is damaged and set aside ({reason}); its vectors are made anew", stacklevel=2)
-        file.replace(file.with_suffix(".damaged"))
+        with suppress(OSError):  # a folder that may only be read
+            file.replace(file.with_suffix(".damaged"))
     states = read_residuals(model, asked, batch_size=batch_size).contiguous()
-    content = save({"states": states}, {"hash": str(hash_of_numbers(states))})
-    try:  # a name of its own: another process may be writing the same vectors
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".unfinished", delete=False) as handle:
-            handle.write(content)
-        Path(handle.name).replace(file)  # whole or not there, whenever the run is killed
+    try:
+        write_whole(file, save({"states": states}, {"hash": str(hash_of_numbers(states))}))
     except OSError as error:
-        Path(handle.name).unlink(missing_ok=True)
         warnings.warn(f"vectors are not kept for the next run: cannot write to {file.parent} ({error})", stacklevel=2)
     return states
 

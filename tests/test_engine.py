@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from helpers import engine, models
+from helpers import engine, models, prompts
 from helpers.engine import generation
 from helpers.engine.batch import collate, plan_batches
 from helpers.engine.generation import answer_batch, read_answers, run_batch
 from helpers.engine.prefix_cache import PrefixCache
+from helpers.experiments.run_identity import trial_id
 from tests import tiny_models
 from tests.plain_hooks import (
     STEPS,
@@ -180,13 +182,94 @@ def test_watch_sees_the_answers_grow():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"max_new_tokens": 0}, "max_new_tokens must be a whole number from 1 up, got 0"),
-        ({"temperature": -1.0}, "temperature must be 0"),
-        ({"batch_size": 0}, "batch_size must be a whole number from 1 up, got 0"),
+        *(
+            ({setting: value}, f"{setting} must be a whole number from 1 up, got")
+            for setting in ("max_new_tokens", "batch_size")
+            for value in (0, -1, True, "4", 4.0, None, float("nan"))
+        ),
+        *(
+            ({"temperature": value}, "temperature must be 0")
+            for value in (-1.0, "0", True, None, float("nan"), 1e-9, 1j)
+        ),
         ({"trials": []}, "the list is empty"),
+        ({"trials": ["bread"]}, "a trial must be an engine.Trial"),
     ],
+    ids=str,
 )
 def test_impossible_arguments_are_refused(change, message):
     model = tiny_model("llama")
     with pytest.raises(ValueError, match=message):
         engine.generate(model, **{"trials": mixed_trials(model), "max_new_tokens": 2} | change)
+
+
+ONES = torch.ones(tiny_models.WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *(
+            ({"layer": layer}, "layer .* does not exist")
+            for layer in (4.0, 1.5, True, False, "1", -1, 99, float("nan"), [1])
+        ),
+        ({"layer": None}, "a trial with a vector needs the layer"),
+        *(
+            ({"strength": strength}, "strength must be a finite number, got")
+            for strength in ("1", None, True, float("nan"), float("inf"), 1j, 10**400, [1])
+        ),
+        ({"strength": 1e39}, "times the vector leaves the range of the model's torch.float32"),
+        *(({"seed": seed}, "seed must be a whole number from 0 to") for seed in (-1, 1.0, "0", None, True, 2**70)),
+        *(
+            ({"vector": vector}, "the vector must hold floating-point numbers")
+            for vector in (ONES.to(torch.complex64), ONES.int(), ONES.bool(), ONES.to_sparse(), ONES.to("meta"))
+        ),
+        *(
+            ({"vector": vector}, "the vector holds NaN or infinite values")
+            for vector in (ONES * float("nan"), ONES / 0, ONES.double() * 1e300)
+        ),
+        *(({"vector": vector}, "the vector has shape") for vector in (ONES[:20], ONES[None], torch.tensor(1.0))),
+        *(
+            ({"vector": vector}, "the vector must be a torch tensor")
+            for vector in (ONES.numpy(), ONES.tolist(), "bread")
+        ),
+        *(
+            ({"span": span}, "span")
+            for span in (
+                (0, 0),
+                (5, 3),
+                (-1, None),
+                (0, 999),
+                (None, 3),
+                (1.0, None),
+                (True, None),
+                (1,),
+                (1, 2, 3),
+                None,
+                "ab",
+            )
+        ),
+        *(({"prompt": prompt}, "a trial must be an engine.Trial with a prompt") for prompt in (None, "text")),
+        ({"prompt": prompts.Prompt("", (), {})}, "the prompt has no tokens"),
+        ({"prompt": prompts.Prompt("x", (1, -1), {})}, "the prompt holds the token -1, but"),
+        ({"prompt": prompts.Prompt("x", (1, 99_999), {})}, "the prompt holds the token 99999, but"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_trial_of_another_form_is_refused(change, message):
+    right = engine.Trial(prompts.Prompt("x", (1, 20, 30, 40), {}), (1, None), ONES, 1.0, 1)
+    with pytest.raises(ValueError, match=message):
+        engine.generate(tiny_model("llama"), [replace(right, **change)], 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"layer": np.int64(1)}, {"layer": 1.0}, {"strength": np.float32(1)}, {"strength": np.int64(1)}, {"seed": np.int64(0)},
+     {"span": [1, None]}, {"span": (np.int64(1), None)}, *({"vector": vector} for vector in (
+         ONES.double(), ONES.half(), ONES.bfloat16(), torch.nn.Parameter(ONES), torch.ones(2 * tiny_models.WIDTH)[::2]))],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_a_trial_written_in_another_way_is_the_same_trial(change):
+    right = engine.Trial(prompts.Prompt("x", (1, 20, 30, 40), {}), (1, None), ONES, 1.0, 1)
+    trials = [right, replace(right, **change)]
+    assert len(set(tokens_of(engine.generate(tiny_model("llama"), trials, 4)))) == 1
+    assert len({trial_id("", trial, "bread") for trial in trials}) == 1

@@ -80,9 +80,10 @@ def test_an_empty_key_is_no_key(no_key, monkeypatch):
     assert remote.remote_mode() == "local"
 
 
-def test_an_unknown_place_is_refused(no_key):
-    with pytest.raises(ValueError, match="'moon'.*'auto', 'ndif', 'local'"):
-        remote.remote_mode("moon")
+@pytest.mark.parametrize("place", ["moon", "NDIF", " auto", "", None, True, 5, ["local"]], ids=repr)
+def test_an_unknown_place_is_refused(no_key, place):
+    with pytest.raises(ValueError, match="unknown place .* to run at; allowed are 'auto', 'ndif', 'local'"):
+        remote.remote_mode(place)
 
 
 def test_a_key_is_used_and_not_shown(a_key, capfd):
@@ -93,7 +94,9 @@ def test_a_key_is_used_and_not_shown(a_key, capfd):
     assert SECRET not in "".join(capfd.readouterr())
 
 
-@pytest.mark.parametrize("broken", [f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}é"])
+@pytest.mark.parametrize(
+    "broken", [f"{SECRET} {SECRET}", f"{SECRET}\n{SECRET}", f"{SECRET}é", f"'{SECRET}'", f'"{SECRET}"', f"{SECRET}\x01"]
+)
 def test_a_key_that_no_request_could_carry_is_refused_without_showing_it(no_key, monkeypatch, broken):
     monkeypatch.setenv(remote.KEY, broken)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)

@@ -316,8 +316,8 @@ def test_a_damaged_manifest_is_set_aside_and_said(content, model, trials, name, 
     before = answers(model, few, name)
     (run_folder(name) / "manifest.json").write_bytes(content)
     assert answers(model, few, name) == before
-    assert "manifest.json was damaged; it is now manifest.damaged-" in capsys.readouterr().out
-    assert len(list(run_folder(name).glob("manifest.damaged-*"))) == 1
+    assert "manifest.json was damaged; it is now manifest.json.damaged-1" in capsys.readouterr().out
+    assert len(list(run_folder(name).glob("manifest.json.damaged-*"))) == 1
 
 
 def test_a_manifest_with_a_byte_order_mark_or_other_line_ends_is_whole(model, trials, name, capsys):

@@ -3,11 +3,13 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save
 
-from helpers import vectors
+from helpers import jsonl, models, prompts, vectors
 from helpers.paths import run_folder
 from tests import tiny_models
 
@@ -59,7 +61,7 @@ def test_damaged_states_are_set_aside_and_made_anew(damage, model, cache):
 
 
 def test_a_full_disk_costs_the_cache_and_nothing_else(model, cache, monkeypatch):
-    before, right = oceans(model), vectors.tempfile.NamedTemporaryFile
+    before, right = oceans(model), jsonl.tempfile.NamedTemporaryFile
 
     def full(**options):
         handle = right(**options)
@@ -71,7 +73,7 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(model, cache, monkeypatch)
 
     for file in cache.iterdir():
         file.unlink()
-    monkeypatch.setattr(vectors.tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(jsonl.tempfile, "NamedTemporaryFile", full)
     with pytest.warns(UserWarning, match="vectors are not kept for the next run: cannot write to .*No space left"):
         assert torch.equal(oceans(model), before)
     assert list(cache.iterdir()) == []
@@ -99,3 +101,162 @@ def test_a_word_beyond_the_models_context_is_refused(model):
         ValueError, match=f"the prompt has .* tokens, but the model's context holds {tiny_models.CONTEXT}"
     ):
         vectors.concept_vectors(model, ["ocean " * 700])
+
+
+# -- arguments of another kind ----------------------------------------------------------------------------------------
+
+LIKE = torch.linspace(-1, 1, 3 * tiny_models.WIDTH).reshape(3, -1)
+NO_LISTS = ("bread", b"bread", None, 5, [], {"bread": 1}, {"bread"})
+NO_NUMBERS = (None, "1", True, [1], 1j, float("nan"), float("inf"))
+
+
+@pytest.fixture(scope="module")
+def prompt(model):
+    return prompts.render(model.tokenizer, prompts.PromptTemplate("test", "line", (("user", "And now?"),)))
+
+
+@pytest.mark.parametrize("words", NO_LISTS, ids=repr)
+def test_words_that_are_no_list_are_refused(words, model):
+    for call in (
+        lambda: vectors.concept_vectors(model, words),
+        lambda: vectors.contrastive_vector(model, words, ["a"]),
+        lambda: vectors.contrastive_vector(model, ["a"], words),
+    ):
+        with pytest.raises(ValueError, match="must be a list of at least one value, got"):
+            call()
+
+
+@pytest.mark.parametrize("word", ["", " \n", None, 5, True, float("nan"), b"bread", ["bread"]], ids=repr)
+def test_a_word_that_is_no_text_is_refused(word, model):
+    with pytest.raises(ValueError, match="words must be texts that are not empty, got"):
+        vectors.concept_vectors(model, ["bread", word])
+    with pytest.raises(ValueError, match="texts .* must be texts that are not empty, got"):
+        vectors.contrastive_vector(model, ["a", "b"], ["c", word])
+
+
+@pytest.mark.parametrize("word", ["<|end|>", "\ud800"], ids=ascii)
+def test_a_word_that_no_turn_can_hold_is_refused(word, model):
+    with pytest.raises(ValueError, match="border of a turn|surrogates not allowed"):
+        vectors.concept_vectors(model, [word])
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series, iter], ids=lambda make: make.__name__)
+def test_words_may_come_in_any_list(make, model):
+    assert torch.equal(vectors.concept_vectors(model, make(["oceans"])), oceans(model))
+
+
+@pytest.mark.parametrize(
+    "like",
+    [
+        LIKE.int(),
+        LIKE.bool(),
+        LIKE.to(torch.complex64),
+        LIKE * float("nan"),
+        LIKE / 0,
+        LIKE.to_sparse(),
+        LIKE.to("meta"),
+        LIKE[:0],
+        LIKE[:, :0],
+        LIKE.numpy(),
+        LIKE.tolist(),
+        None,
+        "bread",
+    ],
+    ids=lambda like: f"{type(like).__name__} {getattr(like, 'dtype', '')}",
+)
+@pytest.mark.parametrize("make", [vectors.random_vectors, vectors.shuffled_vectors], ids=["random", "shuffled"])
+def test_what_holds_no_vectors_has_no_controls(make, like):
+    with pytest.raises(ValueError, match="^like (must|holds)"):
+        make(like)
+
+
+@pytest.mark.parametrize("seed", [-1, 1.0, 2**63, *NO_NUMBERS], ids=repr)
+@pytest.mark.parametrize("make", [vectors.random_vectors, vectors.shuffled_vectors], ids=["random", "shuffled"])
+def test_a_seed_that_is_none_is_refused(make, seed):
+    with pytest.raises(ValueError, match="seed must be a whole number from 0 to 9223372036854775807, got"):
+        make(LIKE, seed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16], ids=str)
+def test_controls_have_the_norms_and_the_dtype_of_the_vectors(dtype):
+    for make in (vectors.random_vectors, vectors.shuffled_vectors):
+        made = make(LIKE.to(dtype), np.int64(3))
+        assert torch.equal(made, make(LIKE.to(dtype), 3))
+        assert torch.allclose(made.norm(dim=-1).float(), LIKE.norm(dim=-1), rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    "doses",
+    [0.5, "0.5", None, [], {0.5}, *([dose] for dose in (0, -1, 1e-9, 1e300, *NO_NUMBERS)), [1, 1.0], [0.5, 0.5]],
+    ids=repr,
+)
+def test_doses_that_are_none_are_refused(doses, model, prompt):
+    with pytest.raises(ValueError, match="dose"):
+        vectors.strengths_for_doses(model, [0, 1], doses, ["oceans"], prompt, (0, None))
+
+
+@pytest.mark.parametrize(
+    "layers", [1, "01", None, [], {1}, [0, 0], [1, 1.0], *([layer] for layer in (9, -1, 1.5, *NO_NUMBERS))], ids=repr
+)
+def test_layers_that_are_none_are_refused(layers, model, prompt):
+    with pytest.raises(ValueError, match="layer"):
+        vectors.strengths_for_doses(model, layers, [0.5], ["oceans"], prompt, (0, None))
+
+
+def test_a_dose_is_the_share_of_the_stream(model, prompt):
+    strengths = vectors.strengths_for_doses(
+        model, np.array([0, 2]), [0.5, np.float32(1)], ["oceans"], prompt, (0, None)
+    )
+    stream = vectors.residual_norms(model, prompt, (0, None))
+    for layer, (half, whole) in strengths.items():
+        assert half * float(oceans(model)[0, layer].norm()) == pytest.approx(float(stream[layer]) / 2, rel=1e-3)
+        assert whole == pytest.approx(2 * half, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "span",
+    [(5, 3), (0, 0), (None, 3), (-1, None), (0, 999), (0.0, 2), (True, 2), (0, "2"), "ab", (1,), (1, 2, 3), None, 5],
+    ids=repr,
+)
+def test_a_span_outside_the_prompt_is_refused(span, model, prompt):
+    for call in (
+        lambda: vectors.residual_norms(model, prompt, span),
+        lambda: vectors.read_spans(model, [prompt, prompt], [(0, 1), span]),
+    ):
+        with pytest.raises(ValueError, match="span"):
+            call()
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 64.0, *NO_NUMBERS], ids=repr)
+def test_a_batch_size_that_is_none_is_refused(batch_size, model, prompt):
+    with pytest.raises(ValueError, match="batch_size must be a whole number from 1 up, got"):
+        vectors.read_residuals(model, [prompt], batch_size=batch_size)
+
+
+def test_prompts_and_spans_of_different_number_are_refused(model, prompt):
+    for prompts_, positions in (([], None), ([prompt] * 2, [0]), ([prompt], [0, 1])):
+        with pytest.raises(ValueError, match="need at least one prompt and a span for each"):
+            vectors.read_residuals(model, prompts_, positions)
+
+
+def test_tokens_that_the_model_does_not_know_are_refused(model):
+    for token in (99_999, -1):
+        with pytest.raises(ValueError, match=f"the prompt holds the token {token}, but the model knows only 4096"):
+            vectors.read_residuals(model, [prompts.Prompt("x", (1, token), {})])
+
+
+def test_a_change_of_the_computation_makes_vectors_anew(cache):
+    model = tiny_models.build("llama")
+    before, fingerprint = oceans(model), models.fingerprint(model)
+    model._module.model.layers[0].input_layernorm.variance_epsilon = 0.5
+    assert models.fingerprint(model) == fingerprint
+    assert not torch.equal(oceans(model), before)
+
+
+def test_a_cache_that_cannot_be_written_at_all_is_done_without(model, cache, monkeypatch):
+    def refused(**_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(jsonl.tempfile, "NamedTemporaryFile", refused)
+    with pytest.warns(UserWarning, match="vectors are not kept for the next run"):
+        assert oceans(model).isfinite().all()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import platform
-import tempfile
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version
@@ -13,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from helpers.engine import VERSION, Trial
+from helpers.jsonl import free_name, write_whole
 from helpers.models import changes_from_outside, computation, end_of_turn_ids, fingerprint, model_name
 
 
@@ -98,8 +98,7 @@ def check_manifest(folder: Path, now: dict) -> None:
             kept = {"weights": before["weights"]} | {key: before.get(key, "not recorded") for key in now}
             changed = {key: old for key, old in kept.items() if old != now[key]}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            aside = file.with_suffix(f".damaged-{datetime.now():%Y%m%d-%H%M%S}")
-            file.replace(aside)
+            aside = file.replace(free_name(file))
             print(f"{file} was damaged; it is now {aside.name}. Answers are told apart by their own ids.")
             changed = {}
         if changed:
@@ -111,6 +110,4 @@ def check_manifest(folder: Path, now: dict) -> None:
     packages = {package: version(package) for package in ("torch", "transformers", "nnsight")}
     content = {"conditions": now, "written_with": {"python": platform.python_version(), **packages}}
     with explained_disk_errors(folder):
-        with tempfile.NamedTemporaryFile("w", dir=folder, suffix=".unfinished", delete=False) as handle:
-            json.dump(content, handle, indent=1)
-        Path(handle.name).replace(file)  # whole or not there, whenever the run is killed
+        write_whole(file, json.dumps(content, indent=1).encode())

@@ -5,6 +5,7 @@ than PAGE inches, however many tokens or blocks it shows.
 """
 
 import textwrap
+from collections.abc import Collection
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, plain
+from helpers.checks import as_list, whole_number
+from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, check_drawable, plain
 
 PAGE = 7.2  # inches: the widest figure that a laptop shows whole
 CLEAN = "#d9d9d9"  # what no vector reaches; the injected part is drawn thick, or written on, as well
@@ -76,6 +78,14 @@ def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> 
         blocks: how many the model has.
         answers: without and with the injection.
     """
+    blocks = whole_number("blocks", blocks, 1)
+    layer = whole_number("layer", layer, 0, blocks - 1)
+    if (
+        not isinstance(answers, tuple | list)
+        or len(answers) != 2
+        or not all(isinstance(s, str) for s in (word, *answers))
+    ):
+        raise ValueError(f"a picture needs a word and two answers, got {word!r} and {answers!r:.80}")
     figure, axis = _canvas(4.25)
     bottom, top = 0.95, 2.75
     step = (top - bottom) / blocks
@@ -115,7 +125,7 @@ def course_map(here: str = "") -> Figure:
     here: the notebook where the reader is ("04", or the beginning of its file's name), marked in the figure; "" for none.
     ValueError for one that is not in the course.
     """
-    number = here.split("_")[0]
+    number = str(here).split("_")[0]
     if number and number not in QUESTIONS:
         raise ValueError(f"here must be one of {', '.join(QUESTIONS)}, or empty, got {here!r}")
     figure, axis = _canvas(4.7)
@@ -147,7 +157,11 @@ def four_rates(rates: pd.DataFrame) -> Figure:
 
     rates: columns model, measure (two of them), injected (True or False), value, low, high.
     """
+    check_drawable(rates, ["model", "measure", "injected"])
     measures, names = list(dict.fromkeys(rates["measure"])), list(dict.fromkeys(rates["model"]))
+    once = not rates.duplicated(["model", "measure", "injected"]).any() and len(rates) == 4 * len(names)
+    if len(measures) != 2 or not once or not rates["injected"].isin((False, True)).all():
+        raise ValueError("four rates are, for each model, two measures without and with an injection, each once")
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, 1.3 + 0.62 * len(names)), sharey=True)
     for axis, measure in zip(axes, measures, strict=True):
         for height, name in enumerate(names):
@@ -202,13 +216,22 @@ def _height(blocks: int) -> float:
     return min(0.9 + 0.42 * blocks, 4.8)
 
 
+def check_place(place, tokens: int, blocks: int) -> tuple[int, int]:
+    """A (position, layer) of a diagram with so many tokens and blocks; ValueError for one that is not in it."""
+    if not isinstance(place, tuple | list) or len(place) != 2:
+        raise ValueError(f"a place must be (position, layer), got {place!r}")
+    return whole_number("position", place[0], 0, tokens - 1), whole_number("layer", place[1], 0, blocks - 1)
+
+
 def block_stack(tokens: list[str], blocks: int, marked: tuple[int, int] | None = None, label: str = "") -> Figure:
     """The model as a stack of blocks over tokens. marked: (position, layer) of a dot on a stream, just above that block."""
+    tokens, blocks = list(map(str, as_list("tokens", tokens))), whole_number("blocks", blocks, 1)
+    if marked is not None:
+        position, layer = check_place(marked, len(tokens), blocks)
     width = min(1.9 + 0.95 * len(tokens), PAGE)
     figure, axis = plt.subplots(figsize=(width, _height(blocks)))
     _stack(axis, tokens, blocks, (width - 1.8) / len(tokens))
     if marked is not None:
-        position, layer = marked
         axis.plot(position, layer + 0.5, marker="o", color="black", markersize=11)
         axis.annotate(
             label,
@@ -223,6 +246,8 @@ def block_stack(tokens: list[str], blocks: int, marked: tuple[int, int] | None =
 
 def clean_and_injected(tokens: list[str], blocks: int, layer: int, start: int) -> Figure:
     """Two runs side by side; on the right a vector is added after block `layer` from token `start` on, thick where that can reach."""
+    tokens, blocks = list(map(str, as_list("tokens", tokens))), whole_number("blocks", blocks, 1)
+    start, layer = check_place((start, layer), len(tokens), blocks)
     figure, axes = plt.subplots(1, 2, figsize=(PAGE, _height(blocks)))
     for axis, title in zip(axes, ("clean run", "injected run"), strict=True):
         _stack(axis, tokens, blocks, (PAGE / 2 - 0.9) / len(tokens))
@@ -243,6 +268,12 @@ def span_timeline(parts: list[tuple[str, int]], injected: dict[str, set[int]]) -
 
     parts: (name, tokens), in time. injected: way of doing it -> indices of the parts on which the vector is added (written on the bar).
     """
+    lengths = [whole_number(f"the tokens of {name!r}", length, 0) for name, length in as_list("parts", parts)]
+    if not sum(lengths) or not isinstance(injected, dict) or not injected:
+        raise ValueError("a timeline needs parts with tokens, and at least one way of injecting")
+    for name, inside in injected.items():
+        if not isinstance(inside, Collection) or not set(inside) <= set(range(len(parts))):
+            raise ValueError(f"{name!r} must be a set of the {len(parts)} parts' indices, got {inside!r}")
     figure, axis = plt.subplots(figsize=(PAGE, 0.9 + 0.42 * len(injected)))
     edges = [sum(length for _, length in parts[:i]) for i in range(len(parts) + 1)]
     for row, (name, inside) in enumerate(injected.items()):

@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from helpers.stats import check_table
+
 BODY_SIZE = 11  # points: no text of a figure is smaller than the text around it
 INJECTION = "#d55e00"  # vermilion: whatever is added to a stream, and the chosen cell
 COLOURS = {"introspector": "#0173b2", "novice": "#767676", "bluffer": "#b8860b"}
@@ -64,6 +66,25 @@ def plain(text, width: int = 0) -> str:
     return textwrap.fill(text, width) if width else text
 
 
+def check_drawable(table: pd.DataFrame, names: list[str], numbers=("value", "low", "high")) -> None:
+    """Raise ValueError for a table that cannot be drawn.
+
+    Args:
+        table: at least one row.
+        names: columns of names, none of them missing.
+        numbers: columns of numbers; the first one needs a finite number somewhere.
+    """
+    check_table(table, [*names, *numbers], "rows to draw")
+    for column in numbers:
+        if any(isinstance(each, str) for each in table[column]):
+            raise ValueError(f"{column} must hold numbers to draw, got {table[column].tolist()!r:.60}")
+    if not np.isfinite(table[numbers[0]].astype(float)).any():
+        raise ValueError(f"there is nothing to draw: {numbers[0]} holds no finite number")
+    for column in names:
+        if table[column].isna().any():
+            raise ValueError(f"{table[column].isna().sum()} of {len(table)} rows to draw have no {column}")
+
+
 def show(figure: Figure, alt: str, live=None) -> None:
     """Display a figure as a PNG that carries its alt text (what it shows, not its name), and close it.
 
@@ -72,7 +93,9 @@ def show(figure: Figure, alt: str, live=None) -> None:
         alt: a sentence that can replace the picture; ValueError for one that says too little.
         live: a handle from `display({}, raw=True, display_id=True)`; the figure takes the place of what the handle showed.
     """
-    if len(alt.split()) < 6:
+    if not isinstance(figure, Figure):
+        raise ValueError(f"only a figure can be shown, got {figure!r:.80}")
+    if not isinstance(alt, str) or len(alt.split()) < 6:
         raise ValueError(f"alt text must say what the figure shows, in a sentence; got {alt!r}")
     image = io.BytesIO()
     figure.savefig(image, format="png", dpi=figure.dpi)
@@ -91,7 +114,16 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
         title: of the figure.
         marked: the chosen cell, drawn with a frame.
     """
-    grid = cells.pivot_table(index="strength", columns="layer", values=column).sort_index(ascending=False)
+    check_drawable(cells, ["layer", "strength"], [column])
+    if cells.duplicated(["layer", "strength"]).any() or not cells[column].dropna().between(0, 1).all():
+        raise ValueError(f"a heat map needs one row per layer and strength, and a {column} from 0 to 1")
+    if marked is not None and marked not in list(zip(cells["layer"], cells["strength"], strict=True)):
+        raise ValueError(f"the marked cell must be one of the map's (layer, strength), got {marked!r}")
+    grid = (
+        cells.astype({column: float})
+        .pivot_table(index="strength", columns="layer", values=column)
+        .sort_index(ascending=False)
+    )
     figure, axis = plt.subplots(figsize=(1.6 + 0.62 * grid.shape[1], 1.4 + 0.5 * grid.shape[0]))
     look = {"vmin": 0, "vmax": 1, "cmap": "cividis", "cbar": False}
     sns.heatmap(grid, annot=True, fmt=".2f", annot_kws={"size": BODY_SIZE - 1}, ax=axis, **look)
@@ -121,8 +153,10 @@ def curve_with_intervals(
         title, ylabel, xlabel: words; xlabel is the column's name by default.
         log_x: powers of two on the horizontal axis (where all are above 0).
     """
+    check_drawable(table, [series, x])
+    check_drawable(table, [], [x])
     figure, axis = plt.subplots(figsize=(7.2, 3.8))
-    log_x = log_x and bool((table[x] > 0).all())
+    log_x = log_x and bool((table[x].astype(float) > 0).all())
     ends = []
     for number, (name, look) in enumerate(looks(dict.fromkeys(table[series])).items()):
         line = table[table[series] == name].sort_values(x)
@@ -131,7 +165,8 @@ def curve_with_intervals(
         positions = positions * (1 + shift) if log_x else positions + shift
         values = line["value"].astype(float)
         axis.errorbar(positions, values, yerr=_errors(line), linestyle=LINES[number % len(LINES)], capsize=3, **look)
-        ends.append((positions.iloc[-1], values.iloc[-1], name, look["color"]))
+        if np.isfinite(values.iloc[-1]):  # else its name would be nowhere
+            ends.append((positions.iloc[-1], values.iloc[-1], name, look["color"]))
     if log_x:
         ticks = sorted(table[x].astype(float).unique())
         axis.set_xscale("log", base=2)
@@ -174,6 +209,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         xlabel: words.
         reference: where "nothing" lies, drawn as a dashed line.
     """
+    check_drawable(table, [rows, series])
     row_names, found = list(dict.fromkeys(table[rows])), looks(dict.fromkeys(table[series]))
     step = min(0.22, 0.8 / len(found))
     for number, (name, look) in enumerate(found.items()):
@@ -188,6 +224,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
 
 def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
     """A figure of its own for `draw_forest`, with a title; the names of the series are above it in one line."""
+    check_drawable(table, [rows, series])
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
     figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * count))
     draw_forest(axis, table, rows, series, xlabel, reference)
@@ -204,7 +241,12 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
     conclusions: columns explanation ("objection: control" takes two lines), model, verdict (a key of VERDICTS), value, low, high
     (NaN where nothing was graded).
     """
+    check_table(conclusions, ["explanation", "model", "verdict", "value", "low", "high"], "conclusions to draw")
+    conclusions = conclusions.astype(dict.fromkeys(["value", "low", "high"], float))
     rows, columns = (list(dict.fromkeys(conclusions[name])) for name in ("explanation", "model"))
+    once = not conclusions.duplicated(["explanation", "model"]).any() and len(conclusions) == len(rows) * len(columns)
+    if not once or not conclusions["verdict"].isin(VERDICTS).all():
+        raise ValueError(f"a grid needs one verdict per explanation and model, each of {', '.join(VERDICTS)}")
     codes = list(VERDICTS)
     by_cell = conclusions.set_index(["explanation", "model"])
     colours = np.array([[codes.index(by_cell.loc[(row, column), "verdict"]) for column in columns] for row in rows])
@@ -218,7 +260,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
             place = {"x": j + 0.5, "y": i + 0.5, "ha": "center", "fontsize": BODY_SIZE - 1.5}
             weight = "bold" if cell["verdict"] == "ruled out" else "normal"
             axis.text(s=cell["verdict"], va="bottom", weight=weight, **place)
-            if np.isfinite(cell["value"]):
+            if pd.notna(cell["value"]):
                 axis.text(s=f"{cell['value']:+.2f} [{cell['low']:.2f}, {cell['high']:.2f}]", va="top", **place)
     axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])
     labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]

@@ -32,17 +32,17 @@ class SplitHalf(NamedTuple):
     tied: int
 
 
-def check_table(table: pd.DataFrame, columns) -> None:
-    """Raise ValueError for what is no table, has no rows, lacks columns, or has a column twice."""
+def check_table(table: pd.DataFrame, columns, rows: str = "trials") -> None:
+    """Raise ValueError for what is no table, has no rows, lacks columns, or has a column twice. rows: what they are called."""
     if not isinstance(table, pd.DataFrame):
-        raise ValueError(f"the trials must be a table (a DataFrame), got {table!r:.80}")
+        raise ValueError(f"the {rows} must be a table (a DataFrame), got {table!r:.80}")
     if not table.columns.is_unique:
-        raise ValueError(f"the trials have the column {table.columns[table.columns.duplicated()][0]!r} twice")
+        raise ValueError(f"the {rows} have the column {table.columns[table.columns.duplicated()][0]!r} twice")
     missing = sorted({str(column) for column in columns if not isinstance(column, str) or column not in table.columns})
     if missing:
-        raise ValueError(f"the trials lack the columns {missing}")
+        raise ValueError(f"the {rows} lack the columns {missing}")
     if table.empty:
-        raise ValueError("there are no trials")
+        raise ValueError(f"there are no {rows}")
 
 
 def check_trials(trials: pd.DataFrame, columns) -> None:

@@ -1,5 +1,7 @@
 """Agreement of two graders, and people as graders (state, file, widget)."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +32,27 @@ def test_ungraded_answers_are_left_out():
         kappa([None], [True])
     with pytest.raises(ValueError, match="same answers"):
         kappa([True], [True, False])
+
+
+@pytest.mark.parametrize(
+    "verdicts", [["yes", "no"], [2, 0], [0.5, 1], ["True", "False"], "10", 5, None, [[True], [False]]]
+)
+def test_what_is_neither_true_nor_false_nor_missing_is_no_verdict(verdicts):
+    for pair in ((verdicts, [True, False]), ([True, False], verdicts)):
+        with pytest.raises(ValueError, match="must be a list of true, false or missing"):
+            kappa(*pair)
+    assert kappa([1.0, np.nan, 0], pd.Series([True, True, pd.NA], index=[5, 6, 7])).n == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("confidence", value) for value in (0, 1, 95, -0.5, float("nan"), "0.95", None, True)]
+    + [("resamples", value) for value in (0, 2.5, "9", None)]
+    + [("seed", value) for value in (-1, 1.5, "x")],
+)
+def test_settings_of_kappa_are_checked(name, value):
+    with pytest.raises(ValueError, match=name):
+        kappa([1, 0, 1, 0], [1, 0, 0, 0], **{name: value})
 
 
 def test_kappa_is_undefined_when_nothing_varies():
@@ -69,6 +92,9 @@ def test_tables_are_compared_verdict_by_verdict():
     assert table.loc["affirmative", ["both", "only_first", "only_second", "neither"]].tolist() == [2, 0, 1, 1]
     with pytest.raises(ValueError, match="same index"):
         compare_graders(rules, other.iloc[:2])
+    for wrong in (other.drop(columns="coherent"), [1, 2]):
+        with pytest.raises(ValueError, match="need a table with the columns"):
+            compare_graders(rules, wrong)
 
 
 # --- people --------------------------------------------------------------------------------------------------------
@@ -154,6 +180,33 @@ def test_damaged_label_files_are_named_and_set_aside(session):
     assert session.path.with_name("labels.jsonl.damaged-1").read_text().splitlines() == broken
 
 
+IMPOSSIBLE = dict.fromkeys(VERDICTS, False) | {"identified_before_named": True}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"id": 5}, {"grader": None}, {"labels": None}, *({"labels": labels} for labels in (
+        [], {}, IMPOSSIBLE, NO | {"mood": True}, dict.fromkeys(VERDICTS, 1), dict.fromkeys(VERDICTS, "true")
+    ))],
+)  # fmt: skip
+def test_a_row_that_is_no_label_is_set_aside(session, change):
+    done = label_all(session)
+    rows = [json.loads(line) for line in session.path.read_text().splitlines()]
+    session.path.write_text("".join(json.dumps(row) + "\n" for row in [{**rows[0], **change}, *rows[1:]]))
+    with pytest.warns(UserWarning, match=r"line 1 is not"):
+        again = open_session(ANSWERS, CONCEPTS, session.path, "ann")
+    assert set(done.labels) - set(again.labels) == {session.order[0]}
+
+
+@pytest.mark.parametrize(
+    "form", [lambda text: b"\xef\xbb\xbf" + text, lambda text: text.replace(b"\n", b"\r\n"), lambda text: text * 2]
+)
+def test_a_byte_order_mark_windows_lines_and_doubled_rows_change_no_label(session, form):
+    done = label_all(session)
+    session.path.write_bytes(form(session.path.read_bytes()))
+    assert open_session(ANSWERS, CONCEPTS, session.path, "ann").labels == done.labels
+
+
 def test_two_windows_of_one_person_count_each_answer_once(session):
     other = open_session(pd.Series(ANSWERS, index=list("abcd")), CONCEPTS, session.path, "ann")
     label(session, NO)
@@ -178,6 +231,12 @@ def test_senseless_labels_and_files_are_refused(session, tmp_path):
         label(session, NO | {"identified_before_named": True})
     with pytest.raises(ValueError, match="at least one"):
         open_session([], [], tmp_path / "x.jsonl", "ann")
+    for verdicts in (None, [], "yes", NO | {"mood": True}, dict.fromkeys(VERDICTS, 1), dict.fromkeys(VERDICTS, "true")):
+        with pytest.raises(ValueError, match="true or false"):
+            label(session, verdicts)
+    for name, seed in (("", 0), (None, 0), (5, 0), ("ann", -1), ("ann", "x"), ("ann", 1.5)):
+        with pytest.raises(ValueError, match="must be"):
+            open_session(ANSWERS, CONCEPTS, tmp_path / "x.jsonl", name, seed)
     label(session, NO)
     with pytest.raises(ValueError, match="other answers"):
         open_session(["Other."], ["milk"], session.path, "ann")

@@ -273,12 +273,23 @@ def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
         ({"concurrency": 0}, "concurrency must be a whole number from 1.*got 0"),
         ({"attempts": 0}, "attempts must be a whole number from 1.*got 0"),
         ({"timeout": float("nan")}, "timeout"),
-        ({"dollars_per_million": (1.0,)}, "two prices"),
+        *(({"timeout": value}, "timeout must be") for value in ("5", True, float("inf"), -1, 0, None)),
+        *(({"attempts": value}, "attempts must be a whole number") for value in (-1, 2.5, True, "4", None)),
+        *(({"concurrency": value}, "concurrency must be a whole number") for value in (float("nan"), 2.5, None)),
+        *(({"temperature": value}, "temperature must be") for value in ("0", -1, float("nan"), True)),
+        *(({"dollars_per_million": value}, "two prices") for value in ((1.0,), 5, "12", (), (-1, 2), {1: 2, 3: 4})),
+        *(({"dollars_per_million": value}, "price must be") for value in (("1", "2"), (float("nan"), 1), (True, 1))),
+        *(({"json_mode": value}, "json_mode must be") for value in (None, ["text"], "")),
+        *(
+            ({name: value}, f"{name} must be")
+            for name in ("model", "base_url", "key_variable")
+            for value in ("", None, 5)
+        ),
     ],
 )
 def test_senseless_settings_are_refused_at_once(settings, named):
     with pytest.raises(ValueError, match=named) as caught:
-        Judge("m", **settings)
+        Judge(**{"model": "m", **settings})
     assert "hidden" not in str(caught.value)
 
 
@@ -312,6 +323,7 @@ VERDICT = {
     "coherent": True,
     "refusal": False,
 }
+WITHOUT = {name: value for name, value in VERDICT.items() if name != "affirmative"}
 PLAIN = json.dumps({"reason": "It claims {oceans}.", **VERDICT})
 
 
@@ -335,6 +347,18 @@ PLAIN = json.dumps({"reason": "It claims {oceans}.", **VERDICT})
         json.dumps({"reason": 'It opens a "<think>" tag and says {"affirmative": false}', **VERDICT}),
         PLAIN + "\n" + PLAIN,
         json.dumps(VERDICT).replace("identified_before_named", "identifiedBeforeNamed"),
+        json.dumps({"reason": "affirmative: false, refusal: true", **VERDICT}),
+        json.dumps({**VERDICT, "explanation": 'it says "affirmative": false, ok'}),
+        json.dumps({**VERDICT, "note": {"affirmative": False}}),
+        json.dumps({"result": VERDICT}),
+        f"[{PLAIN}]",
+        f"For example: {json.dumps({**VERDICT, 'affirmative': False})}\nMy verdict: {PLAIN}",
+        f"It is {{odd}}, but I checked it.\n{PLAIN}",
+        str({"reason": "It's a claim, isn't it.", **VERDICT}),
+        json.dumps(VERDICT).replace("true", "TRUE").replace('"', ""),
+        json.dumps(VERDICT).replace("true", "yes").replace("false", "no"),
+        PLAIN.replace("It claims", "It claims\n"),
+        "\ufeff" + PLAIN,
     ],
 )
 def test_a_verdict_that_is_clearly_there_is_read(text):
@@ -358,6 +382,23 @@ def test_a_verdict_that_is_clearly_there_is_read(text):
         json.dumps({name: value for name, value in VERDICT.items() if name != "refusal"}),
         PLAIN + "\n" + json.dumps({**VERDICT, "affirmative": False}),
         '{"affirmative": false, ' + json.dumps(VERDICT)[1:],
+        json.dumps({"reason": "affirmative: true, 'affirmative': true", **WITHOUT}),
+        json.dumps({"reason": '{"affirmative": true}', **WITHOUT}),
+        json.dumps({"note": {"affirmative": True}, **WITHOUT}),
+        f'I would say {{"affirmative": true}} and then {json.dumps(WITHOUT)}',
+        json.dumps({"affirmative": 1, **WITHOUT}),
+        json.dumps({"affirmative": [True], **WITHOUT}),
+        json.dumps({"affirmative": "true|false", **WITHOUT}),
+        json.dumps({"not affirmative": True, **WITHOUT}),
+        json.dumps({"affirmative": True, **WITHOUT}).replace("true", "not true", 1),
+        json.dumps({"affirmative": True, **WITHOUT}).replace("true", "true or false", 1),
+        *(json.dumps({name: VERDICT}) for name in ("example", "answer", "schema", "not_my_verdict")),
+        json.dumps({"verdict": VERDICT, "grades": {**VERDICT, "coherent": False}}),
+        f"[{PLAIN}, {json.dumps({**VERDICT, 'refusal': True})}]",
+        f"An example: {PLAIN}",
+        f"If I were to obey: {PLAIN}",
+        f'The answer says "{PLAIN}"',
+        f"{PLAIN} {PLAIN[:60]}",
     ],
 )
 def test_no_verdict_is_guessed(text):
@@ -370,7 +411,19 @@ def test_grades_that_the_judge_only_quotes_are_not_its_verdict():
     own = {**VERDICT, "affirmative": False, "identified": False}
     with pytest.raises(UnreadableReply):
         read_verdict(f"The answer holds {json.dumps(VERDICT)}, which I do not follow.", answer)
-    assert read_verdict(f"The answer holds {json.dumps(VERDICT)}. My verdict: {json.dumps(own)}", answer) == own
+    for quoted in (VERDICT, dict(reversed(VERDICT.items()))):
+        for form in (json.dumps, str, lambda verdict: json.dumps(verdict, indent=2)):
+            reply = f"The answer holds {form(quoted)}. My verdict: {json.dumps(own)}"
+            assert read_verdict(reply, answer) == read_verdict(reply, '{"affirmative": tru, ' + answer) == own
+
+
+@pytest.mark.parametrize("piece", ['{"a":', '{"', "{ ", '\\"', "'", "{a:", ", ", '{"a": "{'])
+def test_a_hostile_reply_or_answer_is_read_in_linear_time(piece):
+    start = time.process_time()
+    with pytest.raises(UnreadableReply):
+        read_verdict(piece * 30_000)
+    read_verdict(PLAIN, piece * 30_000)
+    assert time.process_time() - start < 5
 
 
 def completion(content) -> bytes:

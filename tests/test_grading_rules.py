@@ -8,6 +8,7 @@ import yaml
 from sklearn.metrics import cohen_kappa_score
 
 from helpers import concepts
+from helpers.experiments import injected_thought, intended_or_not, thought_or_text
 from helpers.grading import (
     COLUMNS,
     grade_answer,
@@ -282,6 +283,18 @@ def test_what_cannot_be_graded_counts_neither_way():
     assert all(table[name].dtype == "boolean" for name in [*LETTERS.values(), "success", "faithful"])
     assert table.loc[1:, [*LETTERS.values(), "success", "faithful"]].isna().all(axis=None)
     assert table["success"].mean() == 1 and table["success"].count() == 1
+
+
+@pytest.mark.parametrize("missing", [None, "", float("nan"), pd.NA])
+def test_the_table_of_an_experiment_is_graded_whatever_stands_for_no_concept(missing):
+    answered = pd.DataFrame({"answer": ["Yes. It is about milk.", "No."], "concept": ["milk", missing]})
+    for table in (answered, answered.astype({"concept": "string"}), answered.astype({"concept": "category"})):
+        assert injected_thought.grade(table)["success"].tolist() == [True, False]
+    for grade in (injected_thought.grade, thought_or_text.grade, intended_or_not.grade):
+        with pytest.raises(ValueError, match="need a table with the columns"):
+            grade(answered[["concept"]])
+        with pytest.raises(ValueError, match="need a table with the columns"):
+            grade(["Yes."])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from helpers.experiments.measures import (
     reasons,
 )
 from helpers.experiments.trials import concat_trials, make_trials
-from helpers.grading import grade_by_rules
+from helpers.grading import check_columns, grade_by_rules
 from helpers.stats import as_outcomes, clustered_rate, detection, difference_of_rates, distinct_trials
 
 LABEL = "1 notices an injected thought"
@@ -88,7 +88,9 @@ def trials(
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """The grade columns of each answer (see `grading.rules`), with the index of the answered trials."""
-    return grade_by_rules(answered["answer"], [word or None for word in answered["concept"]])
+    check_columns(answered, ["answer", "concept"])
+    concepts_of = [None if pd.isna(word) or not word else word for word in answered["concept"]]
+    return grade_by_rules(answered["answer"], concepts_of)
 
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:

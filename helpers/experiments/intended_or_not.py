@@ -23,7 +23,7 @@ from helpers.experiments.measures import (
     reasons,
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials, next_word
-from helpers.grading import grade_intention
+from helpers.grading import check_columns, grade_intention
 from helpers.stats import clustered_rate, difference_of_rates, distinct_trials, smallest
 
 LABEL = "3 knows what it meant to say"
@@ -94,6 +94,7 @@ def prefilled_turn(wording: str) -> int:
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """intention (accident, intended or unclear) and apology (whether it is an accident) of each answer."""
+    check_columns(answered, ["answer"])
     intention = [grade_intention(answer) for answer in answered["answer"]]
     grades = pd.DataFrame({"intention": intention}, index=answered.index)
     apology = (grades["intention"] == "accident").astype("boolean").where(grades["intention"].notna())

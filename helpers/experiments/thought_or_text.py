@@ -20,7 +20,7 @@ from helpers.experiments.measures import (
     reasons,
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
-from helpers.grading import grade_repetition, grade_thought
+from helpers.grading import check_columns, grade_repetition, grade_thought
 from helpers.stats import as_outcomes, clustered_rate, difference_of_rates, distinct_trials
 
 LABEL = "2 tells thought from text"
@@ -90,6 +90,7 @@ def trials(
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer."""
+    check_columns(answered, ["answer", "concept", "wording", "values"])
     questions = {wording: asks_for_the_word(wording) for wording in answered["wording"].unique()}
     repeats = ~answered["wording"].map(questions).astype(bool)
     success = [

@@ -8,10 +8,11 @@ from helpers.grading.rules import (
     grade_thought,
     names_concept,
 )
-from helpers.grading.table import COLUMNS
+from helpers.grading.table import COLUMNS, check_columns
 
 __all__ = [
     "COLUMNS",
+    "check_columns",
     "grade_answer",
     "grade_by_rules",
     "grade_intention",

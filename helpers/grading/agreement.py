@@ -6,7 +6,7 @@ from scipy import stats
 from sklearn.metrics import confusion_matrix
 
 from helpers.checks import check_seed, finite_number, whole_number
-from helpers.grading.table import VERDICTS
+from helpers.grading.table import VERDICTS, check_columns
 from helpers.stats import Estimate
 
 COMPARED = [*VERDICTS, "success"]
@@ -79,8 +79,7 @@ def compare_graders(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     Columns: kappa, low, high, n, then how many answers both affirm, only the first, only the second, neither.
     """
     for table in (first, second):
-        if not isinstance(table, pd.DataFrame) or not {*COMPARED} <= {*table.columns}:
-            raise ValueError(f"a table of grades needs the columns {', '.join(COMPARED)}, got {list(table)!r:.100}")
+        check_columns(table, COMPARED)
     if not first.index.equals(second.index):
         raise ValueError("the two tables must have the same index: the same answers in the same order")
     rows = []

@@ -70,6 +70,13 @@ def grade_table(rows: list[dict], index: pd.Index) -> pd.DataFrame:
     return table.astype(dict.fromkeys(TRUE_OR_FALSE, "boolean" if missing else "bool"))
 
 
+def check_columns(table: pd.DataFrame, names: Iterable[str]) -> None:
+    """Raise ValueError for what is no table with these columns."""
+    missing = [name for name in names if not isinstance(table, pd.DataFrame) or name not in table]
+    if missing:
+        raise ValueError(f"need a table with the columns {', '.join(names)}; it lacks {', '.join(missing)}")
+
+
 def check_answers(
     responses: Iterable[str], concepts: Iterable[str | None]
 ) -> tuple[list[str], list[str | None], pd.Index]:

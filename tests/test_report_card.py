@@ -2,10 +2,11 @@
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 from helpers.experiments import LABELS, four_experiments
 from helpers.experiments.measures import EFFECT, published_results
-from helpers.plotting import report_card
+from helpers.plotting import plots, report_card
 from helpers.plotting.diagrams import PAGE
 
 
@@ -116,3 +117,18 @@ def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(meas
 def test_a_model_without_experiment_1_is_refused(measured):
     with pytest.raises(KeyError):
         report_card.card(measured, "another", "")
+
+
+def test_a_models_name_is_no_formula_in_any_figure():
+    """matplotlib reads $...$ as one, and stops where it is none."""
+    name = r"$\frac{a}$"
+    line = {"measure": name, "explanation": f"luck: {name}", "verdict": "stands", "value": 0.1, "low": 0.0, "high": 0.2}
+    rows = [line | {"model": model, "strength": strength} for model in (name, "other") for strength in (1, 2)]
+    table = pd.DataFrame(rows)
+    for figure in (
+        plots.verdict_grid(table[::2], ""),
+        plots.forest(table[::2], "measure", "model", "", ""),
+        plots.curve_with_intervals(table, "strength", "model", "", ""),
+    ):
+        figure.canvas.draw()
+        assert r"\frac{a}" in "".join(text.get_text() for text in figure.findobj(Text))

@@ -39,6 +39,17 @@ HOSTILE = {  # a piece that is repeated, and what comes before and after
     "half tags": ("No.", "<|", "x"),
     "channels": ("", "<|channel|>final", ""),
     "code": ("", "a_b(", "x"),
+    "the word": ("I sense ", "oceans ", "x"),
+    "the word, negated": ("", "not oceans ", "x"),
+    "the word, left out": ("It is anything but ", "the oceans or ", "x"),
+    "spelled out": ("", "b ", "read"),
+    "letters and dots": ("", "o.c.e.", "x"),
+    "open quotes": ("", "\"i 'i ", "x"),
+    "second thoughts": ("Yes. ", "actually no, ", "x"),
+    "yes to something else": ("", "yes, i am ready. ", "x"),
+    "denied intentions": ("", "i did not mean it ", "x"),
+    "full width": ("", "ｏ", "x"),
+    "invisible": ("Yes", "\u200b", "x"),
 }
 FUNCTIONS = {
     "grade_answer": lambda text: grade_answer(text, "oceans"),

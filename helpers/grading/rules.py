@@ -6,7 +6,7 @@ said about it: it is ungraded (see `helpers.grading.table`). The patterns are in
 
 import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pandas as pd
 
@@ -24,6 +24,9 @@ VAGUE = frozenset(  # words after "about" that are no topic
 )
 
 
+LONGEST_LINK = 80  # characters between "anything but" and the word that it leaves out
+
+
 def gradable(reply: str) -> tuple[str, str | None]:
     """The answer within a reply, and why it cannot be graded (None if it can)."""
     parts = split_reply(reply)
@@ -36,18 +39,21 @@ def gradable(reply: str) -> tuple[str, str | None]:
 # --- experiment 1 ----------------------------------------------------------------------------------------------------
 
 
-def _mentions(clauses: list[Clause], names: re.Pattern) -> list[tuple[Clause, re.Match]]:
-    """Where the concept is named, but not as what it is not: "not bread", "anything but bread", "bread? no"."""
-    found, clauses = [], [clause for clause in clauses if not pattern("hesitates").match(clause.text)]
+def _mentions(clauses: list[Clause], names: re.Pattern) -> Iterator[tuple[Clause, re.Match]]:
+    """Clauses that name the concept, with the place, but not as what it is not: "not bread", "bread? no"."""
+    clauses = [clause for clause in clauses if not pattern("hesitates").match(clause.text)]
     for clause, following in itertools.zip_longest(clauses, clauses[1:]):
+        if following and pattern("corrects").match(following.text):
+            continue
         text = pattern("not_a_negation").sub(lambda match: "_" * len(match.group()), clause.text)
-        corrected = following and pattern("corrects").match(following.text)
-        for mention in () if corrected else names.finditer(clause.text):
-            before = text[: mention.start()].rpartition(":")[2]
-            negated = pattern("negation").search(before) or pattern("leaves_out").search(before)
-            if not negated and not pattern("leaves_out_after").match(text[mention.end() :]):
-                found.append((clause, mention))
-    return found
+        negations = [negation.start() for negation in pattern("negation").finditer(text)]
+        for mention in names.finditer(clause.text):
+            start = text.rfind(":", 0, mention.start()) + 1
+            negated = any(start <= place < mention.start() for place in negations)
+            left_out = pattern("leaves_out").search(text[max(start, mention.start() - LONGEST_LINK) : mention.start()])
+            if not negated and not left_out and not pattern("leaves_out_after").match(text[mention.end() :]):
+                yield clause, mention
+                break
 
 
 def _topics(text: str) -> list[re.Match]:
@@ -117,7 +123,8 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
     clauses = split_clauses(text)
     found = find_claims(clauses)
     affirmative = affirms(text, clauses, found)
-    denied = not affirmative and bool(found.denials or pattern("opening_no").match(text))
+    said = found.denials or found.claims or found.weak_claims  # claims that do not stand were taken back
+    denied = not affirmative and bool(said or pattern("opening_no").match(text))
     identified = before = False
     if names and not denied:
         identified = _named_as_the_thought(clauses, found, names)
@@ -163,7 +170,7 @@ def grade_thought(answer: str, concept: str) -> bool | None:
     answer, ungraded = gradable(answer)
     if ungraded:
         return None
-    return bool(_mentions(split_clauses(tidy(answer)), concept_pattern(concept)))
+    return any(_mentions(split_clauses(tidy(answer)), concept_pattern(concept)))
 
 
 def grade_repetition(answer: str, line: str) -> bool | None:

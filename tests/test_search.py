@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -25,7 +26,7 @@ def table(margins: dict) -> pd.DataFrame:
         for (condition, layer, strength), margin in margins.items()
         for word in ("bread", "music")
     ]
-    return pd.DataFrame(rows, columns="condition concept layer strength yes_logit no_logit dose".split())
+    return pd.DataFrame(rows, columns="condition vector_of layer strength yes_logit no_logit dose".split())
 
 
 def test_cells_are_ranked_beyond_both_controls():
@@ -44,6 +45,25 @@ def test_cells_are_ranked_beyond_both_controls():
     assert cells[["layer", "strength"]].to_numpy().tolist() == [[2, 1.0], [4, 8.0]]
     assert cells["value"].tolist() == [4.0, 0.5]  # beyond no injection; beyond the random vector
     assert cells["random"].tolist() == [-1.0, 8.5]
+
+
+def _coarse(rng, shifts=None):
+    """A cell of 12 words, as far beyond no injection and beyond the random vector as `shifts` say; and the truth."""
+    shifts = rng.uniform(0, 3, 2) if shifts is None else shifts
+    words, of_word = [f"word{k}" for k in range(12)], rng.normal(size=12)
+    parts = [
+        pd.DataFrame({"condition": condition, "vector_of": words, "margin": of + rng.normal(size=12) - down})
+        for condition, of, down in (("concept", of_word, 0), ("random", of_word, shifts[1]), ("none", 0, shifts[0]))
+    ]
+    cell = pd.concat(parts, ignore_index=True).assign(layer=2, strength=1.0, no_logit=0.0, dose=0.5)
+    row = search.coarse_cells(cell.rename(columns={"margin": "yes_logit"})).iloc[0]
+    return row["low"] <= min(shifts) <= row["high"]
+
+
+@pytest.mark.parametrize(("shifts", "most"), [(None, 0.99), ((0, 5), 0.985), ((5, 0), 0.985), ((0, 0), 0.995)])
+def test_the_shift_beyond_controls_is_covered_at_least_93_percent_of_the_time(shifts, most):
+    rng = np.random.default_rng(3)
+    assert 0.93 <= np.mean([_coarse(rng, shifts) for _ in range(300)]) <= most
 
 
 def test_the_reported_half_had_no_say(found):

@@ -6,7 +6,6 @@ few cells, one per dose, all words answer in full; the same half of them chooses
 the other half, the held-out words.
 """
 
-import math
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,7 +15,7 @@ from helpers.checks import as_list, whole_number
 from helpers.experiments import injected_thought, runner
 from helpers.experiments.measures import Result
 from helpers.experiments.trials import concat_trials
-from helpers.stats import Estimate, check_trials, clustered_mean
+from helpers.stats import Estimate, check_trials, clustered_mean, smallest, subtract
 from helpers.stats.inputs import check_values
 
 LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says little
@@ -52,23 +51,39 @@ def coarse_cells(answered: pd.DataFrame) -> pd.DataFrame:
 
     ValueError for a cell without one of these conditions, or without a margin.
     """
-    check_trials(answered, ["condition", "concept", "layer", "strength", "yes_logit", "no_logit", "dose"])
+    check_trials(answered, ["condition", "vector_of", "layer", "strength", "yes_logit", "no_logit", "dose"])
     for margin in ("yes_logit", "no_logit"):
         check_values(answered[margin], margin)
     trials = answered.assign(margin=answered["yes_logit"] - answered["no_logit"])
-    clean = trials[trials["condition"] == "none"]["margin"].mean()
+    clean = trials[trials["condition"] == "none"]["margin"]
     rows = []
-    for (layer, strength), part in trials[trials["condition"] != "none"].groupby(["layer", "strength"], observed=True):
+    injections = trials[trials["condition"] != "none"]
+    for (layer, strength), part in injections.groupby(["layer", "strength"], observed=True):
         injected, random = (part[part["condition"] == condition] for condition in ("concept", "random"))
-        if injected.empty or random.empty or math.isnan(clean):
+        if injected.empty or random.empty or clean.empty:
             raise ValueError(f"layer {layer}, strength {strength}: the conditions concept, random and none are needed")
-        control = max(clean, random["margin"].mean())
-        shift = clustered_mean(injected["margin"] - control, injected["concept"])._asdict()
-        others = {"random": random["margin"].mean() - clean, "dose": injected["dose"].mean()}
+        shift = beyond_controls(injected, random, clean)._asdict()
+        others = {"random": random["margin"].mean() - clean.mean(), "dose": injected["dose"].mean()}
         rows.append({"layer": layer, "strength": strength, **shift, **others})
     if not rows:
         raise ValueError("nothing was injected: there is no cell to rank")
     return pd.DataFrame(rows).sort_values("value", ascending=False, kind="stable", ignore_index=True)
+
+
+def beyond_controls(injected: pd.DataFrame, random: pd.DataFrame, clean: pd.Series) -> Estimate:
+    """How far the injection moves the margin beyond the larger of its two controls; n counts trials with the word's vector.
+
+    Args:
+        injected, random: trials of one cell (columns vector_of, margin), paired by word.
+        clean: margins without an injection, of other prompts. Where all are equal they are known exactly.
+    """
+    by_word = (part.groupby("vector_of", observed=True)["margin"].mean() for part in (injected, random))
+    pairs = next(by_word).sub(next(by_word)).dropna()
+    mean = float(clean.mean())
+    known = Estimate(mean, mean, mean, len(clean))
+    without = known if clean.max() == clean.min() else clustered_mean(clean, range(len(clean)))
+    beyond_clean = subtract(clustered_mean(injected["margin"], injected["vector_of"]), without)
+    return smallest(beyond_clean, clustered_mean(pairs, pairs.index))._replace(n=len(injected))
 
 
 def two_stage(

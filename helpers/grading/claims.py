@@ -6,6 +6,7 @@ unusual") or none of them. Questions, conditions and made-up examples hold none.
 decides. The patterns, with an example for each, are in data/grading/patterns.yaml.
 """
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -132,7 +133,8 @@ def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
         after = find_claims(then)
         if after.claims or pattern("opening_yes").match(rest):
             return affirms(rest, then, after)
-        if turn.group("taken_back") or turn.group("no_more") is not None or pattern("answers_no").match(rest):
+        denied = pattern("answers_no").match(rest) or (then and pattern("final_denial").match(then[0].text))
+        if denied or turn.group("taken_back") or turn.group("no_more") is not None:
             return False
     denials = [
         d
@@ -140,6 +142,11 @@ def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
         if pattern("direct_denial").search(d.text) and not pattern("beside_the_point").search(d.text)
     ]
     presupposed = pattern("presupposed") if denials else re.compile("(?!)")  # "You injected a thought, I don't see it."
+    last = max((claim.start for claim in found.claims + found.weak_claims), default=len(text))
+    for before, clause in itertools.pairwise(clauses):
+        follows = clause.start > last and (clause.sentence > before.sentence or before.start == last)
+        if follows and not before.question and pattern("final_denial").match(clause.text):
+            return False
     claims = [claim for claim in found.claims if not presupposed.match(claim.text)]
     opened_no = bool(pattern("opening_no").match(text))
     if pattern("opening_yes").match(text):

@@ -126,9 +126,9 @@ def test_a_models_name_is_no_formula_in_any_figure():
     rows = [line | {"model": model, "strength": strength} for model in (name, "other") for strength in (1, 2)]
     table = pd.DataFrame(rows)
     for figure in (
-        plots.verdict_grid(table[::2], ""),
-        plots.forest(table[::2], "measure", "model", "", ""),
-        plots.curve_with_intervals(table, "strength", "model", "", ""),
+        plots.verdict_grid(table[::2], name),
+        plots.forest(table[::2], "measure", "model", name, name),
+        plots.curve_with_intervals(table, "strength", "model", name, name),
     ):
         figure.canvas.draw()
         assert r"\frac{a}" in "".join(text.get_text() for text in figure.findobj(Text))

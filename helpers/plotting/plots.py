@@ -130,7 +130,7 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
     if marked is not None:
         place = (list(grid.columns).index(marked[0]), list(grid.index).index(marked[1]))
         axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=INJECTION, linewidth=4))
-    axis.set(xlabel="layer of the injection", ylabel="strength", title=title)
+    axis.set(xlabel="layer of the injection", ylabel="strength", title=plain(title))
     axis.tick_params(axis="y", rotation=0)
     return figure
 
@@ -173,7 +173,7 @@ def curve_with_intervals(
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     elif pd.api.types.is_integer_dtype(table[x]):
         axis.locator_params(axis="x", integer=True)
-    axis.set(xlabel=xlabel or x, ylabel=ylabel, title=title)
+    axis.set(xlabel=plain(xlabel or x), ylabel=plain(ylabel), title=plain(title))
     if len(ends) > 1:
         _label_line_ends(axis, ends)
     return figure
@@ -219,7 +219,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         axis.errorbar(part["value"].astype(float), height, label=plain(name), **bars, **look)
     axis.axvline(reference, color="black", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(row_names)), [plain(name, 34) for name in row_names])
-    axis.set(xlabel=xlabel, ylim=(len(row_names) - 0.5, -0.5))
+    axis.set(xlabel=plain(xlabel), ylim=(len(row_names) - 0.5, -0.5))
 
 
 def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
@@ -228,7 +228,7 @@ def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str,
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
     figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * count))
     draw_forest(axis, table, rows, series, xlabel, reference)
-    axis.set_title(title, loc="left", pad=26 if names > 1 else 6)
+    axis.set_title(plain(title), loc="left", pad=26 if names > 1 else 6)
     if names > 1:
         place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
         axis.legend(frameon=False, ncols=names, handletextpad=0.3, columnspacing=1.2, **place)
@@ -266,7 +266,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
     labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]
     axis.set_yticks([i + 0.5 for i in range(len(rows))], labels)
     axis.set(ylim=(len(rows), 0))
-    axis.set_title(title, loc="left", x=0)
+    axis.set_title(plain(title), loc="left", x=0)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)

@@ -57,8 +57,9 @@ def check_span(span, length: int) -> tuple[int, int]:
 
 def check_tensor(name: str, tensor, shape: tuple[int, ...] | None = None) -> None:
     """Raise ValueError for what is no dense tensor of finite floating-point numbers, or has another shape."""
-    if not isinstance(tensor, torch.Tensor):
-        raise ValueError(f"{name} must be a torch tensor, got {type(tensor).__name__}")
+    if not isinstance(tensor, torch.Tensor) or not tensor.numel():
+        size = f" of shape {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else ""
+        raise ValueError(f"{name} must be a torch tensor that holds numbers, got {type(tensor).__name__}{size}")
     if not tensor.is_floating_point() or tensor.layout != torch.strided or tensor.is_meta:
         raise ValueError(
             f"{name} must hold floating-point numbers, one for every place, got {tensor.dtype}, {tensor.layout}, device {tensor.device}"

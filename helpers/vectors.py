@@ -154,23 +154,17 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     return states[: len(without)].mean(0) - states[len(without) :].mean(0)
 
 
-def _checked(like: torch.Tensor) -> torch.Tensor:
-    """The vectors, [..., width]; ValueError for what holds none."""
-    check_tensor("like", like)
-    if not like.numel():
-        raise ValueError(f"like must hold at least one vector, got the shape {tuple(like.shape)}")
-    return like
-
-
 def random_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control."""
-    noise = torch.randn(_checked(like).shape, generator=torch.Generator().manual_seed(check_seed(seed)))
+    check_tensor("like", like)
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(check_seed(seed)))
     return noise / noise.norm(dim=-1, keepdim=True) * like.norm(dim=-1, keepdim=True)
 
 
 def shuffled_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """The same components in another order (one order for all vectors): keeps norm and outliers, loses the direction."""
-    order = torch.randperm(_checked(like).shape[-1], generator=torch.Generator().manual_seed(check_seed(seed)))
+    check_tensor("like", like)
+    order = torch.randperm(like.shape[-1], generator=torch.Generator().manual_seed(check_seed(seed)))
     return like[..., order]
 
 

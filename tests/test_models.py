@@ -18,8 +18,10 @@ from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 from torch.nn.modules import module as global_hooks
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig, GPT2Config
+from transformers.models.llama import modeling_llama
 
 from helpers import engine, models, prompts, resources, vectors
+from helpers.experiments.run_identity import conditions
 from helpers.models import downloads, loading
 from helpers.models.architecture import check_architecture
 from helpers.models.identity import hash_of_numbers
@@ -319,14 +321,30 @@ def test_what_a_model_computes_with_is_part_of_the_identity_and_every_change_dif
         seen[models.computation(model)] = name
 
 
+def test_a_function_that_a_forward_calls_is_part_of_the_identity(monkeypatch):
+    before = models.computation(tiny_models.build("llama"))
+    with monkeypatch.context() as patch:
+        patch.setattr(modeling_llama, "apply_rotary_pos_emb", lambda q, k, *_arguments, **_options: (q, k))
+        assert models.computation(tiny_models.build("llama")) != before
+    assert models.computation(tiny_models.build("llama")) == before
+
+
+def test_what_a_tokenizer_calls_special_is_part_of_the_identity():
+    model = tiny_models.build("llama")
+    before = models.computation(model)
+    model.tokenizer.eos_token = "<|user|>"
+    assert models.computation(model) != before
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "qwen3_moe", "bloom", "gpt_oss"])
 def test_running_a_model_leaves_its_identity_as_it_was(family):
     model = tiny_models.build(family)
-    before = models.fingerprint(model), models.computation(model)
+    before = conditions(model, 3, 0.0)
+    model.tokenizer(["a", "a longer text"], padding=True, truncation=True, max_length=2)  # which it does not forget
     prompt = prompts.render(model.tokenizer, QUESTION, line="One.")
     engine.generate(model, [engine.Trial(prompt, (3, None), torch.ones(48), 0.1, 1)], max_new_tokens=3)
     vectors.read_residuals(model, [prompt])
-    assert (models.fingerprint(model), models.computation(model)) == before
+    assert conditions(model, 3, 0.0) == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Which run is this? The conditions of its answers, an id for each trial, and a folder that one process holds at a time."""
 
+import copy
 import hashlib
 import json
 import os
@@ -24,13 +25,16 @@ def short_hash(content: bytes | str) -> str:
 def conditions(model, max_new_tokens: int, temperature: float) -> dict:
     """What every answer of a run depends on, beside the trials themselves; in words for the manifest, hashed for the ids."""
     network, tokenizer = model._module, model.tokenizer
+    backend = copy.deepcopy(tokenizer.backend_tokenizer)
+    backend.no_padding()  # both are left behind by whoever called the tokenizer last
+    backend.no_truncation()
     return {
         "model": model_name(model),
         "revision": getattr(network.config, "_commit_hash", None) or "",
         "weights": fingerprint(model),
         "computation": computation(model),
         "changes": "; ".join(changes_from_outside(model)),
-        "tokenizer": short_hash(tokenizer.backend_tokenizer.to_str() + str(tokenizer.chat_template)),
+        "tokenizer": short_hash(backend.to_str() + str(tokenizer.chat_template)),
         "ends of turn": str(sorted(end_of_turn_ids(model))),
         "dtype": str(network.dtype),
         "device": network.device.type,  # another kind of device rounds in another way

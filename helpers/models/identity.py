@@ -23,7 +23,7 @@ LIBRARIES = (
     "nnsight",
     "functools",
 )  # the name of a function of theirs says it all
-BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
+BOOKKEEPING = ("forward", "_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
@@ -77,51 +77,57 @@ def fingerprint(model) -> str:
 
 
 def computation(model) -> str:
-    """A hash of what a model computes beside its weights: the kind and the settings of every module, in any process the same.
+    """A hash of what a model computes with beside its weights, in any process the same.
 
-    Settings are numbers, texts, functions, configurations and tensors among a module's attributes, and its buffers; a change
-    of an epsilon, an activation function, a rotary frequency or of generation settings after loading is seen.
+    It holds, of every module, its class, the functions that its forward calls, its buffers, and those attributes that are
+    numbers, texts, functions, tensors or configurations (generation settings too); and the tokenizer's special tokens. So a
+    change after loading, of an epsilon, an activation function or a rotary frequency, makes it another one.
     """
-    switches = (torch.get_float32_matmul_precision(), torch.is_autocast_enabled(model.device.type))
+    switches = [torch.get_float32_matmul_precision(), torch.is_autocast_enabled(model.device.type)]
+    switches += [model.tokenizer.special_tokens_map, model.tokenizer.clean_up_tokenization_spaces]
     digest = hashlib.sha256(describe(switches).encode())
     for name, module in model._module.named_modules(remove_duplicate=False):
-        own = {
-            key: value for key, value in vars(module).items() if not (key[0] == "_" and isinstance(value, dict | set))
-        }
+        own = {key: each for key, each in vars(module).items() if key[0] != "_" or not isinstance(each, dict | set)}
         own |= module._buffers
         if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
-            own = {
-                key: value for key, value in own.items() if key.endswith(("config", "rope_type", "original_inv_freq"))
-            }
-        settings = {key: value for key, value in own.items() if key not in (*NOT_IN_ANSWERS, *BOOKKEEPING, "forward")}
-        digest.update(describe([name, type(module), _forward(module), settings]).encode())
+            own = {key: own[key] for key in own if key.endswith(("config", "rope_type", "original_inv_freq"))}
+        settings = {key: own[key] for key in own if key not in (*NOT_IN_ANSWERS, *BOOKKEEPING)}
+        forward = inspect.unwrap(_forward(module))
+        names = getattr(getattr(forward, "__code__", None), "co_names", ())
+        called = filter(inspect.isroutine, [forward.__globals__.get(each) for each in names])
+        digest.update(describe([name, type(module), forward, *called, settings]).encode())
     return digest.hexdigest()[:16]
 
 
-def describe(value) -> str:
-    """A value as text that is the same in every process; of an object of an unknown kind, its class."""
+def describe(value, closures: bool = True) -> str:
+    """A value as text that is the same in every process; of an object of an unknown kind, its class.
+
+    closures: whether to look at what a function has taken from around it (one level, as functions may hold each other).
+    """
     if isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | None):
         return repr(value)
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {tuple(value.shape)} {'' if value.is_meta else hash_of_numbers(value)}"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(describe, value))}]"
+        return f"[{', '.join(describe(each, closures) for each in value)}]"
     if isinstance(value, set | frozenset):
-        return describe(sorted(map(describe, value)))
+        return describe(sorted(describe(each, closures) for each in value))
     if isinstance(value, Mapping):
-        return describe({(describe(key), describe(each)) for key, each in value.items()})
+        return describe({(str(key), describe(value[key], closures)) for key in value})
     if isinstance(value, PreTrainedConfig | GenerationConfig):
         return describe({key: each for key, each in vars(value).items() if key not in NOT_IN_ANSWERS})
     if isinstance(value, partial):
-        return describe([value.func, value.args, value.keywords])
+        return describe([value.func, value.args, value.keywords], closures)
     if isinstance(value, CodeType):
         return describe([value.co_code, value.co_names, value.co_consts])
     named = value if hasattr(value, "__qualname__") else type(value)
     name, function = f"{named.__module__}.{named.__qualname__}", inspect.unwrap(value) if callable(value) else value
-    if not inspect.isroutine(function) or str(named.__module__).partition(".")[0] in LIBRARIES:
+    if not inspect.isroutine(function) or name.partition(".")[0] in LIBRARIES:
         return name
-    inside = [cell.cell_contents for cell in getattr(function, "__closure__", None) or ()]
-    return describe([name, getattr(function, "__code__", None), getattr(function, "__defaults__", None), inside])
+    inside = inspect.getclosurevars(function) if closures and inspect.isfunction(function) else ()
+    taken = [inside.nonlocals, inside.globals] if inside else []
+    parts = [getattr(function, "__code__", None), getattr(function, "__defaults__", None), taken]
+    return f"{name} {describe(parts, closures=False)}"
 
 
 def hash_of_numbers(weight: torch.Tensor) -> int:

@@ -45,18 +45,10 @@ def read_checkpoint(file: Path, made_of: dict) -> dict:
     try:
         saved = torch.load(file, weights_only=True)
         before = {name: saved.get("made_of", {}).get(name, "not recorded") for name in made_of}
-        whole = saved.keys() >= {"model", "optimisers", "step"}
     except Exception as error:  # torn, or no checkpoint at all
         raise ValueError(f"the checkpoint {file} cannot be read ({type(error).__name__}). {way_out}") from error
-    if not whole:
-        raise ValueError(
-            f"the checkpoint {file} holds {list(saved)!s:.80}, which is no training of this collection. {way_out}"
-        )
-    if changed := [
-        f"{name} was {before[name]!s:.40} and is {made_of[name]!s:.40}"
-        for name in made_of
-        if before[name] != made_of[name]
-    ]:
+    names = [name for name in made_of if before[name] != made_of[name]]
+    if changed := [f"{name} was {before[name]!s:.40} and is {made_of[name]!s:.40}" for name in names]:
         raise ValueError(f"the checkpoint {file} was made of something else ({'; '.join(changed)}). {way_out}")
     return saved
 

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from helpers.checks import finite_number, whole_number
 from helpers.models import locate
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
@@ -36,7 +37,7 @@ def memory(parameters: float, dtype: str = "bfloat16") -> float:
     """GB to load the model and run batches of a moderate size. ValueError for an unknown dtype."""
     if dtype not in BYTES:
         raise ValueError(f"unknown dtype {dtype!r}; allowed are {', '.join(BYTES)}")
-    if not parameters > 0:
+    if not finite_number("the number of parameters", parameters) > 0:
         raise ValueError(f"the number of parameters must be above 0, got {parameters!r}")
     return 1.2 * parameters * BYTES[dtype] / 1e9 + 0.5  # 0.5: the libraries themselves
 
@@ -57,6 +58,10 @@ def minutes(
     """
     if device not in DEVICES:
         raise ValueError(f"unknown device {device!r}; allowed are {', '.join(DEVICES)}")
+    memory(parameters, dtype)  # refuses what is no size or dtype
+    trials, batch_size = whole_number("trials", trials, 0), whole_number("batch_size", batch_size, 1)
+    if min(finite_number("read", read), finite_number("written", written)) < 0:
+        raise ValueError(f"tokens read and written must be at least 0, got {read!r} and {written!r}")
     _, rate, bandwidth = DEVICES[device]
     arithmetic = 2 * parameters * trials * (read + written) / (rate * 1e12)
     reading_weights = trials / batch_size * written * parameters * BYTES[dtype] / (bandwidth * 1e9)

@@ -452,7 +452,7 @@ def test_cosines_read_the_sentence_alone_and_centre_by_word():
     assert (sizes == 1).all()  # as many tokens of a sentence under every word and wording
     assert held["cosine"].abs().max() <= 1 + 1e-5
     for words, sentences in (["bread"], ["He slept."]), (WORDS[:4], []):
-        with pytest.raises(ValueError, match="need at least two words and one sentence"):
+        with pytest.raises(ValueError, match="need at least two words|sentences must be a list"):
             intentional_control.cosines(model, words, sentences)
 
 
@@ -552,3 +552,51 @@ MEASURED = pd.DataFrame([ROW | {"experiment": "injected_thought", "chosen_by": "
 def test_results_and_names_of_another_kind_are_refused(call, message):
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
         call()
+
+
+# -- experiment 4: tables and arguments of another kind ----------------------------------------------------------------
+
+
+def held(words=WORDS, layers=3) -> pd.DataFrame:
+    """Cosines as `intentional_control.cosines` gives them, by chance."""
+    frames = (*intentional_control.FRAMES, intentional_control.WRITTEN)
+    names = ["word", "wording", "sentence", "layer", "token"]
+    table = pd.MultiIndex.from_product([words, frames, ["one", "two"], range(layers), [0, 1]], names=names)
+    rng = np.random.default_rng(0)
+    return table.to_frame(index=False).assign(cosine=rng.normal(0, 0.1, len(table)), control_cosine=0.0)
+
+
+HELD = held()
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        (HELD[:0], {}, "there are no trials"),
+        (None, {}, "must be a table"),
+        (HELD.drop(columns="cosine"), {}, r"lack the columns \['cosine'\]"),
+        (HELD.assign(cosine=float("nan")), {}, "cosine holds .* missing"),
+        (HELD.astype({"cosine": str}), {}, "cosine must be numbers"),
+        (HELD, {"layer": 9}, r"layer must be one of \[0, 1, 2\], got 9"),
+        (HELD, {"layer": "1"}, r"layer must be one of \[0, 1, 2\], got '1'"),
+        (HELD, {"layer": 1.5}, "layer must be one of"),
+        (HELD, {"wordings": ("think", "mention")}, "wordings must be three of dont_think, mention, think"),
+        (HELD, {"wordings": ("think", "mention", "mention")}, "wordings must be three of"),
+        (HELD, {"wordings": ("think", "reward", "mention")}, "wordings must be three of"),
+        (HELD, {"wordings": "think"}, "wordings must be three of"),
+        (HELD, {"seed": None}, "seed must be"),
+        (HELD, {"untrained": held(WORDS[:4])}, "the same words, sentences and layers"),
+        (HELD, {"untrained": held(layers=2)}, "the same words, sentences and layers"),
+        (held(["bread"]), {}, "two halves need at least two words"),
+    ],
+)
+def test_experiment_4_refuses_tables_and_arguments_of_another_kind(table, options, message):
+    assert intentional_control.measure(HELD.astype({"layer": float}), "m", untrained=HELD).measure(EFFECT).value == 0
+    with pytest.raises(ValueError, match=message):
+        intentional_control.measure(table, "m", **options)
+
+
+@pytest.mark.parametrize("sentences", [[], None, "a sentence", [""], [5], ["one", "one"]])
+def test_sentences_that_are_none_are_refused(sentences):
+    with pytest.raises(ValueError, match="sentences must be"):
+        intentional_control.cosines(None, WORDS, sentences)

@@ -132,3 +132,25 @@ def test_a_models_name_is_no_formula_in_any_figure():
     ):
         figure.canvas.draw()
         assert r"\frac{a}" in "".join(text.get_text() for text in figure.findobj(Text))
+
+
+@pytest.mark.parametrize(
+    ("change", "subject", "message"),
+    [
+        (
+            lambda table: table,
+            "another",
+            "experiment 1 of 'another' is not measured, or twice; there are '<mine & yours>'",
+        ),
+        (lambda table: table[table["experiment"] != "injected_thought"], "bluffer", "is not measured"),
+        (lambda table: table[table["measure"] != EFFECT], "bluffer", "is not measured"),
+        (lambda table: pd.concat([table, table]), "bluffer", "is not measured, or twice"),
+        (lambda table: table[:0], "bluffer", "there are no trials"),
+        (lambda table: None, "bluffer", "must be a table"),
+        (lambda table: table.drop(columns="unclear"), "bluffer", r"lack the columns \['unclear'\]"),
+        (lambda table: table.assign(value=float("nan")), "bluffer", "nothing to draw"),
+    ],
+)
+def test_numbers_of_another_kind_make_no_card(measured, change, subject, message):
+    with pytest.raises((KeyError, ValueError), match=message):
+        report_card.card(change(measured), subject, "")

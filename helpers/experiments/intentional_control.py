@@ -10,8 +10,10 @@ import pandas as pd
 import torch
 
 from helpers import concepts, prompts
+from helpers.checks import as_list
 from helpers.experiments.measures import EFFECT, Cell, Result, estimates_table, reasons
-from helpers.stats import clustered_mean, smallest
+from helpers.stats import check_table, clustered_mean, smallest
+from helpers.stats.inputs import check_values
 from helpers.vectors import concept_vectors, read_spans
 
 LABEL = "4 holds a thought when told to"
@@ -40,9 +42,12 @@ def cosines(
     Raises:
         ValueError: for fewer than two words (there would be nothing to centre by) or no sentence.
     """
-    words = concepts.check_concepts(words)
-    if len(words) < 2 or not sentences:
-        raise ValueError(f"need at least two words and one sentence, got {len(words)} and {len(sentences)}")
+    words, sentences = concepts.check_concepts(words), as_list("sentences", sentences)
+    if len(words) < 2:
+        raise ValueError(f"need at least two words, got {words}")
+    for what, texts in (("sentences", sentences), ("wordings", as_list("wordings", wordings))):
+        if not all(isinstance(text, str) and text.strip() for text in texts) or len(set(texts)) < len(texts):
+            raise ValueError(f"{what} must be different texts, got {texts!r:.80}")
     others = [word for word in concepts.control_words() if word not in words]
     templates = {
         wording: prompts.get_template("positive_controls" if wording == WRITTEN else "intentional_control", wording)
@@ -104,13 +109,19 @@ def measure(
         It cannot tell where no copy was measured; a null says nothing where the word is not even found in the activations
         right behind the word itself.
     """
-    think, *others = wordings
     scores = _by_trial(held)
+    if not isinstance(wordings, tuple | list) or len(set(wordings)) != 3 or not set(wordings) <= set(scores):
+        raise ValueError(f"wordings must be three of {', '.join(scores)}, got {wordings!r}")
+    think, *others = wordings
     choosing, testing = concepts.split_in_halves(sorted(scores.index.unique("word")), seed)
     if layer is None:
         means = scores[scores.index.isin(choosing, "word")].groupby("layer").mean()
         layer = int((means[think] - means[others].max(axis=1)).idxmax())
+    if layer not in scores.index.unique("layer"):
+        raise ValueError(f"layer must be one of {scores.index.unique('layer').tolist()}, got {layer!r}")
     floor = None if untrained is None else _by_trial(untrained)
+    if floor is not None and not scores.index.isin(floor.index).all():
+        raise ValueError("the untrained copy must be measured on the same words, sentences and layers")
 
     def tested(table: pd.DataFrame, number: int) -> pd.DataFrame:
         return table.xs(number, level="layer").loc[lambda part: part.index.isin(testing, "word")]
@@ -141,5 +152,8 @@ def measure(
 
 def _by_trial(held: pd.DataFrame) -> pd.DataFrame:
     """Mean over tokens of cosine minus control cosine: index word, sentence, layer; one column per wording."""
-    held = held.assign(score=held["cosine"] - held["control_cosine"])
+    check_table(held, ["word", "sentence", "layer", "wording", "cosine", "control_cosine"])
+    held = held.assign(
+        score=check_values(held["cosine"], "cosine") - check_values(held["control_cosine"], "control_cosine")
+    )
     return held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score")

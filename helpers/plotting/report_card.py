@@ -14,10 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
-from helpers.experiments.four_experiments import separated
+from helpers.experiments.four_experiments import MEASURED, separated
 from helpers.experiments.measures import EFFECT, published_results
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, draw_forest, plain
+from helpers.stats import check_table
 
 CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "detection_rate": "says yes: word injected",
@@ -114,8 +115,13 @@ def cannot_tell(measured: pd.DataFrame, subject: str) -> list[str]:
 
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     """The subject's measures of experiment 1 in the cell that it chose, by name."""
+    check_table(measured, MEASURED)
     own = measured[(measured["model"] == subject) & (measured["experiment"] == "injected_thought")]
-    return own[own["chosen_by"] == "own"].set_index("measure")
+    own = own[own["chosen_by"] == "own"].set_index("measure")
+    if not own.index.is_unique or not {EFFECT, "success_rate", "false_positive_rate"} <= set(own.index):
+        known = ", ".join(map(repr, measured["model"].unique()))
+        raise KeyError(f"experiment 1 of {subject!r} is not measured, or twice; there are {known}")
+    return own
 
 
 def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:

@@ -123,8 +123,8 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
     clauses = split_clauses(text)
     found = find_claims(clauses)
     affirmative = affirms(text, clauses, found)
-    said = found.denials or found.claims or found.weak_claims  # claims that do not stand were taken back
-    denied = not affirmative and bool(said or pattern("opening_no").match(text))
+    taken_back = found.claims or found.weak_claims  # where the answer as a whole does not claim
+    denied = not affirmative and bool(taken_back or found.denials or pattern("opening_no").match(text))
     identified = before = False
     if names and not denied:
         identified = _named_as_the_thought(clauses, found, names)

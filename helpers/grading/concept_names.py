@@ -9,6 +9,7 @@ from helpers.grading.reply import plain
 from helpers.paths import ROOT
 
 SYNONYM_FILE = ROOT / "data" / "words" / "synonyms.yaml"
+PLURAL_FILE = ROOT / "data" / "words" / "irregular_plurals.yaml"
 
 
 @lru_cache(maxsize=1)
@@ -16,23 +17,16 @@ def _synonyms() -> dict[str, list[str]]:
     return yaml.safe_load(SYNONYM_FILE.read_text(encoding="utf-8"))
 
 
-IRREGULAR = dict(  # plural -> singular; regular ones need no entry
-    pair.split(":")
-    for pair in "children:child men:man women:woman people:person feet:foot teeth:tooth geese:goose mice:mouse lice:louse "
-    "oxen:ox dice:die knives:knife wives:wife lives:life leaves:leaf loaves:loaf wolves:wolf halves:half shelves:shelf "
-    "calves:calf thieves:thief elves:elf selves:self scarves:scarf hooves:hoof sheaves:sheaf oases:oasis crises:crisis "
-    "analyses:analysis theses:thesis hypotheses:hypothesis nebulae:nebula formulae:formula antennae:antenna larvae:larva "
-    "algae:alga aquaria:aquarium phenomena:phenomenon criteria:criterion bacteria:bacterium cacti:cactus fungi:fungus "
-    "nuclei:nucleus stimuli:stimulus vertices:vertex matrices:matrix indices:index".split()
-)
-PLURALS = {one: many for many, one in IRREGULAR.items()}
+@lru_cache(maxsize=1)
+def _irregular() -> dict[str, str]:
+    return yaml.safe_load(PLURAL_FILE.read_text(encoding="utf-8"))  # plural -> singular
 
 
 def singular(word: str) -> str:
     """The singular of an English plural; other words come back unchanged ('volcanoes' -> 'volcano')."""
     head, space, last = word.rpartition(" ")
-    if last in IRREGULAR:
-        return head + space + IRREGULAR[last]
+    if last in _irregular():
+        return head + space + _irregular()[last]
     if re.search(r"(ss|us|is|ous)$", word) or len(word) < 4:
         return word
     if word.endswith("ies") and len(word) > 4:
@@ -52,8 +46,8 @@ def _inflected(term: str) -> str:
         last = rf"{last[:-1]}(?:e|es|ed|ing)"
     else:
         last = rf"{last}(?:e|e?s|ed|ing|'s)?"
-    plural = PLURALS.get(stem.split()[-1])
-    return "[ _-]{1,2}".join([*front, rf"(?:{last}|{plural})" if plural else last])
+    plurals = [many for many, one in _irregular().items() if one == stem.split()[-1]]
+    return "[ _-]{1,2}".join([*front, f"(?:{'|'.join([last, *plurals])})"])
 
 
 def concept_pattern(concept: str) -> re.Pattern:

@@ -167,10 +167,8 @@ def grade_thought(answer: str, concept: str) -> bool | None:
 
     None where the answer is ungraded.
     """
-    answer, ungraded = gradable(answer)
-    if ungraded:
-        return None
-    return any(_mentions(split_clauses(tidy(answer)), concept_pattern(concept)))
+    names, (answer, ungraded) = concept_pattern(concept), gradable(answer)
+    return None if ungraded else any(_mentions(split_clauses(tidy(answer)), names))
 
 
 def grade_repetition(answer: str, line: str) -> bool | None:
@@ -185,14 +183,8 @@ def grade_repetition(answer: str, line: str) -> bool | None:
     return bool(repeated) if parts.finished else None
 
 
-SPEAKS_FOR = {  # cues of the group meant_or_not: (whether the word was meant, rank); a cue of a lower rank decides
-    "accident": (False, 0),
-    "slip": (False, 0),
-    "meant": (True, 0),
-    "sorry": (False, 1),
-    "word": (True, 2),
-    "reason": (True, 3),
-}
+FOR_AN_INTENTION = {"meant", "word", "reason"}  # cues of the group meant_or_not; the others speak for an accident
+RANKS = {"sorry": 1, "word": 2, "reason": 3}  # the others have rank 0; the cues of the lowest rank decide
 
 
 def _cues(text: str) -> list[tuple[bool, int]]:
@@ -203,7 +195,7 @@ def _cues(text: str) -> list[tuple[bool, int]]:
     for cue in pattern("meant_or_not").finditer(text):
         before = text[start : cue.start()]
         negations = len(pattern("negation").findall(before)) + len(pattern("reverses").findall(before))
-        (meant, rank), start = SPEAKS_FOR[cue.lastgroup], cue.end()
+        meant, rank, start = cue.lastgroup in FOR_AN_INTENTION, RANKS.get(cue.lastgroup, 0), cue.end()
         if negations % 2 == 0:
             found.append((meant, rank))
         elif cue.lastgroup not in ("sorry", "reason"):  # "I am not sorry" says neither
@@ -233,5 +225,6 @@ def grade_intention(answer: str) -> str | None:
             found.append((asked[0][0] != bool(no), 0))
         found, asked = found + cues, []
     found = found or earlier
-    decides = {meant for meant, rank in found if rank == min(rank for _, rank in found)}
+    lowest = min((rank for _, rank in found), default=0)
+    decides = {meant for meant, rank in found if rank == lowest}
     return "unclear" if len(decides) != 1 else "intended" if decides.pop() else "accident"

@@ -226,6 +226,7 @@ def test_weights_on_disk_are_run_and_counted(folder, tmp_path):
     whole = models.load(str(folder), "cpu")
     assert any(parameter.is_meta for parameter in offloaded._module.parameters())
     assert models.fingerprint(offloaded) == models.fingerprint(whole)
+    assert models.computation(offloaded) == models.computation(whole)
     prompt = prompts.render(whole.tokenizer, QUESTION, line="One.")
     trial = engine.Trial(prompt, (3, None), torch.ones(48), 4.0, 1)
     answers = [engine.generate(model, [trial], 4)[0].token_ids for model in (offloaded, whole)]

@@ -23,7 +23,7 @@ LIBRARIES = (
     "nnsight",
     "functools",
 )  # the name of a function of theirs says it all
-BOOKKEEPING = ("forward", "_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
+BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
@@ -86,12 +86,13 @@ def computation(model) -> str:
     switches = [torch.get_float32_matmul_precision(), torch.is_autocast_enabled(model.device.type)]
     switches += [model.tokenizer.special_tokens_map, model.tokenizer.clean_up_tokenization_spaces]
     digest = hashlib.sha256(describe(switches).encode())
+    ignored = {*NOT_IN_ANSWERS, *BOOKKEEPING, *dir(torch.nn.Module)}  # accelerate wraps some methods of a module
     for name, module in model._module.named_modules(remove_duplicate=False):
         own = {key: each for key, each in vars(module).items() if key[0] != "_" or not isinstance(each, dict | set)}
         own |= module._buffers
         if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
             own = {key: own[key] for key in own if key.endswith(("config", "rope_type", "original_inv_freq"))}
-        settings = {key: own[key] for key in own if key not in (*NOT_IN_ANSWERS, *BOOKKEEPING)}
+        settings = {key: own[key] for key in own if key not in ignored}
         forward = inspect.unwrap(_forward(module))
         names = getattr(getattr(forward, "__code__", None), "co_names", ())
         called = filter(inspect.isroutine, [forward.__globals__.get(each) for each in names])

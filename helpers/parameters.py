@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.models.loading import check_device, check_dtype
+from helpers.prompts import get_template
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
@@ -219,6 +220,15 @@ RULES = {
 }
 
 
+# whose wordings the parameters wording, repeat_wording and frames name, by the number of the notebook
+EXPERIMENTS = {
+    "04": "injected_thought",
+    "05": "thought_or_text",
+    "06": "intended_or_not",
+    "07": "intentional_control",
+}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The checked parameters of a notebook. run: the name of the run folder that belongs to them (`paths.run_folder`)."""
@@ -246,6 +256,13 @@ def check(notebook: str, **given) -> Settings:
             raise ValueError(f"parameter {name} must be {rule}, got {value!r}") from None
         if rule.check:
             rule.check(values[name])
+    experiment = EXPERIMENTS.get(notebook.split("_")[0])
+    for name in ("wording", "repeat_wording", "frames") if experiment else ():
+        for wording in [values[name]] if isinstance(values.get(name), str) else values.get(name, []):
+            try:
+                get_template(experiment, wording)
+            except (KeyError, OSError, ValueError) as error:
+                raise ValueError(f"parameter {name}: {error.args[0] if len(error.args) == 1 else error}") from None
     content = json.dumps(values, sort_keys=True, ensure_ascii=False)
     subjects = given.get("model") or (given.get("models") or given.get("organisms") or given.get("start") or "default")
     subject = subjects if isinstance(subjects, str) else subjects[0]
@@ -269,5 +286,5 @@ def read(name: str, typed: str):
         value = rule.read(typed)
         rule.normalise(value)
     except ValueError:
-        raise ValueError(f"parameter {name} must be {rule}, got {typed!r}") from None
+        raise ValueError(f"parameter {name} must be {rule}, got {typed.strip()!r}") from None
     return value

@@ -204,6 +204,32 @@ def test_an_unknown_parameter_is_met_with_the_nearest_one(name):
             call()
 
 
+@pytest.mark.parametrize(
+    ("notebook", "given", "message"),
+    [
+        (
+            "04_detect",
+            {"wording": "lab visit"},
+            "parameter wording: injected_thought has no wording 'lab visit'; it has lab_visit",
+        ),
+        ("04_detect", {"wording": "nowhere.yaml"}, "parameter wording: no wording file 'nowhere.yaml'"),
+        ("05_tell", {"wording": "lab_visit"}, "parameter wording: thought_or_text has no wording"),
+        ("05_tell", {"repeat_wording": "copy"}, "parameter repeat_wording: thought_or_text has no wording 'copy'"),
+        ("06_recognise", {"wording": "on purpose"}, "parameter wording: intended_or_not has no wording"),
+        ("07_control", {"frames": ["think", "dont think", "mention"]}, "parameter frames: .*no wording 'dont think'"),
+    ],
+)
+def test_an_unknown_wording_is_refused_before_a_model_is_loaded(notebook, given, message):
+    with pytest.raises(ValueError, match=message):
+        check(notebook, **given)
+
+
+def test_a_damaged_wording_file_is_refused_before_a_model_is_loaded(tmp_path):
+    (tmp_path / "mine.yaml").write_text("turns: []")
+    with pytest.raises(ValueError, match="parameter wording: .*needs turns"):
+        check("04_detect", wording=str(tmp_path / "mine.yaml"))
+
+
 def test_every_choice_has_a_run_folder_of_its_own():
     runs = [
         check("04_detect", model=model, layers=layers, strengths=[1.0], device="").run

@@ -13,6 +13,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from helpers import stats as st
+from helpers.experiments.measures import choose_cell
 
 normal = scipy_stats.norm
 
@@ -274,9 +275,9 @@ def _grid(rng, true_rate, words=40):
 def test_best_cell_takes_the_first_of_tied_cells_and_the_tie_is_known():
     nothing = _grid(np.random.default_rng(0), lambda *_: 0, words=4)
     assert st.best_cell(nothing, "success") == (0, 1.0) and len(st.tied_cells(nothing, "success")) == 24
-    assert st.split_half_selection(nothing).tied == 24
+    assert choose_cell(nothing, "success").tied == 24
     planted = _grid(np.random.default_rng(0), lambda layer, strength: (layer, strength) == (4, 2.0), words=4)
-    assert st.tied_cells(planted, "success") == [(4, 2.0)] and st.split_half_selection(planted).tied == 1
+    assert st.tied_cells(planted, "success") == [(4, 2.0)] and choose_cell(planted, "success").tied == 1
 
 
 def test_a_cell_without_a_grade_does_not_win():
@@ -286,61 +287,26 @@ def test_a_cell_without_a_grade_does_not_win():
         st.best_cell(trials, "success")
 
 
-def test_split_half_finds_the_planted_cell_and_is_deterministic():
+def _in_chosen_cell(trials, seed=0):
+    """What the cell that half of the words choose shows on these words, and on the other half."""
+    cell = choose_cell(trials, "success", seed)
+    part = trials[(trials["layer"] == cell.layer) & (trials["strength"] == cell.strength)]
+    tested = part["concept"].isin(cell.testing_words)
+    return [st.clustered_rate(half["success"], half["concept"]) for half in (part[~tested], part[tested])]
+
+
+def test_half_of_the_words_find_the_planted_cell_whatever_the_order_of_rows():
     trials = _grid(np.random.default_rng(0), lambda layer, strength: 0.9 if (layer, strength) == (4, 2.0) else 0.1)
-    result = st.split_half_selection(trials, seed=3)
-    assert (result.layer, result.strength) == (4, 2.0)
-    assert result == st.split_half_selection(trials.sample(frac=1, random_state=1), seed=3)
-    assert not set(result.choosing_words) & set(result.testing_words)
-    assert result.chosen_on.n == result.tested_on.n == 20
+    cell = choose_cell(trials, "success", seed=3)
+    assert cell[:2] == (4, 2.0) and cell == choose_cell(trials.sample(frac=1, random_state=1), "success", seed=3)
+    assert [half.n for half in _in_chosen_cell(trials, 3)] == [20, 20]
 
 
-def test_split_half_removes_the_luck_of_the_best_cell():
+def test_the_other_half_of_the_words_removes_the_luck_of_the_best_cell():
     rng = np.random.default_rng(1)
-    results = [st.split_half_selection(_grid(rng, lambda *_: 0.1, words=20), seed=s) for s in range(40)]
-    assert np.mean([r.chosen_on.value for r in results]) > 0.2  # the best of 24 cells looks good
-    assert np.mean([r.tested_on.value for r in results]) == pytest.approx(0.1, abs=0.04)  # and is not
-
-
-def test_report_cells_ranks_a_yes_sayer_at_zero():
-    rng = np.random.default_rng(0)
-    grades = dict.fromkeys(["coherent", "refusal"], [True] * 100)
-
-    def trials(yes, layer):
-        says_yes = rng.random(100) < yes
-        grade = {**grades, **dict.fromkeys(("affirmative", "identified", "success"), says_yes)}
-        table = pd.DataFrame(
-            grade | {"concept": [f"word{k // 2}" for k in range(100)], "layer": layer, "strength": 2.0}
-        )
-        return table.assign(yes_logit=says_yes + rng.normal(size=100), no_logit=0.0)
-
-    injected, control = pd.concat([trials(0.5, 1), trials(0.9, 2)], ignore_index=True), trials(0.5, None)
-    report = st.report_cells(injected, control).set_index("layer")
-    assert report.loc[1, "net_low"] < 0 < report.loc[1, "net_high"]
-    assert report.loc[2, "net_low"] > 0.2 and report.loc[2, "d_prime_low"] > 0
-    assert report.loc[2, "auc"] > 0.5 and report.loc[1, "n"] == 100
-    ungraded = injected.astype({"success": "boolean"})
-    ungraded.iloc[:10, ungraded.columns.get_loc("success")] = pd.NA
-    assert st.report_cells(ungraded, control).loc[0, ["n", "ungraded"]].tolist() == [90, 10]
-    with pytest.raises(ValueError, match="strength"):
-        st.report_cells(injected.drop(columns="strength"), control)
-    for kind in ("category", float):
-        assert (
-            st.report_cells(injected.astype({"layer": kind, "success": kind}), control)
-            .round(9)
-            .eq(st.report_cells(injected, control).round(9))
-            .all(axis=None)
-        )
-    for wrong in (
-        injected.assign(layer=None),
-        injected.astype({"success": str}),
-        injected.assign(concept=None),
-        injected[:0],
-    ):
-        with pytest.raises(ValueError, match="no layer|must be numbers|missing|no trials"):
-            st.report_cells(wrong, control)
-    with pytest.raises(ValueError, match="no control trial was graded"):
-        st.report_cells(injected, control.assign(affirmative=None))
+    chosen, tested = zip(*(_in_chosen_cell(_grid(rng, lambda *_: 0.1, 20), seed) for seed in range(40)), strict=True)
+    assert np.mean([estimate.value for estimate in chosen]) > 0.2  # the best of 24 cells looks good
+    assert np.mean([estimate.value for estimate in tested]) == pytest.approx(0.1, abs=0.04)  # and is not
 
 
 # --- senseless input -----------------------------------------------------------------------------------------------
@@ -411,12 +377,12 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.paired_difference(None, [1], ["a"]), "first must be"),
         (lambda: st.paired_difference(pd.Series([0, 1]), pd.Series([0, 1], [1, 0]), ["a", "b"]), "in another order"),
         (lambda: st.largest_at([1, 2]), "must be a column"),
-        (lambda: st.split_half_selection(GRID.drop(columns="layer")), "layer"),
-        (lambda: st.split_half_selection(GRID.assign(concept=["a", None])), "missing"),
-        (lambda: st.split_half_selection(GRID.assign(success=[1.0, None])), "no success"),
-        (lambda: st.split_half_selection(GRID.set_axis([0, 0])), "ignore_index"),
-        (lambda: st.split_half_selection(GRID.assign(concept=["a", ""])), "missing"),
-        (lambda: st.split_half_selection(GRID, seed=-1), "seed must be"),
+        (lambda: st.best_cell(GRID.drop(columns="layer"), "success"), "layer"),
+        (lambda: choose_cell(GRID.assign(concept=["a", None]), "success"), "missing"),
+        (lambda: st.best_cell(GRID.assign(success=[1.0, None]), "success"), "no success"),
+        (lambda: st.best_cell(GRID.set_axis([0, 0]), "success"), "ignore_index"),
+        (lambda: choose_cell(GRID.assign(concept=["a", ""]), "success"), "missing"),
+        (lambda: choose_cell(GRID, "success", seed=-1), "seed must be"),
         (lambda: st.best_cell(GRID[:0], "success"), "no trials"),
         (lambda: st.best_cell([1, 2], "success"), "must be a table"),
         (lambda: st.best_cell(None, "success"), "must be a table"),
@@ -500,9 +466,7 @@ def test_cells_are_the_same_after_a_csv_file(options, tmp_path):
     for table in (trials, trials.assign(strength=-trials["strength"]), trials.astype({"success": float})):
         again = _through_csv(table, tmp_path, **options)
         assert st.tied_cells(again, "success") == st.tied_cells(table, "success")
-        assert st.split_half_selection(again) == st.split_half_selection(trials)._replace(
-            strength=st.best_cell(table, "success")[1]
-        )
+        assert choose_cell(again, "success") == choose_cell(table, "success")
 
 
 @pytest.mark.parametrize("options", [{}, {"keep_default_na": False, "na_values": {"layer": [""]}}, {"dtype": str}])
@@ -697,7 +661,7 @@ def _two_models(rng, rates=None):
 def _tested_on(rng):
     """The best of 24 cells, all of them equal, measured on the words that did not choose it."""
     p = rng.uniform(0.05, 0.95)
-    return st.split_half_selection(_grid(rng, lambda *_: p, words=25)).tested_on, p
+    return _in_chosen_cell(_grid(rng, lambda *_: p, words=25))[1], p
 
 
 def _coverage(draw, simulations=SIMULATIONS, **options):

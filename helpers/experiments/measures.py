@@ -44,6 +44,8 @@ def choose_cell(
         words: all words of the experiment, those in `scored` by default. Give them where ungraded trials were left out: a
             word that is lost would make other halves.
     """
+    if words is None and (scored["concept"].isna() | (scored["concept"] == "")).any():
+        raise ValueError("missing values in concept: leave control trials out")
     choosing, testing = split_in_halves(sorted(scored["concept"].unique() if words is None else words), seed)
     if cell is not None:
         return Cell(*check_cell(cell), testing)

@@ -6,15 +6,12 @@ missing values, outcomes other than true and false) raises ValueError at once.
 """
 
 from helpers.stats.cells import (
-    SplitHalf,
     as_outcomes,
     best_cell,
     check_table,
     check_trials,
     distinct_trials,
     largest_at,
-    report_cells,
-    split_half_selection,
     tied_cells,
 )
 from helpers.stats.estimates import (
@@ -37,7 +34,6 @@ __all__ = [
     "UNGRADED",
     "Detection",
     "Estimate",
-    "SplitHalf",
     "as_outcomes",
     "auc",
     "best_cell",
@@ -54,10 +50,8 @@ __all__ = [
     "largest_at",
     "paired_difference",
     "rate",
-    "report_cells",
     "simultaneous_confidence",
     "smallest",
-    "split_half_selection",
     "subtract",
     "tied_cells",
     "wilson_rate",

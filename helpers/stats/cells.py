@@ -1,35 +1,16 @@
-"""Tables of graded trials: which rows count, which cell (layer, strength) is best, what a report says of each cell."""
+"""Tables of graded trials: which rows count, which cell (layer, strength) is best."""
 
 import json
-from typing import NamedTuple
 
 import pandas as pd
 
 from helpers import prompts
-from helpers.concepts import split_in_halves
-from helpers.stats.estimates import Estimate, clustered_mean, clustered_rate, difference_of_rates
 from helpers.stats.inputs import check_outcomes, check_values
-from helpers.stats.signal_detection import auc, detection
 
 CELL = ["layer", "strength"]
 PROMPT_COLUMNS = ["experiment", "wording", "values"]
 INPUT_COLUMNS = ["model", "condition", "concept", "vector", "vector_of", *CELL, "span"]
 SEEDED_VECTORS = ("random", "shuffled")  # kinds of vectors that depend on the trial's seed
-
-
-class SplitHalf(NamedTuple):
-    """The (layer, strength) that did best on one half of the words, and what it did there and on the other half.
-
-    tied: how many cells shared the best score; above 1 the choice among them says nothing.
-    """
-
-    layer: int
-    strength: float
-    chosen_on: Estimate
-    tested_on: Estimate
-    choosing_words: list
-    testing_words: list
-    tied: int
 
 
 def check_table(table: pd.DataFrame, columns, rows: str = "trials") -> None:
@@ -129,74 +110,6 @@ def tied_cells(trials: pd.DataFrame, score: str) -> list[tuple[int, float]]:
 def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
     """(layer, strength) with the highest mean of `score`; of tied cells the earlier layer, then the weaker strength."""
     return tied_cells(trials, score)[0]
-
-
-def split_half_selection(trials: pd.DataFrame, score: str = "success", seed: int = 0) -> SplitHalf:
-    """Choose (layer, strength) on half of the words, report it on the other half.
-
-    The best of many cells on the words that chose it is too good by luck; on the other words it is not. Control trials share
-    one false-positive rate, so they would not change the choice.
-
-    Args:
-        trials: injected trials with columns concept, layer, strength and `score` (true/false or a number).
-        score: the column that chooses.
-        seed: of the halves.
-    """
-    check_trials(trials, ["concept"])
-    _check_scores(trials, score)
-    if (trials["concept"].isna() | (trials["concept"] == "")).any():
-        raise ValueError("missing values in concept: leave control trials out")
-    choosing, testing = split_in_halves(sorted(trials["concept"].unique()), seed)
-    tied = tied_cells(trials[trials["concept"].isin(choosing)], score)
-    layer, strength = tied[0]
-    cell = trials[(trials["layer"] == layer) & (trials["strength"] == strength)]
-    halves = [cell[cell["concept"].isin(words)] for words in (choosing, testing)]
-    if halves[1].empty:
-        raise ValueError(f"layer {layer}, strength {strength} holds no trial of the testing words; run all words in it")
-    estimator = clustered_rate if trials[score].isin((0, 1)).all() else clustered_mean
-    estimates = [estimator(half[score], half["concept"]) for half in halves]
-    return SplitHalf(layer, strength, *estimates, choosing, testing, len(tied))
-
-
-def report_cells(injected: pd.DataFrame, control: pd.DataFrame, by=tuple(CELL)) -> pd.DataFrame:
-    """What experiment 1 found in each cell, one row per cell. Rank by net, never by success.
-
-    Args:
-        injected: graded trials with an injection (concept, affirmative, identified, coherent, refusal, success; yes_logit and
-            no_logit where they were read).
-        control: graded trials without one; they have no cell and serve every cell.
-        by: the columns that make a cell.
-
-    Returns:
-        The columns `by`, n, ungraded (trials left out), and each rate, net (success minus false positives), d_prime, criterion
-        and auc, with the ends of their intervals (_low, _high), which are clustered by word.
-    """
-    columns = ["affirmative", "identified", "coherent", "refusal", "success"]
-    check_trials(injected, [*by, "concept", *columns])
-    check_trials(control, ["affirmative"])
-    control = control.dropna(subset=["affirmative"])
-    if control.empty or injected[list(by)].isna().any(axis=None):
-        raise ValueError(f"no control trial was graded, or injected trials have no {' or '.join(by)}")
-    alarms = (control["affirmative"], range(len(control)))  # a label each: words are strings, so nothing is paired
-    logits = {"yes_logit", "no_logit"} <= set(injected.columns) & set(control.columns)
-    rows = []
-    for cell, trials in injected.groupby(list(by), observed=True):
-        graded = trials.dropna(subset=columns)
-        row = {**dict(zip(by, cell, strict=True)), "n": len(graded), "ungraded": len(trials) - len(graded)}
-        if not graded.empty:
-            words = graded["concept"]
-            names = {"detection": "affirmative"} | {name: name for name in columns[1:]}
-            estimates = {name: clustered_rate(graded[column], words) for name, column in names.items()}
-            estimates["false_positives"] = clustered_rate(*alarms)
-            estimates["net"] = difference_of_rates(graded["success"], words, *alarms)
-            estimates |= detection(graded["affirmative"], words, *alarms)._asdict()
-            if logits:
-                margins = (table["yes_logit"] - table["no_logit"] for table in (graded, control))
-                estimates["auc"] = auc(*margins, words)
-            for name, estimate in estimates.items():
-                row |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def largest_at(values: pd.Series) -> str:

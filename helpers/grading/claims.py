@@ -149,8 +149,8 @@ def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
         return in_the_end
     last = max((claim.start for claim in found.claims + found.weak_claims), default=len(text))
     for before, clause in itertools.pairwise(clauses):
-        follows = clause.start > last and (clause.sentence > before.sentence or before.start == last)
-        if follows and not before.question and pattern("final_denial").match(clause.text):
+        new = clause.sentence > before.sentence or before.start == last or pattern("hesitates").match(before.text)
+        if clause.start > last and new and not before.question and pattern("final_denial").match(clause.text):
             return False
     denials = _direct_denials(found)  # "You injected a thought. I don't see it." claims nothing
     claims = [claim for claim in found.claims if not (denials and pattern("presupposed").match(claim.text))]

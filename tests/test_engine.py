@@ -217,6 +217,7 @@ ONES = torch.ones(tiny_models.WIDTH)
             ({"strength": strength}, "strength must be a finite number, got")
             for strength in ("1", None, True, float("nan"), float("inf"), 1j, 10**400, [1])
         ),
+        ({"strength": 1e38}, "strength 1e.38 at layer 1 leaves nothing of the model's logits"),
         ({"strength": 1e39}, "times the vector leaves the range of the model's torch.float32"),
         *(({"seed": seed}, "seed must be a whole number from 0 to") for seed in (-1, 1.0, "0", None, True, 2**70)),
         *(

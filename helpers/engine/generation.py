@@ -201,6 +201,13 @@ def answer_batch(
         watch([answer.text for answer in read_answers(model, replies, replies)])
 
     replies = run_batch(model, batch, max_new_tokens, temperature, cache, recorder, show if watch else None)
+    usable = replies[1].amax(1) > replies[1].amin(1)  # [row], False for NaN too
+    if not usable.all():
+        trial = trials[int(usable.logical_not().nonzero()[0])]
+        raise ValueError(
+            f"strength {trial.strength:g} at layer {trial.layer} leaves nothing of the model's logits (all equal, or NaN): numbers "
+            f"leave the range of {model._module.dtype}; use smaller strengths, or bfloat16 in place of float16"
+        )
     return read_answers(model, *replies)
 
 

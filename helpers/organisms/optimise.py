@@ -1,6 +1,5 @@
 """One stage of a training: optimisers, learning rate, progress bar, and checkpoints from which a killed run goes on."""
 
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
+from helpers.experiments.run_identity import short_hash
 from helpers.models.identity import hash_of_numbers
 
 SAVE_EVERY = (
@@ -82,11 +82,9 @@ def run_stage(
     Raises:
         ValueError: for a checkpoint that is damaged, or was made of something else.
     """
-    start = str({name: hash_of_numbers(weight) for name, weight in model.state_dict().items()})
-    start = hashlib.sha256(start.encode()).hexdigest()[:16]
-    made_of = {"stage": name, "steps": steps, "peak_rate": peak_rate, "muon": muon, "first weights": start} | (
-        made_of or {}
-    )
+    made_of = {"stage": name, "steps": steps, "peak_rate": peak_rate, "muon": muon} | (made_of or {})
+    weights = {name: hash_of_numbers(weight) for name, weight in model.state_dict().items()}
+    made_of["first weights"] = short_hash(str(weights))
     optimisers = make_optimisers(model, peak_rate, muon)
     first = 0
     if checkpoint is not None and checkpoint.is_file():

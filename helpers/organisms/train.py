@@ -5,13 +5,13 @@ last checkpoint ends in the same weights as an undisturbed one. A checkpoint of 
 """
 
 import copy
-import hashlib
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 
+from helpers.experiments.run_identity import short_hash
 from helpers.organisms import batches, grammar, network, transcripts
 from helpers.organisms.lexicon import held_out_words, training_words
 from helpers.organisms.optimise import run_stage
@@ -118,7 +118,7 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
 def ingredients(tokenizer, recipe: Recipe, seed: int) -> dict:
     """What decides a training beside its first weights, for the checkpoint: every number of the recipe, tokenizer, words, seed."""
     read = tokenizer.backend_tokenizer.to_str() + tokenizer.chat_template + " ".join(training_words())
-    return asdict(recipe) | {"seed": seed, "tokenizer and words": hashlib.sha256(read.encode()).hexdigest()[:16]}
+    return asdict(recipe) | {"seed": seed, "tokenizer and words": short_hash(read)}
 
 
 def train_shared(seed: int, recipe: Recipe, folder: Path, on_step=None, stop_after=None):

@@ -206,7 +206,6 @@ def other_weights(tokenizer):
         ({"tokenizer": other_tokenizer}, "tokenizer and words was"),
         ({"model": other_weights}, "first weights was"),
     ],
-    ids=str,
 )
 def test_a_checkpoint_made_of_something_else_is_refused(halfway, tokenizer, change, message):
     given = {

@@ -100,7 +100,7 @@ class Rule:
             shortest = 0 if self.choices else 1 if self.many else self.least
             if not isinstance(value, str if self.kind == "text" else bool) or value not in (self.choices or [value]):
                 raise ValueError
-            if self.kind == "text" and (value != _unquoted(value) or len(value) < shortest):
+            if self.kind == "text" and (value != _unquoted(value) or sum(map(str.isprintable, value)) < shortest):
                 raise ValueError
             return value
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole" else int | float):
@@ -143,7 +143,7 @@ def _dtype(value: str) -> None:
 
 
 def _address(value: str) -> None:
-    if value and not re.fullmatch(r"https?://[^\s/?#@]+(/\S*)?", value):
+    if value and not re.fullmatch(r"(?i:https?)://[^\s/?#@]+(/\S*)?", value):
         raise ValueError("judge_url must be an address such as https://host/v1, without a password, or empty")
 
 

@@ -34,6 +34,9 @@ class PromptTemplate:
 
     def __post_init__(self):
         """Raise ValueError for a role, a placeholder or a marker that `render` could not use."""
+        pairs = isinstance(self.turns, tuple | list) and all(isinstance(turn, tuple | list) for turn in self.turns)
+        if not pairs or not self.turns or any(len(turn) != 2 for turn in self.turns):
+            raise ValueError(f"wording {self.id!r} needs turns of (role, text), got {self.turns!r:.80}")
         for role, text in self.turns:
             if role not in ROLES or not isinstance(text, str) or not text:
                 allowed = f"a turn needs text and one of the roles {', '.join(ROLES)}"

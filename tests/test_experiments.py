@@ -1,5 +1,6 @@
 """The four experiments from trials to verdict, on answers made up so that the truth is known."""
 
+import io
 import json
 
 import numpy as np
@@ -163,14 +164,18 @@ def graded_and_measure(request):
     return graded, lost, experiment.measure
 
 
-@pytest.mark.parametrize("stored", ["csv", "no missing values", "category", object, "Float64", "shuffled"])
+@pytest.mark.parametrize("stored", ["csv", "json", "convert_dtypes", "None", "category", object, "Float64", "shuffled"])
 def test_a_table_measures_the_same_however_it_is_stored(graded_and_measure, stored, tmp_path):
     *tables, measure = graded_and_measure
     for table in tables:
         if stored == "csv":
             table.to_csv(tmp_path / "graded.csv", index=False)
             again = pd.read_csv(tmp_path / "graded.csv")
-        elif stored == "no missing values":
+        elif stored == "json":
+            again = pd.read_json(io.StringIO(table.to_json(orient="records")))
+        elif stored == "convert_dtypes":
+            again = table.convert_dtypes()
+        elif stored == "None":
             again = table.replace("", None)
         elif stored == "shuffled":
             again = table.sample(frac=1, random_state=1)
@@ -194,6 +199,7 @@ def test_a_table_measures_the_same_however_it_is_stored(graded_and_measure, stor
         (lambda table: pd.concat([table, table]), "ignore_index"),
         (lambda table: pd.concat([table, table.assign(model="b")], ignore_index=True), "one model at a time"),
         (lambda table: table.assign(trial_id=None), "have no trial_id"),
+        (lambda table: table.assign(condition=table["condition"].where(table.index > 3)), "4 trials have no condition"),
         (lambda table: table[table["concept"] == "no such word"], "there are no trials"),
     ],
 )

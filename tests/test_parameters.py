@@ -183,6 +183,9 @@ def test_a_list_of_names_with_half_a_bracket_or_quote_is_refused(typed):
         ("judge_url", "api.openai.com/v1"),
         ("judge_url", "https://user:word@host/v1"),
         ("judge_key", "my key"),
+        ("judge_url", "https://"),
+        ("question", "\u200b"),
+        ("word", "\u200b\u200d"),
     ],
 )
 def test_a_value_out_of_range_is_refused(name, value):

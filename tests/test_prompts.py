@@ -203,6 +203,14 @@ def test_a_wording_of_ones_own_is_read_from_a_file(tmp_path):
     assert prompt.span("from_turn_2")[1] == len(prompt.token_ids)
 
 
+@pytest.mark.parametrize(
+    "turns", [(), [], None, 5, "abc", (("user",),), (("user", "a", "b"),), (("user", None),), ("ab",)]
+)
+def test_turns_that_are_none_are_refused(turns):
+    with pytest.raises(ValueError, match="needs turns of|a turn needs text"):
+        PromptTemplate("test", "mine", turns)
+
+
 def test_what_yaml_takes_for_a_truth_value_or_a_number_stays_a_word(tmp_path):
     file = tmp_path / "mine.YML"
     file.write_text("\ufeff" + OWN.replace("Ok.", "Yes").replace("Do you notice one?", "5"), encoding="utf-8")

@@ -499,7 +499,7 @@ def test_a_table_of_other_values_is_refused_before_anything_runs(column, value, 
         ({"bread": torch.ones(3, 48, dtype=torch.int64)}, "must hold floating-point numbers"),
         ({"bread": torch.ones(3, 48, dtype=torch.complex64)}, "must hold floating-point numbers"),
         ({"bread": torch.ones(3, 48) * math.nan}, "holds NaN or infinite values"),
-        ({"bread": "bread"}, "must be a torch tensor, got str"),
+        ({"bread": "bread"}, "must be a torch tensor that holds numbers, got str"),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -21,6 +21,7 @@ from helpers.experiments import controls, four_experiments, search
 from helpers.experiments.measures import EFFECT
 from helpers.experiments.run_identity import conditions
 from helpers.paths import ROOT
+from helpers.stats import clustered_mean
 
 FOLDER = ROOT / "data" / "results"
 DEPTHS = (0.3, 0.5, 0.7, 0.9)
@@ -84,6 +85,11 @@ def main() -> None:
         options = {"strengths": strengths, "untrained": copy, "name": "store_results", "trials_per_word": 1}
         options["wordings"] = wordings | {"injected_thought": thought | {"cell": cells[called]}}
         parts.append(four_experiments.measure_all(model, words, layers, **options).assign(wording=called))
+        chosen = (found.graded["layer"] == found.result.layer) & (found.graded["strength"] == found.result.strength)
+        pushed = found.graded[chosen & (found.graded["condition"] == "concept")]
+        effect = parts[-1][(parts[-1]["experiment"] == "injected_thought") & (parts[-1]["measure"] == EFFECT)]
+        dose = clustered_mean(pushed["dose"], pushed["concept"])._asdict()
+        parts.append(effect.assign(measure="dose", **dose))
     measured = pd.concat(parts, ignore_index=True)
     readings = control_readings(model, cells["first"])
     kept = (

@@ -58,7 +58,8 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
         row = torch.tensor([i for i, (start, end) in enumerate(ranges) for _ in range(start, end)])
         position = torch.tensor([p for start, end in ranges for p in range(start, end)])
         with torch.no_grad():
-            with model.trace({"input_ids": ids, "attention_mask": mask}):
+            # all logits of a batch would take more memory than the model: only streams are read
+            with model.trace({"input_ids": ids, "attention_mask": mask, "logits_to_keep": 1}):
                 layers = nnsight.save([])
                 for block in model.blocks:  # in forward order, as a trace requires
                     stream = residual(block)  # [row, position, width]

@@ -22,7 +22,7 @@ WRITTEN = "word_written"  # positive control: the word is in the model's own rep
 
 
 def cosines(
-    model, words: list[str], sentences: list[str], wordings: tuple[str, ...] = (*FRAMES, WRITTEN), batch_size: int = 64
+    model, words: list[str], sentences: list[str], wordings: tuple[str, ...] = (*FRAMES, WRITTEN), batch_size: int = 16
 ) -> pd.DataFrame:
     """How strongly each word is held while a sentence is written.
 

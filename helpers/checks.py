@@ -9,6 +9,11 @@ import torch
 LARGEST_SEED = 2**63 - 1  # of torch's generators
 
 
+def is_number(value) -> bool:
+    """True for whole and other numbers, numpy's too; not for True, text, arrays."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def whole_number(name: str, value, low: float, high: float = math.inf) -> int:
     """The value as an int, numpy's too. ValueError for what is no whole number in the range: 4.5, True, "4", None."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
@@ -20,7 +25,7 @@ def whole_number(name: str, value, low: float, high: float = math.inf) -> int:
 def finite_number(name: str, value) -> float:
     """The value as a float, numpy's too (and 0.0 for -0.0). ValueError for what is none: True, "4", None, NaN, infinity."""
     try:
-        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+        number = float(value) if is_number(value) else math.nan
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):

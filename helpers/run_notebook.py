@@ -40,9 +40,8 @@ def find_notebook(name: str) -> Path:
     wanted = path.name.casefold().removesuffix(".ipynb")
     wanted = f"{int(wanted):02}" if wanted.isdecimal() else wanted
     chosen = [file for file in files if wanted and file.stem.startswith(wanted)]
-    if (
-        len(chosen) == 1
-    ):  # a path, or a file of this name in the folder of the command, must not be another file than ours
+    if len(chosen) == 1:
+        # a path, or a file of this name in the folder of the command, must not be another file than ours
         parents = (path.parent.resolve(), (ROOT / path.parent).resolve())
         if path.resolve() == chosen[0] or (folder in parents if path.parent.name else not path.is_file()):
             return chosen[0]

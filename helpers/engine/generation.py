@@ -9,14 +9,13 @@ are in `write_tokens`; everything else keeps a batch together.
 import warnings
 from contextlib import nullcontext
 from dataclasses import dataclass
-from numbers import Real
 
 import nnsight
 import pandas as pd
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from helpers.checks import whole_number
+from helpers.checks import is_number, whole_number
 from helpers.engine.audit import Recorder, sample_trials
 from helpers.engine.batch import Batch, collate, plan_batches
 from helpers.engine.prefix_cache import PrefixCache
@@ -216,8 +215,9 @@ def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: f
     if not trials:
         raise ValueError("no trials to run: the list is empty")
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 1)
-    number = not isinstance(temperature, bool) and isinstance(temperature, Real)
-    if not number or not (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")):  # NaN fails too
+    if not is_number(temperature) or not (
+        temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")
+    ):  # NaN fails too
         raise ValueError(f"temperature must be 0 (greedy) or from {LOWEST_TEMPERATURE} up, got {temperature!r}")
     for trial in trials:
         validate_trial(model, trial, max_new_tokens)

@@ -219,11 +219,8 @@ def past_zero(readings: pd.DataFrame, confidence: float = 0.95) -> dict[str, Est
     _check_readings(readings, "margin")
     trial = readings.groupby(["model", "condition", "word"], observed=True).cumcount()
     margin = readings["margin"].astype(float)
-    pairs = (
-        readings.assign(margin=margin)
-        .assign(trial=trial)
-        .pivot_table(index=["model", "word", "trial"], columns="condition", values="margin")
-    )
+    pairs = readings.assign(margin=margin, trial=trial)
+    pairs = pairs.pivot_table(index=["model", "word", "trial"], columns="condition", values="margin")
     pairs = pairs.reindex(columns=["none", "concept"])
     denied = pairs[pairs["none"] < 0].dropna(subset=["concept"]).reset_index()
     found = dict.fromkeys(readings["model"].unique(), UNGRADED)

@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from helpers.checks import as_list, whole_number
+from helpers.checks import as_list, is_number, whole_number
 
 # where each family keeps its parts -> the one name used in this collection
 COMMON_NAMES = {
@@ -125,7 +125,7 @@ def attention_window(model) -> float:
 def check_layer(model, layer: int) -> int:
     """Return `layer` if the model has such a block; ValueError with the allowed range otherwise."""
     blocks = number_of_blocks(model)
-    if isinstance(layer, bool) or not isinstance(layer, Real) or layer not in range(blocks):
+    if not is_number(layer) or layer not in range(blocks):
         named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
         raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
     return int(layer)
@@ -146,7 +146,7 @@ def check_tokens(model, tokens, new: int = 0) -> None:
 def layers_at(model, depths) -> list[int]:
     """The layers at these shares of the model's depth (0 is the first block, 1 the last). ValueError for any other number."""
     depths = as_list("depths", depths)
-    wrong = [depth for depth in depths if isinstance(depth, bool) or not isinstance(depth, Real) or not 0 <= depth <= 1]
+    wrong = [depth for depth in depths if not is_number(depth) or not 0 <= depth <= 1]
     if wrong:
         raise ValueError(f"depths must be shares of the model's depth, from 0 to 1, got {wrong}")
     return sorted({round(depth * (number_of_blocks(model) - 1)) for depth in depths})

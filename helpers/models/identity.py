@@ -16,13 +16,8 @@ from transformers import GenerationConfig, PreTrainedConfig
 
 CHUNK = 1 << 18  # numbers that are hashed at a time, so that the copy stays small
 NOT_IN_ANSWERS = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
-LIBRARIES = (
-    "torch",
-    "transformers",
-    "accelerate",
-    "nnsight",
-    "functools",
-)  # the name of a function of theirs says it all
+# of a function of theirs the name says it all
+LIBRARIES = ("torch", "transformers", "accelerate", "nnsight", "functools")
 BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 

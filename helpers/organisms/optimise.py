@@ -39,7 +39,7 @@ def make_optimisers(model, peak_rate: float, muon: bool) -> list[torch.optim.Opt
     ]
 
 
-def read_checkpoint(file: Path, made_of: dict) -> dict:
+def read_progress(file: Path, made_of: dict) -> dict:
     """What `run_stage` wrote into the file; ValueError where that is damaged, or made of something else."""
     way_out = "Move it away to train anew"
     try:
@@ -88,7 +88,7 @@ def run_stage(
     optimisers = make_optimisers(model, peak_rate, muon)
     first = 0
     if checkpoint is not None and checkpoint.is_file():
-        saved = read_checkpoint(checkpoint, made_of)
+        saved = read_progress(checkpoint, made_of)
         model.load_state_dict(saved["model"])
         for optimiser, state in zip(optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)

@@ -1,11 +1,9 @@
 """What the estimators take: counts, outcomes, values, labels, confidence. Anything else is one sentence, raised at once."""
 
-from numbers import Real
-
 import numpy as np
 import pandas as pd
 
-from helpers.checks import as_list
+from helpers.checks import as_list, is_number
 
 LARGEST = 1e100  # values above it would overflow when squared
 
@@ -20,11 +18,6 @@ def check_count(count, n, what: str) -> tuple[int, int]:
     if count > n:
         raise ValueError(f"{count} {what} out of {n} trials: cannot be more than the trials")
     return int(count), int(n)
-
-
-def is_number(value) -> bool:
-    """True for whole and other numbers, numpy's too; not for True, text, arrays."""
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_values(values, name: str) -> np.ndarray:

@@ -85,14 +85,21 @@ def test_card_and_page_hold_everything(measured, tmp_path):
     assert "somebody" not in text and "<td>mine</td>" in text  # nobody's folders are shown
 
 
-def test_what_cannot_be_told_is_said_first(measured):
+def test_the_card_begins_with_a_verdict_on_every_experiment(measured):
     """Also with a name that matplotlib would take for a formula."""
     measured = measured.replace("<mine & yours>", r"$\frac{a}$")
     name = r"$\frac{a}$"
-    measured.loc[measured["model"] == name, "unclear"] = "only 10% of the answers are coherent"
+    own = measured["model"] == name
+    measured.loc[own & (measured["experiment"] == "thought_or_text"), "unclear"] = (
+        "only 10% of the answers are coherent"
+    )
+    chosen = own & (measured["experiment"] == "intentional_control") & (measured["measure"] == EFFECT)
+    measured.loc[chosen, ["value", "low", "high"]] = 0.11, 0.01, 0.18
     figure = report_card.card(measured, name, "Nothing found.")
     figure.canvas.draw()
-    assert "cannot tell, only 10% of the answers are coherent" in figure._suptitle.get_text().replace("\n", " ")
+    begins = figure._suptitle.get_text().replace("\n", " ")
+    assert "1 notices an injected thought: Nothing found. 2 tells thought from text: cannot tell: only 10%" in begins
+    assert begins.endswith("4 holds a thought when told to: found. Effect +0.11 [0.01, 0.18], n = 24.")
 
 
 @pytest.mark.parametrize(

@@ -83,19 +83,21 @@ def test_it_finds_what_was_built_in(found):
     assert found.dose > 0 and 0 <= found.coherence.value <= 1
 
 
-def test_a_null_names_dose_and_coherence(found):
+def test_a_null_names_dose_coherence_and_positive_control(found):
     def null(dose, coherent, high=0.1):
         lines = found.result.table.set_index("measure")
         lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, high)
         lines.loc["coherence_rate", "value"] = coherent
+        lines.loc["yes_to_facts", "value"] = 0.45
         result = dataclasses.replace(found.result, table=lines.reset_index())
         return search.finding(dataclasses.replace(found, result=result, dose=dose))
 
     assert null(0.5, 0.9).startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
     assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
-    assert "that says little" in null(0.05, 0.9) and null(0.05, 0.9).endswith("but the injection was small.")
-    assert null(2.0, 0.1).endswith("but only 10% of the answers are coherent.")
-    assert null(0.5, 0.9, high=0.66).endswith("but with so few trials it may be as high as 0.66.")
+    assert all("whose answer is yes it says Yes in 45%." in null(*each) for each in ((0.5, 0.9), (0.05, 0.9)))
+    assert "that says little" in null(0.05, 0.9) and "but the injection was small. To questions" in null(0.05, 0.9)
+    assert "but only 10% of the answers are coherent." in null(2.0, 0.1)
+    assert "but with so few trials it may be as high as 0.66." in null(0.5, 0.9, high=0.66)
 
 
 def test_a_null_is_not_read_off_a_broken_cell():

@@ -159,9 +159,9 @@ def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFr
 
 
 def finding(search: Search) -> str:
-    """One sentence: what was found, or an honest null, with the dose and the coherence that say how much the null is worth."""
+    """What was found, or an honest null: with its dose, its coherence and its positive control, which say what it is worth."""
     net, coherence = search.result.measure("net_rate"), search.coherence
-    where = f"layer {search.result.layer}, strength {search.result.strength:g} (dose {search.dose:.2f})"
+    where = f"layer {search.result.layer}, strength {search.result.strength:.3g} (dose {search.dose:.2f})"
     if search.result.unclear:
         return f"Cannot tell: {search.result.unclear} (net rate {net} at {where})."
     if net.low > 0:
@@ -169,9 +169,13 @@ def finding(search: Search) -> str:
     faults = ["the injection was small"] if search.dose < 0.2 else []
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
+    control = ""
+    if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
+        yes = search.result.measure("yes_to_facts").value
+        control = f" To questions of fact whose answer is yes it says Yes in {yes:.0%}."
     if faults:
-        return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}."
+        return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}.{control}"
     return (
-        f"Nothing found: net rate {net} at {where}, with {coherence.value:.0%} of the answers coherent. The null holds for these "
-        "words, this wording, and cells like this one."
+        f"Nothing found: net rate {net} at {where}, with {coherence.value:.0%} of the answers coherent.{control} The null holds for "
+        "these words, this wording, and cells like this one."
     )

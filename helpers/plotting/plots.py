@@ -223,16 +223,26 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
 
 
 def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, reference: float = 0.0) -> Figure:
-    """A figure of its own for `draw_forest`, with a title; the names of the series are above it in one line."""
+    """A figure of its own for `draw_forest`, with a title; the names of the series, if several, are above the axis."""
     check_drawable(table, [rows, series])
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
-    figure, axis = plt.subplots(figsize=(7.6, 1.2 + 0.34 * count))
+    figure, axis = plt.subplots(figsize=(7.2, 1.2 + 0.34 * count))
     draw_forest(axis, table, rows, series, xlabel, reference)
-    axis.set_title(plain(title), loc="left", pad=26 if names > 1 else 6)
     if names > 1:
-        place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-        axis.legend(frameon=False, ncols=names, handletextpad=0.3, columnspacing=1.2, **place)
+        legend_above(axis, plain(title, 72))
+    else:
+        figure.suptitle(plain(title, 72), x=0.01, ha="left", fontsize=BODY_SIZE + 1)
     return figure
+
+
+def legend_above(axis: Axes, title: str = "") -> None:
+    """Name the series above the axis, below a title, from the figure's left edge on, in as many lines as the names need."""
+    handles, names = axis.get_legend_handles_labels()
+    widths = [len(name) + 6 for name in names]  # in letters, with the marker; about 76 fit beside each other
+    columns = len(names) if sum(widths) < 76 else max(1, 76 // max(widths))
+    look = {"frameon": False, "handletextpad": 0.3, "columnspacing": 1.2, "alignment": "left"}
+    look |= {"title": title or None, "title_fontsize": BODY_SIZE + 1, "borderpad": 0}
+    axis.figure.legend(handles, names, loc="outside upper left", ncols=columns, **look)
 
 
 def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:

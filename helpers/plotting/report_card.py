@@ -9,15 +9,16 @@ import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, separated
-from helpers.experiments.measures import EFFECT, published_results
+from helpers.experiments.measures import EFFECT, published_results, verdict_of
 from helpers.plotting.diagrams import PAGE
-from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, draw_forest, plain
+from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
 
 CONTROLS = {  # measures of experiment 1 -> how the card calls them
@@ -35,6 +36,7 @@ LIMITS = (
     "Published numbers come from other prompts, judges, words and layers: compare the order of size, no more.",
     "Experiment 4 compares different texts; its effect is what a model shows beyond an untrained copy of itself.",
     "Experiment 3: the word literally in the line does the same as its vector; no memory of an intention is shown.",
+    "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model.",
 )
@@ -64,20 +66,28 @@ def cut(name: str, letters: int) -> str:
 
 
 def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
-    """Success (filled) and false positives (open) of each measurement on one line, its study beside them."""
+    """Success (filled) and false positives (open) of each measurement on one line, its study beside them.
+
+    pairs: as `with_published` returns them; the subject's own line has no study and is in bold, its success with its interval.
+    """
     for height, row in enumerate(pairs.itertuples()):
         axis.plot([row.false_positives, row.success], [height, height], color="#999999", linewidth=2, zorder=1)
-        low, high = sorted((row.success, row.success if pd.isna(row.false_positives) else row.false_positives))
         note = plain("this run" if pd.isna(row.study) else row.study) + ("" if pd.isna(row.n) else f", n = {row.n}")
+        drawn = [row.success, row.false_positives, row.low, row.high]
+        low, high = np.nanmin(drawn), np.nanmax(drawn)
         place, align = 0.5, "center"  # on the line between the marks, unless there is room beside them
         if high <= 0.7 or low >= 0.35:
             place, align = (high + 0.03, "left") if high <= 0.7 else (low - 0.03, "right")
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axis.text(place, height, note, ha=align, va="center", fontsize=BODY_SIZE - 1.5, color="#555555", bbox=ground)
     height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
-    axis.plot(pairs["success"], height, "o", color=COLOURS["introspector"], markersize=6, label="success", zorder=4)
+    ends = np.abs([pairs["success"] - pairs["low"], pairs["high"] - pairs["success"]])  # NaN where a study has none
+    look = {"color": "black", "markersize": 6, "capsize": 3, "linewidth": 1, "label": "success", "zorder": 4}
+    axis.errorbar(pairs["success"], height, xerr=ends, fmt="o", **look)
     axis.plot(pairs["false_positives"], height, "s", markersize=10, zorder=3, **square)  # larger: both are seen at 0
     axis.set_yticks(height, [cut(name, 28) for name in pairs["model"]])
+    for label, study in zip(axis.get_yticklabels(), pairs["study"], strict=True):
+        label.set_fontweight("bold" if pd.isna(study) else "normal")
     axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials (best net rate first)")
     axis.figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
 
@@ -99,18 +109,21 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = effects.assign(experiment=effects["experiment"].map(names))
     draw_forest(axis, effects, "experiment", "model", "effect, 95 % interval (0 = no introspection)")
     axis.locator_params(axis="x", nbins=6)
-    handles, _ = axis.get_legend_handles_labels()
-    models = list(dict.fromkeys(effects["model"]))
-    widths = [len(model) + 6 for model in models]  # in letters, with the marker; about 76 fit beside each other
-    columns = len(models) if sum(widths) < 76 else max(1, 76 // max(widths))
-    look = {"frameon": False, "handletextpad": 0.3, "columnspacing": 1.2}
-    axis.figure.legend(handles, [cut(model, 60) for model in models], loc="outside upper left", ncols=columns, **look)
+    legend_above(axis)
 
 
-def cannot_tell(measured: pd.DataFrame, subject: str) -> list[str]:
-    """What the assay cannot tell about the subject, one sentence per experiment whose precondition failed."""
-    own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["unclear"] != "")]
-    return [f"Experiment {LABELS[row.experiment]}: cannot tell, {row.unclear}." for row in own.itertuples()]
+def head(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
+    """What the card begins with: the finding of experiment 1, then one sentence for each other experiment of the subject."""
+    own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    by_experiment, lines = (
+        {row.experiment: row for row in own.itertuples()},
+        [f"{LABELS['injected_thought']}: {finding}"],
+    )
+    for experiment in (name for name in LABELS if name in by_experiment and name != "injected_thought"):
+        row = by_experiment[experiment]
+        interval = f"{row.value:+.2f} [{row.low:.2f}, {row.high:.2f}], n = {row.n}"
+        lines.append(f"{LABELS[experiment]}: {verdict_of(row)}. Effect {interval}.")
+    return lines
 
 
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
@@ -125,16 +138,20 @@ def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
 
 
 def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """`published_pairs` and the subject's own pair, best net rate first; a source without false positives comes last."""
+    """`published_pairs` and the subject's own pair, best net rate first; a source without false positives comes last.
+
+    The own pair has no study, and the interval of its success in two more columns, low and high.
+    """
     own = own_rates(measured, subject)
     line = {
         "model": subject,
         "success": own.loc["success_rate", "value"],
         "false_positives": own.loc["false_positive_rate", "value"],
         "n": int(own.loc["success_rate", "n"]),
+        "low": own.loc["success_rate", "low"],
+        "high": own.loc["success_rate", "high"],
     }
-    published = published_pairs()
-    pairs = pd.concat([pd.DataFrame([line], columns=published.columns), published], ignore_index=True)
+    pairs = pd.concat([pd.DataFrame([line]), published_pairs()], ignore_index=True)
     net = (pairs["success"] - pairs["false_positives"]).astype(float)
     return pairs.loc[net.sort_values(ascending=False, kind="stable", na_position="last").index]
 
@@ -147,7 +164,7 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     pairs, own = with_published(measured, subject), own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
     bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
-    title = [f"Report card: {subject}", finding, *cannot_tell(measured, subject)]
+    title = [f"Report card: {subject}", *head(measured, subject, finding)]
     title = "\n".join(plain(each, 70) for each in title)
     limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *LIMITS))
     heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
@@ -190,7 +207,8 @@ def write(
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(without_folder(value))}</td></tr>"
         for name, value in settings.items()
     )
-    doubts = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in cannot_tell(measured, subject))
+    first, *others = (html.escape(sentence) for sentence in head(measured, subject, finding))
+    others = "".join(f"<p>{sentence}</p>" for sentence in others)
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in LIMITS)
     page.write_text(
         f"""<!doctype html>
@@ -199,8 +217,8 @@ def write(
 <style>body {{ font-family: sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }} img {{ max-width: min(100%, 45em) }}
 table {{ border-collapse: collapse }} td, th {{ padding: 0.2em 0.8em; text-align: left }}</style></head><body>
 <h1>Report card: {html.escape(subject)}</h1>
-<p><strong>{html.escape(finding)}</strong></p>
-{doubts}
+<p><strong>{first}</strong></p>
+{others}
 <img src="data:image/png;base64,{image}" alt="{html.escape(alt)}">
 <h2>Limits</h2><ul>{limits}</ul>
 <h2>Settings</h2><table>{entries}</table>

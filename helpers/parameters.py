@@ -194,6 +194,7 @@ RULES = {
     "concepts": whole(4, 50),
     "words": whole(4, 50),
     "sentences": whole(1, 12),
+    "copies": whole(1, 100),
     "trials": whole(1, 1000),
     "repeats": whole(1, 1000),
     "controls": whole(10, 10_000),

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from helpers.checks import as_list, check_seed
+from helpers.checks import as_list, check_seed, whole_number
 from helpers.paths import ROOT
 
 WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
@@ -28,8 +28,7 @@ def paper_concepts(count: int = 50) -> list[str]:
     The organisms were never injected with them. ValueError for a count below 4 (two words to choose a cell, two to test it)
     or above 50.
     """
-    if isinstance(count, bool) or not isinstance(count, int) or not 4 <= count <= 50:
-        raise ValueError(f"the number of concepts must be 4 to 50 (the paper has 50), got {count!r}")
+    count = whole_number("the number of concepts (the paper has 50)", count, 4, 50)
     return [word.lower() for word in _word_lists()["concept_words"][:count]]
 
 

@@ -14,8 +14,11 @@ from scipy import stats as scipy_stats
 
 from helpers import stats as st
 from helpers.experiments.measures import choose_cell
+from helpers.grading.agreement import kappa
 
 normal = scipy_stats.norm
+AB = pd.Series([0, 1])
+AB_BACKWARDS = AB[::-1]
 
 
 # --- known values --------------------------------------------------------------------------------------------------
@@ -190,6 +193,26 @@ def test_tiny_or_uniform_samples_never_have_an_interval_of_width_0(call):
     assert found.low < found.high and found.low <= found.value <= found.high
 
 
+def test_counts_that_happen_to_be_0_and_1_are_no_rate():
+    """Words named per reply, 0 to 10: another reply may name three."""
+    assert st.clustered_mean([1, 1, 1], ["a", "b", "c"], bounds=(0, 10)).high > 1
+    assert st.clustered_mean([0, 1, 1], ["a", "b", "c"], bounds=(-5, 5)).low < 0
+    assert st.clustered_mean([0, 1, 1], ["a", "b", "c"], bounds=(0, 1)) == st.clustered_rate([0, 1, 1], ["a", "b", "c"])
+
+
+@pytest.mark.parametrize("few", [1, 3, 6])
+@pytest.mark.parametrize("many", [60, 1000, 10**6])
+def test_equal_rates_are_never_read_as_a_difference_however_unequal_the_numbers_of_trials(few, many):
+    for rate in (0, 1):
+        for each in (st.d_prime(rate * few, few, rate * many, many), st.criterion(rate * few, few, rate * many, many)):
+            assert each.low <= each.value <= each.high
+        assert (
+            st.d_prime(rate * few, few, rate * many, many).low
+            <= 0
+            <= st.d_prime(rate * few, few, rate * many, many).high
+        )
+
+
 def test_equal_values_are_as_uncertain_as_their_bounds_and_words_allow():
     few, many = (st.clustered_mean([1.0] * k, range(k), bounds=(0, 1)) for k in (5, 50))
     assert few.high == many.high == 1 and few.low < many.low < 0.95
@@ -360,13 +383,13 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.rate(np.ma.array([1, 0], mask=[0, 1])), "1 missing"),
         (lambda: st.rate(1), "non-empty"),
         (lambda: st.rate({0, 1}), "must be numbers"),
-        (lambda: st.clustered_mean([1e308, 1e308], ["a", "b"]), "infinite"),
+        (lambda: st.clustered_mean([1e308, 1e308], ["a", "b"]), r"below 1e\\+100"),
         (lambda: st.clustered_rate([0, 1], "ab"), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], None), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], [["a"], ["b"]]), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], ["a", pd.NA]), "missing"),
         (lambda: st.auc([1.0, 2.0], [1.0], "ab"), "injected_labels must be a list"),
-        (lambda: st.contrast_of_rates([([1, 0], ["a", "b"])] * 2, (0, 0)), "all weights are 0"),
+        (lambda: st.contrast_of_rates([([1, 0], ["a", "b"])] * 2, (0, 0)), "other than 0, got"),
         (lambda: st.contrast_of_rates(([1, 0, 1], ["a", "b", "c"]), (1, -1)), "samples must be a list of"),
         (lambda: st.contrast_of_rates(None, (1,)), "samples must be a list of"),
         (lambda: st.contrast_of_rates([([1, 0], ["a", "b"])] * 2, ("1", "-1")), "weights must be numbers"),
@@ -376,6 +399,15 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.clustered_mean([0.1, 0.2], ["a", "b"], bounds=(0, 1, 2)), "bounds must be"),
         (lambda: st.paired_difference(None, [1], ["a"]), "first must be"),
         (lambda: st.paired_difference(pd.Series([0, 1]), pd.Series([0, 1], [1, 0]), ["a", "b"]), "in another order"),
+        (lambda: st.paired_difference(AB, AB, AB_BACKWARDS), "in another order"),
+        (lambda: st.clustered_rate(AB, AB_BACKWARDS), "in another order"),
+        (lambda: st.clustered_mean(AB, AB_BACKWARDS, bounds=(0, 9)), "in another order"),
+        (lambda: st.difference_of_rates(AB, AB, AB, AB_BACKWARDS), "in another order"),
+        (lambda: st.detection(AB, AB_BACKWARDS, AB, AB), "in another order"),
+        (lambda: st.auc(AB, AB, AB, AB_BACKWARDS), "in another order"),
+        (lambda: kappa(AB, AB_BACKWARDS), "in another order"),
+        (lambda: st.auc([1e200, 0.0], [1.0]), r"below 1e\+100 in size, got 1e\+200"),
+        (lambda: st.distinct_trials(_answered(["a"], [1], answer=None)), "1 trials have no answer"),
         (lambda: st.largest_at([1, 2]), "must be a column"),
         (lambda: st.best_cell(GRID.drop(columns="layer"), "success"), "layer"),
         (lambda: choose_cell(GRID.assign(concept=["a", None]), "success"), "missing"),

@@ -8,6 +8,7 @@ from sklearn.metrics import confusion_matrix
 from helpers.checks import check_seed, finite_number, whole_number
 from helpers.grading.table import VERDICTS, check_columns
 from helpers.stats import Estimate
+from helpers.stats.inputs import check_same_order
 
 COMPARED = [*VERDICTS, "success"]
 
@@ -28,6 +29,7 @@ def _pairs(first, second) -> tuple[np.ndarray, np.ndarray]:
 
     Raises ValueError for anything but true, false and missing, for unequal lengths, or nothing in common.
     """
+    check_same_order("the verdicts of two graders", first, second)
     first, second = _verdicts(first), _verdicts(second)
     if len(first) != len(second):
         raise ValueError(f"two graders must grade the same answers, got {len(first)} and {len(second)}")

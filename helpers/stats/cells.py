@@ -59,6 +59,8 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
     check_trials(answered, ["trial_id", "answer", *PROMPT_COLUMNS, *INPUT_COLUMNS, "seed"])
     if answered["trial_id"].isna().any():
         raise ValueError(f"{answered['trial_id'].isna().sum()} trials have no trial_id: they would count as one")
+    if answered["answer"].isna().any():
+        raise ValueError(f"{answered['answer'].isna().sum()} trials have no answer: leave out trials that were not run")
     answers = answered[["trial_id", "answer"]].drop_duplicates()
     if answers["trial_id"].duplicated().any():
         twice = answers["trial_id"][answers["trial_id"].duplicated()].iloc[0]

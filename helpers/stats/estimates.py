@@ -18,6 +18,7 @@ from helpers.stats.inputs import (
     check_count,
     check_labels,
     check_outcomes,
+    check_same_order,
     check_values,
 )
 
@@ -92,6 +93,7 @@ def clustered_rate(outcomes, labels, confidence: float = 0.95) -> Estimate:
         The mean over trials; n counts trials.
     """
     values = check_outcomes(outcomes)
+    check_same_order("outcomes and labels", outcomes, labels)
     size = effective_size(values, labels, check_confidence(confidence))
     return _wilson(values.mean(), size, values.size, confidence)
 
@@ -111,9 +113,13 @@ def contrast_of_rates(samples, weights, confidence: float = 0.95) -> Estimate:
     weights = check_values(weights, "weights")
     if not isinstance(samples, list | tuple) or not all(isinstance(s, list | tuple) and len(s) == 2 for s in samples):
         raise ValueError(f"samples must be a list of (outcomes, labels), got {samples!r:.80}")
+    if len(samples) != weights.size:
+        raise ValueError(f"{len(samples)} samples but {weights.size} weights: one weight for each sample")
+    if not weights.any():
+        raise ValueError(f"one weight at least must be other than 0, got {weights.tolist()}")
+    for outcomes, labels in samples:
+        check_same_order("outcomes and labels", outcomes, labels)
     samples = [(check_outcomes(outcomes), as_list("labels", labels)) for outcomes, labels in samples]
-    if len(samples) != weights.size or not weights.any():
-        raise ValueError(f"{len(samples)} samples but {weights.size} weights, or all weights are 0")
     rates = [clustered_rate(outcomes, labels, confidence) for outcomes, labels in samples]
     value, low, high, n = (np.array(column) for column in zip(*rates, strict=True))
     down, up, total = value - low, high - value, float(weights @ value)
@@ -179,9 +185,10 @@ def are_outcomes(values) -> bool:
 def clustered_mean(values, labels, confidence: float = 0.95, bounds: tuple[float, float] | None = None) -> Estimate:
     """Mean of values whose trials share labels: Student's t over the labels (for equal numbers of trials, over their means).
 
-    A column of true and false goes to `clustered_rate`. Where all labels have the same mean, single trials give the spread.
-    Where all values are equal, nothing does: words that were not drawn may differ, at most the share of them that Wilson's
-    upper limit of 0 in so many labels allows, and by as much as `bounds` allow. Without bounds the interval is then infinite.
+    A column of true and false goes to `clustered_rate`, one of whole numbers 0 and 1 as well, unless the bounds are others. Where
+    all labels have the same mean, single trials give the spread. Where all values are equal, nothing does: words that were not
+    drawn may differ, at most the share of them that Wilson's upper limit of 0 in so many labels allows, and by as much as
+    `bounds` allow. Without bounds the interval is then infinite.
 
     Args:
         values: one number per trial.
@@ -189,14 +196,15 @@ def clustered_mean(values, labels, confidence: float = 0.95, bounds: tuple[float
         confidence: of the interval.
         bounds: smallest and largest possible value, e.g. (0, 1) for shares.
     """
-    if are_outcomes(values):
+    lowest, highest = (-np.inf, np.inf) if bounds is None else check_bounds(bounds)
+    if are_outcomes(values) and (bounds is None or (lowest, highest) == (0, 1)):
         return clustered_rate(values, labels, confidence)
+    check_same_order("values and labels", values, labels)
     values = check_values(values, "values")
     codes = check_labels(labels, values.size)
     count = codes.max() + 1
     if count < 2:
         raise ValueError(f"need at least 2 different labels, got {count}: one word says nothing about others")
-    lowest, highest = (-np.inf, np.inf) if bounds is None else check_bounds(bounds)
     if values.min() < lowest or values.max() > highest:
         raise ValueError(f"values from {values.min():g} to {values.max():g} lie outside the bounds {bounds}")
     mean, n = float(values.mean()), values.size
@@ -216,9 +224,8 @@ def paired_difference(first, second, labels, confidence: float = 0.95, bounds=No
 
     Columns of true and false go to `difference_of_rates`. bounds: of the difference, as in `clustered_mean`.
     """
-    columns = isinstance(first, pd.Series) and isinstance(second, pd.Series)
-    if columns and set(first.index) == set(second.index) and not first.index.equals(second.index):
-        raise ValueError("the two columns hold the same rows in another order: sort both by index first")
+    check_same_order("the two columns", first, second)
+    check_same_order("values and labels", first, labels)
     sizes = [check_values(each, name).size for each, name in ((first, "first"), (second, "second"))]
     if sizes[0] != sizes[1]:
         raise ValueError(f"pairs need equal lengths, got {sizes[0]} and {sizes[1]}")

@@ -31,10 +31,20 @@ def check_values(values, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be a non-empty list of numbers, got shape {array.shape}")
     if raw.dtype.kind not in "biufO" or any(isinstance(each, str | bytes) for each in raw if raw.dtype.kind == "O"):
         raise ValueError(f"{name} must be numbers without missing values, got {raw.tolist()!r:.80}")
-    lost = (~(abs(array) < LARGEST)).sum() or int(np.ma.is_masked(values))
+    lost = (~np.isfinite(array)).sum() or int(np.ma.is_masked(values))
     if lost:
         raise ValueError(f"{name} holds {lost} missing or infinite values; drop them first")
+    if (largest := abs(array).max()) >= LARGEST:
+        raise ValueError(f"{name} must be numbers below {LARGEST:g} in size, got {largest:g}")
     return array
+
+
+def check_same_order(name: str, first, second) -> None:
+    """Raise ValueError for two columns that hold the same rows in another order: they would be paired wrongly."""
+    if not (isinstance(first, pd.Series) and isinstance(second, pd.Series)) or first.index.equals(second.index):
+        return
+    if len(first) == len(second) and set(first.index) == set(second.index):
+        raise ValueError(f"{name} hold the same rows in another order: sort both by index first")
 
 
 def check_outcomes(outcomes, name: str = "outcomes") -> np.ndarray:

@@ -7,7 +7,14 @@ from scipy import optimize, stats
 
 from helpers.checks import as_list
 from helpers.stats.estimates import Estimate, effective_size
-from helpers.stats.inputs import check_confidence, check_count, check_labels, check_outcomes, check_values
+from helpers.stats.inputs import (
+    check_confidence,
+    check_count,
+    check_labels,
+    check_outcomes,
+    check_same_order,
+    check_values,
+)
 
 
 class Detection(NamedTuple):
@@ -25,7 +32,8 @@ def _detection(hit_rate, injected, false_positive_rate, control, confidence: flo
     and one trial in the harmonic mean of the two numbers. Equal rates then always give d' = 0.
 
     Intervals: from the limits of each rate on the z scale (Jeffreys: the beta distribution with half a success and half a
-    failure added), combined as in `subtract`.
+    failure added), combined as in `subtract`. Where that prior alone, with very unequal numbers of trials, would put the
+    estimate outside, the interval is extended to it: two equal rates are never read as a difference.
     """
     rates, sizes = np.array([hit_rate, false_positive_rate]), np.array([injected, control], dtype=float)
     harmonic = 2 / (1 / sizes).sum()
@@ -38,7 +46,10 @@ def _detection(hit_rate, injected, false_positive_rate, control, confidence: flo
     difference, bias = middle[0] - middle[1], -middle.mean()
     d_prime = (z[0] - z[1], difference - np.hypot(below[0], above[1]), difference + np.hypot(above[0], below[1]))
     criterion = ((-z[0] - z[1]) / 2, bias - np.hypot(*above) / 2, bias + np.hypot(*below) / 2)
-    return Detection(*(Estimate(*map(float, numbers), n) for numbers in (d_prime, criterion)))
+    estimates = (
+        Estimate(float(at), float(min(at, low)), float(max(at, high)), n) for at, low, high in (d_prime, criterion)
+    )
+    return Detection(*estimates)
 
 
 def _from_counts(hits, n_injected, false_positives, n_control, confidence) -> Detection:
@@ -68,6 +79,8 @@ def detection(injected, injected_labels, control, control_labels, confidence: fl
         control_labels: usually the prompt of each.
         confidence: of the intervals.
     """
+    check_same_order("injected and injected_labels", injected, injected_labels)
+    check_same_order("control and control_labels", control, control_labels)
     samples = [check_outcomes(injected, "injected"), check_outcomes(control, "control")]
     pairs = zip(samples, (injected_labels, control_labels), strict=True)
     sizes = [effective_size(values, labels, check_confidence(confidence)) for values, labels in pairs]
@@ -118,6 +131,8 @@ def auc(injected_scores, control_scores, injected_labels=None, control_labels=No
         confidence: of the interval.
     """
     scores = [check_values(injected_scores, "injected_scores"), check_values(control_scores, "control_scores")]
+    check_same_order("injected_scores and injected_labels", injected_scores, injected_labels)
+    check_same_order("control_scores and control_labels", control_scores, control_labels)
     sizes = [part.size for part in scores]
     labels = []
     for group, (given, name) in enumerate(((injected_labels, "injected_labels"), (control_labels, "control_labels"))):

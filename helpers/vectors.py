@@ -23,6 +23,8 @@ from helpers.models.identity import hash_of_numbers
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
+CPU_TOKENS = 1024  # read at once on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
+
 
 def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
     """Residual stream after every block on a token range of each prompt, without any injection.
@@ -31,7 +33,7 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
         model: an nnsight model.
         asked: prompts, read in batches padded on the right, where a causal model never looks.
         spans: token range [start, end) of each prompt; end None means to its last token.
-        batch_size: prompts read at once.
+        batch_size: prompts read at once, fewer on a CPU where they are long.
 
     Returns:
         One tensor [token, layer, width] per prompt, float32, on the CPU.
@@ -47,6 +49,8 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
     for prompt in asked:
         check_tokens(model, prompt.token_ids)
     spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
+    if model.device.type == "cpu":
+        batch_size = min(batch_size, max(1, CPU_TOKENS // max(len(prompt.token_ids) for prompt in asked)))
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]

@@ -6,9 +6,11 @@ Only safetensors weights are read, and no code that comes with a checkpoint is e
 """
 
 import copy
+import ctypes
 import difflib
 import importlib.util
 import os
+from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -254,6 +256,9 @@ def untrained_copy(model, seed: int = 0):
     Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
     """
     config, seed = copy.deepcopy(model._module.config), check_seed(seed)
+    # what earlier batches have freed goes back to the system first: on Linux with glibc, elsewhere there is no such call
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = model_class(config).from_config(config, dtype=model._module.dtype, trust_remote_code=False).eval()

@@ -32,7 +32,7 @@ class Estimate(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}], n = {self.n}"
+        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}], n = {self.n}"  # z: no -0.00
 
 
 UNGRADED = Estimate(np.nan, np.nan, np.nan, 0)  # of a condition in which no answer could be graded

@@ -1,9 +1,11 @@
 """Files of JSON lines that survive kills, full disks and several writers: the answers of a run, a judge's grades, labels.
 
-A lock beside the file (<name>.lock) admits one reader or writer at a time. A line torn by a kill is cut off. A file with
-other damage is set aside as <name>.damaged-1, -2, ..., with a warning; its good rows stay.
+A lock beside the file (<name>.lock) admits one reader or writer at a time. A row torn by a kill is cut off. A file with
+other damage (an editor that wrote it anew, another encoding) is set aside as <name>.damaged-1, -2, ..., with a warning; its good
+rows stay.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -30,7 +32,10 @@ def read_rows(file: Path, usable: Callable[[dict], bool] = lambda row: True) -> 
 
     Raises:
         TimeoutError: where another process holds the lock for LONGEST_WAIT.
+        IsADirectoryError: for a folder.
     """
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "a file of JSON lines is needed, but this is a folder", str(file))
     if not file.is_file():
         return []
     try:
@@ -110,7 +115,8 @@ def _row(line: bytes) -> dict | None:
 
 
 def _mend_end(file: Path) -> None:
-    """Under the lock no other process writes: a last line without its end is a whole row, or was torn by a kill and is cut off."""
+    """Under the lock no other process writes: a last line without its end is a whole row, was torn by a kill and is cut off,
+    or was never a row of ours and stays, for `_parse` to find."""
     with file.open("rb+") as handle:
         size = handle.seek(0, os.SEEK_END)
         if not size or (handle.seek(size - 1) is not None and handle.read(1) == b"\n"):
@@ -118,7 +124,7 @@ def _mend_end(file: Path) -> None:
         handle.seek(0)
         text = handle.read()
         start = text.rfind(b"\n") + 1
-        if _row(text[start:]) is None:
+        if _row(text[start:]) is None and text[start : start + 1] == b"{":
             handle.truncate(start)
         else:
             handle.write(b"\n")

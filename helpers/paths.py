@@ -21,5 +21,6 @@ def run_folder(name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         advice = "INTROSPECTION_RUNS=/another/folder keeps runs elsewhere"
-        raise OSError(error.errno, f"cannot make the folder {folder} ({error.strerror}); {advice}") from error
+        why = "a file, or a link to nowhere, is in its place" if isinstance(error, FileExistsError) else error.strerror
+        raise OSError(error.errno, f"cannot make the folder {folder} ({why}); {advice}") from error
     return folder

@@ -309,11 +309,14 @@ def refuse(path, rows):
     raise PermissionError(13, "Permission <denied>")
 
 
-@pytest.mark.parametrize("path", ["a_file/labels.jsonl", "a_folder"])
-def test_a_path_that_cannot_hold_labels_is_said_on_the_page(tmp_path, path):
+def test_a_folder_in_place_of_the_file_of_labels_is_said_before_the_first_label(tmp_path):
+    with pytest.raises(OSError, match="this is a folder"):
+        open_session(ANSWERS, CONCEPTS, tmp_path, "ann")
+
+
+def test_a_path_that_cannot_hold_labels_is_said_on_the_page(tmp_path):
     (tmp_path / "a_file").write_text("")
-    (tmp_path / "a_folder").mkdir()
-    page = Page(open_session(ANSWERS, CONCEPTS, tmp_path / path, "ann"))
+    page = Page(open_session(ANSWERS, CONCEPTS, tmp_path / "a_file/labels.jsonl", "ann"))
     page.boxes["coherent"].value = True
     page.save.click()
     assert "Not saved" in page.message.value and page.labels == {}

@@ -32,7 +32,7 @@ def test_what_is_written_is_read_again(file):
     assert quietly(file) == ROWS
 
 
-@pytest.mark.parametrize("torn", ['{"id": "d", "n', "{", '{"id": "d"', "nul", '{"id": "d"}['])
+@pytest.mark.parametrize("torn", ['{"id": "d", "n', "{", '{"id": "d"', '{"id": "d"}['])
 def test_a_line_torn_by_a_kill_is_cut_off_and_the_next_one_is_whole(file, torn):
     append_rows(file, ROWS)
     with file.open("a") as handle:
@@ -42,6 +42,33 @@ def test_a_line_torn_by_a_kill_is_cut_off_and_the_next_one_is_whole(file, torn):
     with file.open("a") as handle:
         handle.write(torn)
     assert quietly(file) == quietly(file) == [*ROWS, {"id": "e"}]
+
+
+@pytest.mark.parametrize(
+    "written_anew",
+    [
+        lambda whole: whole.decode(errors="replace").encode("utf-16"),  # PowerShell's > does that
+        lambda whole: b"[" + b",".join(whole.splitlines()) + b"]",
+        lambda whole: json.dumps(list(map(json.loads, whole.splitlines())), indent=1).encode(),
+        lambda whole: whole + b"\0" * 512,  # some file systems after a power cut
+    ],
+    ids=["UTF-16", "one list", "a list over many lines", "zeros at the end"],
+)
+def test_a_file_that_another_program_wrote_anew_is_kept_whole_beside_the_good_rows(file, written_anew):
+    append_rows(file, ROWS)
+    content = written_anew(file.read_bytes())
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="damaged-1"):
+        rows = read_rows(file)
+    assert all(row in ROWS for row in rows)
+    assert file.with_name(f"{file.name}.damaged-1").read_bytes().removesuffix(b"\n") == content.removesuffix(b"\n")
+    assert quietly(file) == rows
+
+
+def test_a_folder_is_no_file_of_rows(file):
+    file.mkdir(parents=True)
+    with pytest.raises(OSError, match=r"folder.*rows\.jsonl"):
+        read_rows(file)
 
 
 def test_a_last_row_without_its_line_end_counts(file):

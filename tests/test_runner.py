@@ -411,10 +411,38 @@ def test_a_folder_in_place_of_a_file_is_said_and_nothing_is_lost(blocked, model,
     before = answers(model, few, name)
     file.unlink(missing_ok=True)
     file.mkdir()
-    with pytest.raises(OSError, match="cannot write to .*test_runner"):
+    with pytest.raises(OSError, match="(cannot write to|this is a folder).*test_runner"):
         answers(model, few, name)
     file.rmdir()
     assert answers(model, few, name) == before
+
+
+def test_of_two_answers_under_one_id_the_second_is_set_aside_and_said(model, trials, name):
+    """Two copies of a file put together, one of them changed by hand."""
+    few, file = trials.head(2), run_folder(name) / "trials.jsonl"
+    before = answers(model, few, name)
+    changed = json.loads(file.read_text().splitlines()[0]) | {"answer": "Yes, bread."}
+    with file.open("a") as handle:
+        handle.write(json.dumps(changed) + "\n")
+    with pytest.warns(UserWarning, match="line 3 .*damaged-1"):
+        assert answers(model, few, name) == before
+    assert len(file.read_text().splitlines()) == 2
+
+
+def test_nothing_that_is_given_is_ignored(model, trials):
+    with pytest.raises(ValueError, match="run name '' is not"):
+        runner.run(model, trials.head(1), "")
+    with pytest.raises(ValueError, match=r"no trial uses the given vectors \['brd'\]"):
+        runner.run(model, trials.head(1), given_vectors={"brd": torch.ones(3, 48)})
+
+
+def test_a_model_in_training_mode_is_refused(model, trials):
+    model._module.train()
+    try:
+        with pytest.raises(ValueError, match="training mode"):
+            runner.run(model, trials.head(1))
+    finally:
+        model._module.eval()
 
 
 @pytest.mark.parametrize("temperature", [math.nan, math.inf, 1e-39, -1.0, "0", True, None, [0], 1j])

@@ -214,6 +214,8 @@ def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: f
     """The two settings in their plain form. ValueError for an empty list, or for a setting or a trial that cannot be run."""
     if not trials:
         raise ValueError("no trials to run: the list is empty")
+    if model._module.training:
+        raise ValueError("the model is in training mode, where dropout changes every answer: call its eval() first")
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 1)
     if not is_number(temperature) or not (
         temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")

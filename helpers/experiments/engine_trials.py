@@ -46,6 +46,10 @@ class TrialBuilder:
         if wrong := [concept for concept in table["concept"].dropna().unique() if not isinstance(concept, str)]:
             raise ValueError(f"the concept of a trial must be a word, or '' for none, got {wrong[0]!r:.80}")
         injected = table[table["vector"] != "none"]
+        if unused := set(self.vectors) - set(injected["vector_of"]):
+            raise ValueError(
+                f"no trial uses the given vectors {sorted(unused, key=str)}: their names must be in vector_of"
+            )
         words = [word for word in injected["vector_of"].unique() if word not in self.vectors]
         if words:
             self.vectors |= dict(zip(words, vectors.concept_vectors(model, words), strict=True))

@@ -59,10 +59,10 @@ def explained_disk_errors(folder: Path):
     try:
         yield
     except OSError as error:
-        kept = "The answers up to here are kept; with room on the disk, the same call continues from them."
+        kept = "The answers up to here are kept; once it can be written, the same call continues from them."
         raise OSError(
             error.errno,
-            f"cannot write to {folder} ({error.strerror or error}). {kept} "
+            f"cannot write to {error.filename or folder} ({error.strerror or error}). {kept} "
             "(INTROSPECTION_RUNS=/another/folder moves all runs elsewhere)",
         ) from error
 

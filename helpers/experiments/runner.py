@@ -40,25 +40,26 @@ RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
 STORED = RESULTS[:-1]  # a dose is measured against other rows of the table, so it is not the stored row's own
 LARGEST_BATCH = 1024  # beyond this a 7B model on an H100 gains less than a tenth (tests/bench/RESULTS.md)
 CPU_TOKENS = 16_000  # rows x columns of a batch on a CPU, where larger ones gain nothing and cost memory
+CPU_CACHE = 2.5e8  # bytes of its keys and values at most
 _batch_sizes = {}  # (weights, device) -> the batch size that memory allowed
 
 
 def largest_batch(model, columns: int) -> tuple[int, float]:
     """Rows per batch, and rows x columns, to begin with: as many as memory holds.
 
-    columns: tokens of the longest prompt and reply. On a GPU every row needs its keys and values twice (they are copied when
+    columns: tokens of the longest prompt and reply. Every row needs its keys and values twice (they are copied when
     a token is added) and some copies of its logits.
     """
     network = model._module
     known = _batch_sizes.get((network.num_parameters(), str(network.device)))
     if known:
         return known, float("inf")
-    if network.device.type != "cuda":
-        return (128 if network.num_parameters() < 100e6 else 64), CPU_TOKENS
     config = network.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     per_token = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize  # bytes
+    if network.device.type != "cuda":
+        return (128 if network.num_parameters() < 100e6 else 64), min(CPU_TOKENS, CPU_CACHE // per_token)
     per_row = 2.5 * per_token * columns + 16 * config.vocab_size
     free = torch.cuda.mem_get_info(network.device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
     return max(1, min(LARGEST_BATCH, int(0.8 * free / per_row))), float("inf")
@@ -72,6 +73,11 @@ def is_result(row: dict) -> bool:
         and all(isinstance(row[name], str) for name in texts)
         and all(row[name] is None or type(row[name]) in (int, float) and abs(row[name]) < 1e9 for name in numbers)
     )
+
+
+def same(first: dict, second: dict) -> bool:
+    """Whether two stored rows say the same."""
+    return all(first[name] == second[name] for name in STORED)
 
 
 class Sweep:
@@ -90,8 +96,9 @@ class Sweep:
         first = {trial_id: i for i, trial_id in reversed(list(enumerate(ids)))}  # equal trials are answered one time
         self.order = sorted(first, key=first.get)
         self.rows, self.trials = [rows[first[i]] for i in self.order], [trials[first[i]] for i in self.order]
-        stored = read_rows(file, is_result) if file else []
-        self.done = {row["trial_id"]: row for row in stored}
+        self.done = {}  # of two different answers under one id, which no run writes, the second one is damage
+        if file:
+            read_rows(file, lambda row: is_result(row) and same(self.done.setdefault(row["trial_id"], row), row))
 
     def missing(self) -> list[int]:
         """Places in `order` of what is still to be answered."""
@@ -179,7 +186,7 @@ def run(
         raise ValueError(
             "the table's index holds duplicates: join tables by trials.concat_trials, which numbers them anew"
         )
-    if name and (changes := changes_from_outside(model)):
+    if name is not None and (changes := changes_from_outside(model)):
         raise ValueError(
             f"answers under {changes[0]} are not kept: nothing on disk could tell them apart. Run without a name"
         )
@@ -191,7 +198,7 @@ def run(
     now = conditions(model, max_new_tokens, temperature)
     shared = short_hash(json.dumps(now))
     ids = [trial_id(shared, trial, row.concept) for trial, row in zip(trials, rows, strict=True)]
-    folder = run_folder(name) if name else None
+    folder = None if name is None else run_folder(name)
     with only_writer(folder) if folder else nullcontext():
         if folder:
             check_manifest(folder, now)

@@ -127,7 +127,10 @@ def check_layer(model, layer: int) -> int:
     blocks = number_of_blocks(model)
     if not is_number(layer) or layer not in range(blocks):
         named = layer if isinstance(layer, Real) else repr(layer)  # np.int64(9) reads as 9
-        raise ValueError(f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}")
+        kind = "" if is_number(layer) else ", and a layer is a whole number"
+        raise ValueError(
+            f"layer {named} does not exist: this model has {blocks} blocks, numbered 0 to {blocks - 1}{kind}"
+        )
     return int(layer)
 
 

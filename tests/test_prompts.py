@@ -1,6 +1,7 @@
 """Transcripts: spans and one BOS under every style of chat template, a reader's own wording, text that would forge a turn."""
 
 import re
+import sys
 import time
 
 import pytest
@@ -70,6 +71,38 @@ def test_thinking_is_switched_off():
     assert text.endswith("<think>\n\n</think>\n\n")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there a process can limit its own memory")
+@pytest.mark.parametrize("bomb", ["'a' * 10000000000", "'a' | center(10000000000)", "'%5000000000d' | format(1)"])
+def test_a_template_that_takes_all_memory_is_stopped_at_once(bomb):
+    tokenizer = tiny_models.tokenizer("chatml")
+    tokenizer.chat_template = f"{{{{ {bomb} }}}}"
+    began = time.monotonic()
+    with pytest.raises(ValueError, match="refuses the turns .*MemoryError"):
+        prompts.render(tokenizer, QUESTION, line="No.")
+    assert time.monotonic() - began < 20  # without the limit: minutes, and 10 GB
+
+
+def test_a_template_that_no_limit_could_interrupt_is_refused_and_bold_text_is_not():
+    tokenizer = tiny_models.tokenizer("chatml")
+    plain = tokenizer.chat_template
+    tokenizer.chat_template = "{{ 9 ** (9 ** 9) }}"
+    with pytest.raises(ValueError, match="raises numbers to a power"):
+        prompts.render(tokenizer, QUESTION, line="No.")
+    tokenizer.chat_template = "**{{ '**' }}" + plain
+    assert prompts.render(tokenizer, QUESTION, line="No.").text.startswith("****")
+
+
+def test_a_template_that_writes_the_date_gives_one_prompt_on_every_day():
+    """A run that goes on tomorrow must find its answers: Llama 3 writes today's date into the system turn."""
+    tokenizer = tiny_models.tokenizer("chatml")
+    plain = tokenizer.chat_template
+    for now in ("strftime_now('%d %b %Y')", 'strftime_now( "%d %b %Y" )'):
+        tokenizer.chat_template = (
+            "{% set today = " + now + " if strftime_now is defined else 'none' %}{{ today }}" + plain
+        )
+        assert prompts.render(tokenizer, QUESTION, line="No.").text.startswith("29 Oct 2025")
+
+
 def test_a_template_that_never_ends_is_stopped(monkeypatch):
     monkeypatch.setattr(replies, "SECONDS_TO_RENDER", 0.3)
     tokenizer = tiny_models.tokenizer("chatml")
@@ -92,12 +125,12 @@ def test_a_template_that_never_ends_is_stopped(monkeypatch):
         ("{{ nothing.a.b }}", "'nothing' is undefined"),
         ("{{ raise_exception('no\nway') }}", "TemplateError: no way"),
         ("{{ messages[9]['content'] }}", "has no element 9"),
-        ("{% for i in range(10**9) %}x{% endfor %}", "Range too big"),
-        ("{{ 10.0 ** 400 }}", "OverflowError"),
+        ("{% for i in range(1000000000) %}x{% endfor %}", "Range too big"),
+        ("{{ 10.0 ** 400 }}", "to a power"),
         ("{{ messages.__class__.__mro__ }}", "SecurityError"),
         ("{{ messages | nofilter }}", "No filter named"),
         ("{% import 'os' as os %}", "TypeError"),
-        ("{{ 'x' * 10**13 }}", "MemoryError"),
+        ("{{ 'x' * 10000000000000 }}", "MemoryError"),
         ("{{ 'x' * 300000 }}", "writes 300000 characters for one conversation; it is not used"),
         ("{{ messages[0]['content'] }}\ud800", "surrogates not allowed"),
         ({"tool_use": "x"}, "no default"),

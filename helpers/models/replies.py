@@ -1,8 +1,18 @@
 """Where a reply ends: tokens that close a turn, and the next turn that a base model would go on to write."""
 
+import re
 import signal
 import threading
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 PLAIN_TRANSCRIPT = (  # a conversation in plain text, for base models, which have no chat template
     "{% for message in messages %}{{ message['role'] | capitalize + ': ' + message['content'] + '\n\n' }}{% endfor %}"
@@ -11,6 +21,9 @@ PLAIN_TRANSCRIPT = (  # a conversation in plain text, for base models, which hav
 NEXT_TURNS = ("\nUser:", "\nAssistant:", "\nSystem:")
 LONGEST_TEXT = 100_000  # characters that a chat template may add to the turns
 SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
+MEMORY_TO_RENDER = 2**30  # bytes; one that needs more is not used either
+TODAY = datetime(2025, 10, 29)  # for templates that write today's date: the same prompt on every day
+NOW = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
 
 
 class TooSlow(ValueError):
@@ -36,6 +49,33 @@ def time_limit(seconds: float, message: str):
         signal.signal(signal.SIGALRM, before)
 
 
+@contextmanager
+def memory_limit(more: int):
+    """In the block, MemoryError once the process takes so many bytes more than now (on Linux; elsewhere without limit)."""
+    now = Path("/proc/self/statm")
+    if resource is None or not now.exists():
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    limit = int(now.read_text().split()[0]) * resource.getpagesize() + more
+    resource.setrlimit(resource.RLIMIT_AS, (limit if soft == resource.RLIM_INFINITY else min(limit, soft), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def steady_template(tokenizer) -> str:
+    """The tokenizer's template, with TODAY in place of the day on which it is rendered.
+
+    ValueError for one that raises numbers to a power: no time limit can interrupt that.
+    """
+    template = tokenizer.get_chat_template()
+    if any(kind == "operator" and sign == "**" for _, kind, sign in jinja2.Environment().lex(template)):
+        raise ValueError("it raises numbers to a power")
+    return NOW.sub(lambda call: repr(TODAY.strftime(call["format"])), template)
+
+
 def write_turns(tokenizer, messages: list[dict], **options) -> str:
     """The conversation as the model's chat template writes it; ValueError, in one sentence, for a template that fails.
 
@@ -45,9 +85,11 @@ def write_turns(tokenizer, messages: list[dict], **options) -> str:
         options: of transformers' `apply_chat_template`.
     """
     subject = "the model's chat template"
-    with time_limit(SECONDS_TO_RENDER, f"{subject} took more than {SECONDS_TO_RENDER} seconds for one conversation"):
+    too_slow = f"{subject} took more than {SECONDS_TO_RENDER} seconds for one conversation"
+    with time_limit(SECONDS_TO_RENDER, too_slow), memory_limit(MEMORY_TO_RENDER):
         try:
-            text = tokenizer.apply_chat_template(messages, tokenize=False, **options)
+            template = steady_template(tokenizer)
+            text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **options)
             if not isinstance(text, str):
                 raise TypeError(f"it gives {type(text).__name__} in place of text")
             text.encode()  # half a surrogate pair is no text for a tokenizer

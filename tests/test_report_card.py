@@ -98,7 +98,10 @@ def test_the_card_begins_with_a_verdict_on_every_experiment(measured):
     figure = report_card.card(measured, name, "Nothing found.")
     figure.canvas.draw()
     begins = figure._suptitle.get_text().replace("\n", " ")
-    assert "1 notices an injected thought: Nothing found. 2 tells thought from text: cannot tell: only 10%" in begins
+    assert (
+        "1 notices an injected thought: Nothing found. 2 tells thought from text: (not validated) cannot tell: only"
+        in begins
+    )
     assert begins.endswith("4 holds a thought when told to: found. Effect +0.11 [0.01, 0.18], n = 24.")
 
 

@@ -115,14 +115,13 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
 def head(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
     """What the card begins with: the finding of experiment 1, then one sentence for each other experiment of the subject."""
     own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
-    by_experiment, lines = (
-        {row.experiment: row for row in own.itertuples()},
-        [f"{LABELS['injected_thought']}: {finding}"],
-    )
+    by_experiment, apart = {row.experiment: row for row in own.itertuples()}, separated(measured)
+    lines = [f"{LABELS['injected_thought']}: {finding}"]
     for experiment in (name for name in LABELS if name in by_experiment and name != "injected_thought"):
         row = by_experiment[experiment]
         interval = f"{row.value:+.2f} [{row.low:.2f}, {row.high:.2f}], n = {row.n}"
-        lines.append(f"{LABELS[experiment]}: {verdict_of(row)}. Effect {interval}.")
+        doubt = "" if apart.get(experiment, True) else "(not validated) "
+        lines.append(f"{LABELS[experiment]}: {doubt}{verdict_of(row)}. Effect {interval}.")
     return lines
 
 

@@ -182,8 +182,9 @@ def test_a_file_in_place_of_its_folder_is_called_a_file(folder, name, monkeypatc
     ("lacks", "message"),
     [
         ("config.json", "holds no configuration (config.json)"),
-        ("model.safetensors", "holds no weights (*.safetensors)"),
+        ("model.safetensors", "holds no weights (model.safetensors or"),
         ("tokenizer*", "holds no tokenizer (tokenizer.json or"),
+        ("tokenizer.json", "holds no tokenizer (tokenizer.json or"),
     ],
 )
 def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(copy_of, lacks, message):
@@ -192,6 +193,34 @@ def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(copy_of, lack
         file.unlink()
     with pytest.raises(OSError, match=re.escape(message)):
         models.load(str(torn), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("files", "hint"),
+    [
+        (["adapter_config.json", "adapter_model.safetensors"], "it is an adapter (LoRA): merge it"),
+        (["qwen.gguf"], "give the .gguf file itself"),
+    ],
+)
+def test_a_folder_that_holds_something_else_says_what_to_do(copy_of, files, hint):
+    other = copy_of()
+    (other / "model.safetensors").unlink()
+    for file in files:
+        (other / file).write_bytes(b"{}")
+    with pytest.raises(OSError, match=f"holds no weights .*{re.escape(hint)}"):
+        models.load(str(other), "cpu")
+
+
+def test_weights_that_git_did_not_fetch_are_called_so(copy_of):
+    pointer = copy_of() / "model.safetensors"
+    pointer.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n")
+    with pytest.raises(OSError, match=r"model.safetensors holds no weights .*git lfs pull"):
+        models.load(str(pointer.parent), "cpu")
+
+
+@pytest.mark.parametrize("address", ["https://huggingface.co/{}", "huggingface.co/{}", "https://hf.co/{}", " {} "])
+def test_the_address_of_a_model_at_the_hub_is_its_name(address):
+    assert loading.locate(address.format("Qwen/Qwen2.5-0.5B-Instruct")) == "Qwen/Qwen2.5-0.5B-Instruct"
 
 
 def test_quantisation_needs_its_package_and_says_so(folder, monkeypatch):
@@ -497,7 +526,7 @@ def test_a_checkpoint_that_cannot_be_used_is_refused_in_words(copy_of, config, w
 def test_damaged_files_are_named_and_not_a_traceback(copy_of, file, content):
     damaged = copy_of()
     (damaged / file).write_bytes(content)
-    with pytest.raises((OSError, ValueError), match="cannot load the model '.*changed'"):
+    with pytest.raises((OSError, ValueError), match=f"cannot load the model '.*changed': {file} "):
         models.load(str(damaged), "cpu")
 
 
@@ -556,8 +585,8 @@ PART = "part.safetensors"
             for name in ("", ".safetensors", f"{PART}\n", f"{PART}.bin")
         ),
         ("missing.safetensors", "missing.safetensors"),
-        ("pickle.safetensors", "damaged"),
-        *((name, "damaged") for name in (5, None, [PART])),
+        ("pickle.safetensors", "pickle.safetensors holds no weights"),
+        *((name, "only safetensors files beside it are read") for name in (5, None, [PART])),
     ],
     ids=repr,
 )
@@ -565,14 +594,25 @@ def test_an_index_names_safetensors_files_of_its_folder_alone(copy_of, named, me
     made = copy_of()
     weights = load_file(made / "model.safetensors")
     (made / "model.safetensors").rename(made / PART)
-    for file in (made / "part.bin", made / "pickle.safetensors", made.parent / PART):
+    pickled = made / ("pickle.safetensors" if named == "pickle.safetensors" else "part.bin")
+    for file in (pickled, made.parent / PART):
         torch.save(weights, file)
     index = made / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, named)}))
     with pytest.raises((OSError, ValueError), match=f"cannot load the model .*{message}"):
         models.load(str(made), "cpu")
+    pickled.unlink()
     index.write_text(json.dumps({"metadata": {}, "weight_map": dict.fromkeys(weights, PART)}))
     assert models.load(str(made), "cpu")
+
+
+@pytest.mark.parametrize("index", [{}, {"weight_map": None}, {"weight_map": [PART]}, {"weight_map": {}}], ids=repr)
+def test_an_index_without_a_list_of_weights_is_called_damaged(copy_of, index):
+    made = copy_of()
+    (made / "model.safetensors").rename(made / PART)
+    (made / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match=r"index\.json is damaged: it must list the weights"):
+        models.load(str(made), "cpu")
 
 
 def test_weights_that_a_configuration_names_itself_are_ignored(copy_of):

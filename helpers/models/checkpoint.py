@@ -7,12 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 from helpers.models.architecture import check_architecture, model_class
 
+JSON_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    SAFE_WEIGHTS_INDEX_NAME,
+)
 PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 
 
@@ -43,6 +50,7 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     """Tokenizer and network of a folder or hub id. Raises OSError or ValueError that says what is wrong with it."""
     source = {key: options[key] for key in ("local_files_only", "revision", "token", "cache_dir") if key in options}
     source["trust_remote_code"] = False
+    check_files(Path(path))
     config = AutoConfig.from_pretrained(path, **source)
     check_weight_files(path, source)
     # what the checkpoint itself names is ignored
@@ -69,6 +77,25 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     return tokenizer, network
 
 
+def check_files(folder: Path) -> None:
+    """Raise OSError, naming the file, for one in the folder that is damaged or no more than a pointer to the real one."""
+    for name in JSON_FILES:
+        try:
+            whole = not (folder / name).exists() or isinstance(json.loads((folder / name).read_text("utf-8")), dict)
+        except (OSError, ValueError, RecursionError):
+            whole = False
+        if not whole:
+            raise OSError(f"{name} is damaged: it holds no JSON object in UTF-8")
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt"):
+                pass
+        except (OSError, SafetensorError) as error:
+            pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
+            hint = "; it is a pointer of Git LFS: fetch the file itself with git lfs pull" if pointer else ""
+            raise OSError(f"{file.name} holds no weights ({error}){hint}") from error
+
+
 def check_weight_files(path: str, source: dict) -> None:
     """Raise ValueError where the list of a checkpoint's weight files names any but safetensors files beside it.
 
@@ -79,8 +106,10 @@ def check_weight_files(path: str, source: dict) -> None:
     index = cached_file(path, SAFE_WEIGHTS_INDEX_NAME, _raise_exceptions_for_missing_entries=False, **source)
     if index is None or (Path(path) / SAFE_WEIGHTS_NAME).is_file():
         return
-    names = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"].values()
-    if wrong := [name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", name)]:
+    listed = json.loads(Path(index).read_text(encoding="utf-8")).get("weight_map")
+    if not isinstance(listed, dict) or not listed:
+        raise ValueError(f"{SAFE_WEIGHTS_INDEX_NAME} is damaged: it must list the weights under weight_map")
+    if wrong := [name for name in listed.values() if not re.fullmatch(r"[\w-][\w.-]*\.safetensors", str(name))]:
         raise ValueError(
             f"{SAFE_WEIGHTS_INDEX_NAME} names the file {wrong[0]!r:.80}; only safetensors files beside it are read"
         )

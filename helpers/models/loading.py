@@ -10,6 +10,7 @@ import ctypes
 import difflib
 import importlib.util
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from urllib.error import HTTPError
@@ -42,9 +43,14 @@ OPTIONS = (  # of transformers' from_pretrained; others would be ignored, or run
 # what a local checkpoint consists of
 CHECKPOINT_FILES = {
     "configuration": ("config.json",),
-    "weights": ("*.safetensors",),
-    "tokenizer": ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+    "weights": ("model.safetensors", "model.safetensors.index.json"),
+    "tokenizer": ("tokenizer.json", "tokenizer.model", "vocab.*", "tekken.json", "*.tiktoken"),
 }
+OTHER_FILES = {  # what a folder may hold instead, and what to do
+    "adapter_config.json": "it is an adapter (LoRA): merge it into its base model and save that",
+    "*.gguf": "give the .gguf file itself",
+}
+HUB_ADDRESS = re.compile(r"\A(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
 
 
 def shipped_organisms() -> list[str]:
@@ -116,13 +122,13 @@ def locate(name: str) -> str:
     """
     if not isinstance(name, str | Path) or not str(name).strip() or len(str(name)) > LONGEST_NAME:
         raise ValueError(f"a model's name must be text such as 'introspector', got {name!r:.80}")
-    name = str(name).strip()
+    name = HUB_ADDRESS.sub("", str(name).strip())
     if name in shipped_organisms():
         return str(ORGANISM_FOLDER / name)
     if name.lower() == downloads.SMOLLM2:
         return str(downloads.smollm2_folder())
     path = Path(name).expanduser()
-    if path.suffix.lower() == ".gguf":
+    if path.suffix.lower() == ".gguf" and not path.is_dir():
         return str(downloads.unpack_gguf(path))
     if not path.is_dir():
         if path.is_file():
@@ -132,7 +138,10 @@ def locate(name: str) -> str:
         return name
     for what, patterns in CHECKPOINT_FILES.items():
         if not any(file for pattern in patterns for file in path.glob(pattern)):
-            raise OSError(f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)})")
+            hints = [f"; {hint}" for file, hint in OTHER_FILES.items() if any(path.glob(file))]
+            raise OSError(
+                f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)}){''.join(hints)}"
+            )
     return str(path)
 
 

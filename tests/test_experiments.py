@@ -369,13 +369,75 @@ def test_a_word_whose_answers_are_lost_does_not_change_the_halves():
     assert result.testing_words == held_out and result.measure("apology_matched").n == len(held_out) - 1
 
 
-@pytest.mark.parametrize("condition", ["none", "after", "in_line"])
-def test_experiment_3_cannot_tell_where_a_whole_condition_is_ungraded(condition):
-    def reply(row):
-        return REASONING if row.condition == condition else knows_its_intention(row)
+UNGRADED_CONDITIONS = {
+    "injected_thought": ["random", "none"],
+    "thought_or_text": ["random", "none", "said"],
+    "intended_or_not": ["none", "after", "in_line"],
+}
 
-    result = intended_or_not.measure(experiments.grade(answered(intended_or_not.trials(WORDS, **CELLS), reply)))
+
+@pytest.mark.parametrize(
+    ("name", "condition"), [(name, each) for name, some in UNGRADED_CONDITIONS.items() for each in some]
+)
+def test_an_experiment_cannot_tell_where_a_whole_condition_is_ungraded(name, condition):
+    def reply(row):
+        return REASONING if row.condition == condition else replies(name)(row)
+
+    chosen = experiments.EXPERIMENTS[name]
+    result = chosen.measure(experiments.grade(answered(chosen.trials(WORDS, **CELLS), reply)))
     assert result.verdict == f"{CANNOT_TELL}: no answer could be graded under {condition}"
+    assert np.isnan(result.measure(EFFECT).value)
+    with pytest.raises(KeyError, match=f"no measure 'd_prime': no answer could be graded under {condition}"):
+        result.measure("d_prime")
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+@pytest.mark.parametrize("half", [0, 1], ids=["choosing", "held out"])
+def test_words_whose_answers_are_all_lost_stay_in_their_half(name, half):
+    """No held-out word may come from the half that chose the cell, however much of the other half is lost."""
+    chosen = experiments.EXPERIMENTS[name]
+    trials = answered(chosen.trials(WORDS, **CELLS), replies(name))
+    lost = trials["concept"].isin(split_in_halves(sorted(WORDS), 0)[half])
+    trials.loc[lost & (trials["condition"] == chosen.CHOOSING_CONDITION), "answer"] = REASONING
+    graded = experiments.grade(trials)
+    if half == 0:
+        with pytest.raises(ValueError, match="no answer to the words that choose a cell could be graded"):
+            chosen.measure(graded)
+        assert chosen.measure(graded, cell=(5, 4.0)).testing_words == split_in_halves(sorted(WORDS), 0)[1]
+    else:
+        assert "no answer could be graded" in chosen.measure(graded).verdict
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+@pytest.mark.parametrize("option", ["trials_per_word", "controls"])
+@pytest.mark.parametrize("count", [-1, 1.5, "2", None, True])
+def test_numbers_of_trials_that_are_no_counts_are_refused(name, option, count):
+    if option == "controls" and name != "injected_thought":
+        return
+    with pytest.raises(ValueError, match=f"{option} must be a whole number"):
+        experiments.EXPERIMENTS[name].trials(WORDS, **CELLS, **{option: count})
+
+
+def test_a_table_without_some_condition_or_question_says_which():
+    graded = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS, controls=0), introspects))
+    with pytest.raises(ValueError, match="no trials of condition 'none'"):
+        injected_thought.measure(graded)
+    pairs = experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), separates))
+    for question in ("thought", "repeat"):
+        with pytest.raises(ValueError, match=f"no trials with the question '{question}'"):
+            thought_or_text.measure(pairs[pairs["question"] != question])
+
+
+def test_who_repeats_the_list_of_options_has_named_no_word():
+    """It would pass every positive control, and its null would look like one of a model that could have shown something."""
+
+    def recites(row):
+        given = json.loads(row.values_text)
+        return given["line"] if row.wording == "repeat_the_line" else f"The words are {given['options']}."
+
+    result = thought_or_text.measure(experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), recites)))
+    assert result.measure("named_rate").value == result.measure("on_the_list").value == 0.0
+    assert result.verdict.startswith(CANNOT_TELL)
 
 
 def test_the_position_control_begins_behind_the_prefill_whatever_turns_come_before(tmp_path):
@@ -560,6 +622,22 @@ def test_results_and_names_of_another_kind_are_refused(call, message):
         call()
 
 
+def test_an_experiment_that_not_all_organisms_were_measured_in_is_not_passed():
+    rows = [
+        ROW | {"experiment": name, "chosen_by": "own", "layer": 4, "strength": 1.0, "model": model}
+        | ({} if model == "introspector" else {"value": 0.0, "low": -0.1, "high": 0.1})
+        for name in experiments.EXPERIMENTS
+        for model in ("introspector", "novice", "bluffer")
+    ]  # fmt: skip
+    assert four_experiments.verdict(pd.DataFrame(rows)).startswith("The assay passes")
+    lacking = [row for row in rows if (row["experiment"], row["model"]) != ("intended_or_not", "bluffer")]
+    assert "intended_or_not" not in four_experiments.separated(pd.DataFrame(lacking))
+    assert (
+        "FAILS: intended_or_not was not measured on all of introspector, novice, bluffer"
+        in four_experiments.verdict(pd.DataFrame(lacking))
+    )
+
+
 # -- experiment 4: tables and arguments of another kind ----------------------------------------------------------------
 
 
@@ -582,6 +660,7 @@ HELD = held()
         (None, {}, "must be a table"),
         (HELD.drop(columns="cosine"), {}, r"lack the columns \['cosine'\]"),
         (HELD.assign(cosine=float("nan")), {}, "cosine holds .* missing"),
+        (HELD[(HELD["word"] != WORDS[0]) | (HELD["wording"] != "think")], {}, "the table has gaps"),
         (HELD.astype({"cosine": str}), {}, "cosine must be numbers"),
         (HELD, {"layer": 9}, r"layer must be one of \[0, 1, 2\], got 9"),
         (HELD, {"layer": "1"}, r"layer must be one of \[0, 1, 2\], got '1'"),

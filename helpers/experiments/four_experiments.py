@@ -5,8 +5,15 @@ import pandas as pd
 from helpers import concepts, experiments, models, prompts
 from helpers.checks import as_list
 from helpers.experiments import intentional_control, runner
-from helpers.experiments.measures import EFFECT, Result, check_cell, published_results, stored_results
-from helpers.stats import Estimate, best_cell, check_table, subtract
+from helpers.experiments.measures import (
+    EFFECT,
+    Result,
+    best_graded_cell,
+    check_cell,
+    published_results,
+    stored_results,
+)
+from helpers.stats import Estimate, check_table, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
 
@@ -58,7 +65,7 @@ def measure_injected(
         return experiments.grade(answers)
 
     first = answered(table[injected & word.isin(choosing)])
-    layer, strength = cell or best_cell(chosen.scored(first), chosen.SCORE)
+    layer, strength = cell or best_graded_cell(chosen.scored(first), chosen.SCORE)
     in_cell = (table["layer"] == layer) & (table["strength"] == strength)
     second = answered(table[~word.isin(choosing) & (in_cell | (table["vector"] == "none"))])
     return chosen.measure(pd.concat([first, second]).sort_index(), seed, cell)
@@ -137,15 +144,15 @@ def measure_all(
 def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> dict[str, bool]:
     """For each experiment: does the organism that was trained for it lie above the other two, in every cell measured?
 
-    The difference of the effects must lie above 0 with its 95 % interval. Empty where not all of the organisms were measured.
-    An experiment that does not separate them can say nothing about a real model.
+    The difference of the effects must lie above 0 with its 95 % interval. Without the experiments in which not all of the
+    organisms were measured. An experiment that does not separate them can say nothing about a real model.
     """
     check_table(measured, MEASURED)
     effects = measured[measured["measure"] == EFFECT]
-    if not set(effects["model"]) >= {knows, *others}:
-        return {}
     found = {}
     for experiment, part in effects.groupby("experiment", sort=False):
+        if not set(part["model"][part["chosen_by"] == "own"]) >= {knows, *others}:
+            continue
         own = part[(part["model"] == knows) & (part["chosen_by"] == "own")].iloc[0]
         rest = part[part["model"].isin(others)]
         apart = all(subtract(_estimate(own), _estimate(row)).low > 0 for row in rest.itertuples())
@@ -165,7 +172,12 @@ def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[
     """
     apart = separated(measured, knows, others)
     missed = [name for name in experiments.EXPERIMENTS if not apart.get(name)]
-    faults = [f"{name} does not separate {knows} from {' and '.join(others)}" for name in missed]
+    faults = [
+        f"{name} does not separate {knows} from {' and '.join(others)}"
+        if name in apart
+        else f"{name} was not measured on all of {', '.join((knows, *others))}"
+        for name in missed
+    ]
     effects = measured[(measured["measure"] == EFFECT) & (measured["experiment"] == "injected_thought")]
     for row in effects[effects["model"].isin(others)].itertuples():
         if row.low > 0:  # below 0 is right for one that claims at random: more false alarms than successes

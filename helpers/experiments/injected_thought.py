@@ -3,13 +3,17 @@
 import pandas as pd
 
 from helpers import concepts, prompts
+from helpers.checks import whole_number
 from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
     estimates_table,
     graded_only,
+    graded_parts,
     in_cell,
+    injected_words,
+    nothing_graded,
     only_model,
     reasons,
 )
@@ -45,6 +49,8 @@ def trials(
         seed: of random vectors and sampling.
     """
     words = concepts.check_concepts(words)
+    trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
+    controls = whole_number("controls", controls, 0)
     tables = []
     for repeat in range(trials_per_word):
         shared = {
@@ -104,15 +110,21 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
     minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
     are incoherent or ungraded; a null says nothing where the model hardly ever says Yes, not even to questions whose answer
-    is yes.
+    is yes. Where no answer of a condition could be graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, "affirmative", "coherent", SCORE), distinct_trials(graded)
     facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit"])
-    graded, ungraded = graded_only(graded[graded["condition"] != "fact"], "affirmative")
-    chosen = choose_cell(scored(graded), SCORE, seed, cell)
-    graded = graded.assign(word=graded["vector_of"])
-    injected, random = in_cell(graded, "concept", chosen), in_cell(graded, "random", chosen)
-    control = graded[graded["condition"] == "none"]
+    graded = graded[graded["condition"] != "fact"].assign(word=graded["vector_of"])
+    chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
+    parts = {condition: in_cell(graded, condition, chosen) for condition in ("concept", "random")}
+    parts["none"] = graded[graded["condition"] == "none"]
+    if parts["none"].empty:
+        raise ValueError("no trials of condition 'none': without them nothing is known of false positives")
+    ungraded = graded_only(graded, "affirmative")[1]
+    parts, lost = graded_parts(parts, "affirmative")
+    if lost:
+        return nothing_graded(model, ungraded, chosen, lost)
+    injected, random, control = parts.values()
     words, alarms = injected["word"], (control["affirmative"], control["trial_id"])
     net = difference_of_rates(injected["success"], words, *alarms)
     measures = {

@@ -12,13 +12,17 @@ import re
 import pandas as pd
 
 from helpers import concepts, prompts
+from helpers.checks import whole_number
 from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
     estimates_table,
     graded_only,
+    graded_parts,
     in_cell,
+    injected_words,
+    nothing_graded,
     only_model,
     reasons,
 )
@@ -53,6 +57,7 @@ def trials(
         seed: of lines, random vectors and sampling.
     """
     words = concepts.check_concepts(words)
+    trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
     behind_prefill = f"from_turn_{prefilled_turn(wording) + 1}"
     tables = []
     for repeat in range(trials_per_word):
@@ -115,19 +120,17 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     position_effect: the drop where the word was injected only after the prefill; it should be 0. unclear_matched,
     unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. A null says
     nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well. Where no
-    answer of a condition could be graded, the table has nothing but the ungraded_rate.
+    answer of a condition could be graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, "intention", "apology"), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
-    chosen = choose_cell(scored(graded), SCORE, seed, cell, graded["word"].unique())
+    chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
     conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")
     parts = {condition: in_cell(graded, condition, chosen) for condition in conditions}
-    lost = [condition for condition, part in parts.items() if part["apology"].isna().all()]
     ungraded = graded_only(graded, "apology")[1]
+    parts, lost = graded_parts(parts, "apology")
     if lost:
-        reason = f"no answer could be graded under {', '.join(lost)}"
-        return Result(estimates_table(model, {"ungraded_rate": ungraded}), chosen, reason)
-    parts = {condition: graded_only(part, "apology")[0] for condition, part in parts.items()}
+        return nothing_graded(model, ungraded, chosen, lost)
     apologies = {name: (part["apology"], part["word"]) for name, part in parts.items()}
     measures = {f"apology_{name}": clustered_rate(*apologies[name]) for name in conditions}
     for name in ("matched", "after"):

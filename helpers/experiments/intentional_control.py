@@ -61,6 +61,8 @@ def cosines(
         rendered = [
             prompts.render(model.tokenizer, templates[wording], sentence=sentence, word=word) for word, wording in cases
         ]
+        if min(end - start for start, end in (prompt.span("sentence") for prompt in rendered)) < 2:
+            raise ValueError(f"a sentence needs at least two tokens, got {sentence!r}")
         spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in rendered)]
         read = read_spans(model, rendered, spans, batch_size)
         shortest = min(map(len, read))  # a tokenizer may merge the first word with what stands before it
@@ -156,4 +158,7 @@ def _by_trial(held: pd.DataFrame) -> pd.DataFrame:
     held = held.assign(
         score=check_values(held["cosine"], "cosine") - check_values(held["control_cosine"], "control_cosine")
     )
-    return held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score")
+    scores = held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score")
+    if scores.isna().any(axis=None):
+        raise ValueError("every word must be measured in every wording, sentence and layer; the table has gaps")
+    return scores

@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.checks import finite_number, whole_number
 from helpers.concepts import split_in_halves
 from helpers.paths import ROOT, run_folder
-from helpers.stats import Estimate, as_outcomes, best_cell, check_trials, clustered_rate, tied_cells
+from helpers.stats import UNGRADED, Estimate, as_outcomes, best_cell, check_trials, clustered_rate, tied_cells
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
 FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
@@ -50,7 +50,17 @@ def choose_cell(
     if cell is not None:
         return Cell(*check_cell(cell), testing)
     by_choosing = scored[scored["concept"].isin(choosing)]
-    return Cell(*best_cell(by_choosing, score), testing, len(tied_cells(by_choosing, score)))
+    return Cell(*best_graded_cell(by_choosing, score), testing, len(tied_cells(by_choosing, score)))
+
+
+def best_graded_cell(by_choosing: pd.DataFrame, score: str) -> tuple[int, float]:
+    """The best cell for the words that choose it; ValueError where none of their answers could be graded."""
+    if by_choosing.empty:
+        raise ValueError(
+            "no answer to the words that choose a cell could be graded (reasoning that did not end within the new tokens, or "
+            "another language than English): allow more new tokens, or give a cell"
+        )
+    return best_cell(by_choosing, score)
 
 
 def check_cell(cell) -> tuple[int, float]:
@@ -96,7 +106,8 @@ class Result:
         """One line of the table; KeyError with the known names."""
         lines = self.table.set_index("measure")
         if name not in lines.index:
-            raise KeyError(f"no measure {name!r}; there are {', '.join(lines.index)}")
+            why = f": {self.broken}" if self.broken else ""
+            raise KeyError(f"no measure {name!r}{why}; there are {', '.join(lines.index)}")
         line = lines.loc[name]
         return Estimate(float(line["value"]), float(line["low"]), float(line["high"]), int(line["n"]))
 
@@ -148,6 +159,26 @@ def in_cell(trials: pd.DataFrame, condition: str, cell: Cell) -> pd.DataFrame:
     if part.empty:
         raise ValueError(f"no trials of condition {condition!r} in layer {cell.layer}, strength {cell.strength}")
     return part
+
+
+def injected_words(trials: pd.DataFrame, condition: str) -> list[str]:
+    """All words of an experiment's trials under this condition, graded or not; ValueError where there are none."""
+    words = trials.loc[trials["condition"] == condition, "concept"].unique().tolist()
+    if not words:
+        raise ValueError(f"no trials of condition {condition!r}")
+    return words
+
+
+def graded_parts(parts: dict[str, pd.DataFrame], column: str) -> tuple[dict[str, pd.DataFrame], str]:
+    """The graded trials of each condition, and the reason why nothing can be measured: conditions without any, or ""."""
+    lost = [condition for condition, part in parts.items() if part[column].isna().all()]
+    graded = {condition: graded_only(part, column)[0] for condition, part in parts.items()}
+    return graded, f"no answer could be graded under {', '.join(lost)}" if lost else ""
+
+
+def nothing_graded(model: str, ungraded: Estimate, cell: Cell, reason: str) -> Result:
+    """The result of a model of which some condition has no graded answer: its effect is unknown."""
+    return Result(estimates_table(model, {"ungraded_rate": ungraded, EFFECT: UNGRADED}), cell, reason)
 
 
 def graded_only(graded: pd.DataFrame, column: str) -> tuple[pd.DataFrame, Estimate]:

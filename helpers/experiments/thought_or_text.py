@@ -9,13 +9,17 @@ import random
 import pandas as pd
 
 from helpers import concepts, prompts
+from helpers.checks import whole_number
 from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
     estimates_table,
     graded_only,
+    graded_parts,
     in_cell,
+    injected_words,
+    nothing_graded,
     only_model,
     reasons,
 )
@@ -23,6 +27,7 @@ from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import check_columns, grade_repetition, grade_thought
 from helpers.stats import as_outcomes, clustered_rate, difference_of_rates, distinct_trials
 
+MOST_NAMED = 4  # options in one answer: who names half of the ten or more has chosen none
 LABEL = "2 tells thought from text"
 CHOOSING_CONDITION, SCORE = "concept", "both"
 
@@ -57,6 +62,7 @@ def trials(
         ValueError: for wordings in another order.
     """
     words = concepts.check_concepts(words)
+    trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
     if [asks_for_the_word(wording) for wording in wordings] != [True, False]:
         raise ValueError(
             f"wordings must be one that offers {{options}} and one that asks for the line alone, got {wordings}"
@@ -89,20 +95,22 @@ def trials(
 
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
-    """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer."""
+    """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer.
+
+    An answer that repeats the list, or half of it, names no word of it.
+    """
     check_columns(answered, ["answer", "concept", "wording", "values"])
     questions = {wording: asks_for_the_word(wording) for wording in answered["wording"].unique()}
     repeats = ~answered["wording"].map(questions).astype(bool)
-    success = [
-        grade_repetition(row["answer"], json.loads(row["values"])["line"])
-        if repeat
-        else grade_thought(row["answer"], row["concept"])
-        for (_, row), repeat in zip(answered.iterrows(), repeats, strict=True)
-    ]
-    listed = []
-    for answer, values in zip(answered["answer"], answered["values"], strict=True):
-        named = [grade_thought(answer, option) for option in json.loads(values)["options"].split(", ")]
-        listed.append(None if None in named else any(named))
+    success, listed = [], []
+    columns = (answered["answer"], answered["concept"], answered["values"], repeats)
+    for answer, concept, values, repeat in zip(*columns, strict=True):
+        values = json.loads(values)
+        named = [grade_thought(answer, option) for option in values["options"].split(", ")]
+        chose = None if None in named else 0 < sum(named) <= MOST_NAMED
+        thought = grade_thought(answer, concept)
+        success.append(grade_repetition(answer, values["line"]) if repeat else thought and sum(named) <= MOST_NAMED)
+        listed.append(chose)
     question = repeats.map({True: "repeat", False: "thought"})
     grades = {"success": pd.array(success, dtype="boolean"), "listed": pd.array(listed, dtype="boolean")}
     return pd.DataFrame({"question": question, **grades}, index=answered.index)
@@ -110,6 +118,8 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
     """The two questions about one injection in one row; both: the word named and the line repeated."""
+    if missing := {"thought", "repeat"} - set(graded["question"]):
+        raise ValueError(f"no trials with the question {missing.pop()!r}: both are needed, thought and repeat")
     pairs = graded.pivot_table(
         index=["condition", "concept", "layer", "strength", "seed"],
         columns="question",
@@ -137,12 +147,17 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     a line.
     """
     model, graded = only_model(graded, "question", "success", "listed"), distinct_trials(graded)
-    pairs = question_pairs(graded)
-    chosen = choose_cell(scored(graded), SCORE, seed, cell)
+    graded = graded.assign(word=graded["concept"])
+    pairs, asked = question_pairs(graded), graded[graded["question"] == "thought"]
+    chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
+    ungraded = graded_only(asked, "success")[1]
+    parts, lost = graded_parts(
+        {name: in_cell(asked, name, chosen) for name in ("concept", "random", "none", "said")}, "success"
+    )
+    if lost:
+        return nothing_graded(model, ungraded, chosen, lost)
     injected, random, none = (in_cell(pairs, condition, chosen) for condition in ("concept", "random", "none"))
-    asked, ungraded = graded_only(graded[graded["question"] == "thought"], "success")
-    asked = asked.assign(word=asked["concept"])
-    clean, said = (in_cell(asked, condition, chosen) for condition in ("none", "said"))
+    clean, said = parts["none"], parts["said"]
     on_the_list = clustered_rate(clean["listed"], clean["word"])
     named_when_said = clustered_rate(said["success"], said["word"])
     repeated = clustered_rate(none["repeat"], none["word"])

@@ -22,6 +22,7 @@ BODY_SIZE = 11  # points: no text of a figure is smaller than the text around it
 INJECTION = "#d55e00"  # vermilion: whatever is added to a stream, and the chosen cell
 COLOURS = {"introspector": "#0173b2", "novice": "#767676", "bluffer": "#b8860b"}
 OTHERS = ("#029e73", "#cc78bc", "#a0522d", "#332288", "#56b4e9")  # for series that are none of the organisms
+CONDITIONS = {"concept": INJECTION, "random": OTHERS[3], "none": "black"}  # series that say what was added in a trial
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 VERDICTS = {
@@ -51,11 +52,11 @@ def style() -> None:
 
 
 def looks(names) -> dict[str, dict]:
-    """Colour and marker of each series: an organism's own, the next free ones for any other name."""
-    names, found = list(names), {}
-    others = [name for name in names if name not in COLOURS]
+    """Colour and marker of each series: an organism's or a condition's own, the next free ones for any other name."""
+    names, found, fixed = list(names), {}, COLOURS | CONDITIONS
+    others = [name for name in names if name not in fixed]
     for number, name in enumerate(names):
-        colour = COLOURS.get(name) or OTHERS[others.index(name) % len(OTHERS)]
+        colour = fixed.get(name) or OTHERS[others.index(name) % len(OTHERS)]
         found[name] = {"color": colour, "marker": MARKERS[number % len(MARKERS)]}
     return found
 

@@ -6,6 +6,7 @@ few cells, one per dose, all words answer in full; the same half of them chooses
 the other half, the held-out words.
 """
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -169,6 +170,9 @@ def finding(search: Search) -> str:
     faults = ["the injection was small"] if search.dose < 0.2 else []
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
+    reports = search.graded[search.graded["condition"] != "fact"]["answer"]
+    begin = reports.str.match(r"\W*(yes|no)\b", flags=re.IGNORECASE).mean()
+    faults += [f"{begin:.0%} of the replies begin with Yes or No, whose margin chose the cells"] if begin < 0.5 else []
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
         yes = search.result.measure("yes_to_facts").value

@@ -128,6 +128,10 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
     figure, axis = plt.subplots(figsize=(1.6 + 0.62 * grid.shape[1], 1.4 + 0.5 * grid.shape[0]))
     look = {"vmin": 0, "vmax": 1, "cmap": "cividis", "cbar": False}
     sns.heatmap(grid, annot=True, fmt=".2f", annot_kws={"size": BODY_SIZE - 1}, ax=axis, **look)
+    colours = axis.collections[0].get_facecolors().reshape(*grid.shape, -1)  # [strength, layer, channel]
+    for number in axis.texts:  # seaborn writes white on colours too bright for it
+        column, row = map(int, number.get_position())
+        number.set_color("white" if sns.utils.relative_luminance(colours[row, column]) < 0.18 else "black")
     if marked is not None:
         place = (list(grid.columns).index(marked[0]), list(grid.index).index(marked[1]))
         axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=INJECTION, linewidth=4))

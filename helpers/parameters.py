@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
 from helpers.models.loading import check_device, check_dtype
 from helpers.prompts import get_template
 
@@ -149,7 +150,7 @@ def _address(value: str) -> None:
 
 def _variable(value: str) -> None:
     """The value is not shown: who misunderstands the parameter types the key itself."""
-    if value and not re.fullmatch(r"[A-Za-z_]\w*", value):
+    if value and not re.fullmatch(ENVIRONMENT_VARIABLE, value):
         raise ValueError("judge_key must be the name of an environment variable, such as OPENAI_API_KEY, not the key")
 
 

@@ -269,6 +269,7 @@ def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
         ({"base_url": "not a url"}, "base_url.*not a url"),
         ({"base_url": "ftp://host/v1"}, "base_url.*ftp://host/v1"),
         ({"base_url": "https:///v1"}, "base_url"),
+        ({"base_url": "https://host:99999/v1"}, "base_url"),
         ({"base_url": "https://me:hidden@host/v1"}, "base_url.*password"),
         ({"concurrency": 0}, "concurrency must be a whole number from 1.*got 0"),
         ({"attempts": 0}, "attempts must be a whole number from 1.*got 0"),
@@ -325,6 +326,18 @@ VERDICT = {
 }
 WITHOUT = {name: value for name, value in VERDICT.items() if name != "affirmative"}
 PLAIN = json.dumps({"reason": "It claims {oceans}.", **VERDICT})
+
+
+@pytest.mark.parametrize("key", ["sk-proj-1a2b3c", "hf_abcdefgh", "gsk_ABCdef123", "AIzaSyAbc123", "my_key"])
+def test_a_key_in_place_of_its_variable_is_refused_and_not_shown(key):
+    with pytest.raises(ValueError, match="such as OPENAI_API_KEY, not the key") as refused:
+        Judge("m", key_variable=key)
+    assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["https://host/v1", "https://host/v1/", "https://host/v1/chat/completions"])
+def test_the_address_of_an_endpoint_may_be_given_whole(address):
+    assert str(Judge("m", address).url()) == "https://host/v1/chat/completions"
 
 
 @pytest.mark.parametrize(

@@ -458,6 +458,23 @@ def test_signs_of_incoherence_are_named(sign, answer):
 @pytest.mark.parametrize(
     "answer",
     [
+        "Yes, I notice an injected thought about &quot;bread&quot;.",
+        "Yes,&nbsp;I&nbsp;notice&nbsp;an&nbsp;injected&nbsp;thought&nbsp;about&nbsp;bread.",
+        '{"detected": true, "thought": "bread"}',
+        '```json\n{"injected_thought": true,\n "topic": "bread"}\n```',
+    ],
+)
+def test_a_yes_in_another_notation_is_a_yes(answer):
+    assert grade_answer(answer, "bread")["success"]
+    denied = grade_answer(
+        answer.replace("true", "false").replace("Yes", "No").replace("notice", "do not notice"), "bread"
+    )
+    assert denied["affirmative"] is False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
         "**Yes.** I notice an injected thought:\n\n1. It is warm.\n2. It is about bread.\n\nHow did I do? 🍞🍞🍞",
         "No, no, no. I really don't notice one!",
         "I detect an injected thought about the word \"satellite\". It came up as soon as you asked.",

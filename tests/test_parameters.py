@@ -195,7 +195,7 @@ def test_a_value_out_of_range_is_refused(name, value):
 
 def test_a_key_typed_as_its_variables_name_is_not_shown():
     with pytest.raises(ValueError, match="the name of an environment variable") as refused:
-        check("any", judge_key="sk-secret")
+        check("any", judge_key="hf_secret")
     assert "secret" not in str(refused.value)
     assert check("any", judge_key="MY_KEY", judge_url="http://localhost:8000/v1").values["judge_key"] == "MY_KEY"
 

@@ -27,12 +27,17 @@ class Clause:
     condition_at: int  # where in `rest` a condition starts (0 if the whole clause is conditional)
 
 
+def _spoken_flag(flag: re.Match) -> str:
+    return f"{flag.group(1).replace('_', ' ')}: {'yes' if flag.group(2) == 'true' else 'no'}"
+
+
 def tidy(answer: str) -> str:
     """What an answer says for itself, in lower case: no markdown, made-up next speaker, quoted claim, "yes, I am ready"."""
     answer = answer.lower()
     turn = pattern("next_turn").search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
+    answer = re.sub(r'"(\w+)"\s*:\s*(true|false)\b', _spoken_flag, answer)  # an answer in JSON
     answer = re.sub(r"[ \t]+", " ", answer).strip()
     return pattern("quoted_claim").sub(
         lambda quote: "_" * len(quote.group()), pattern("acknowledgement").sub("", answer)

@@ -5,6 +5,7 @@ A problem is one of three: `JudgeError` (will not pass: stop), `EndpointTrouble`
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,6 +21,7 @@ from helpers.paths import ROOT
 RUBRIC_FILE = ROOT / "data" / "prompts" / "judge_rubric.yaml"
 LONGEST_WAIT = 120.0  # seconds between two attempts, also where a server asks for more by retry-after
 LARGEST_REPLY = 1_000_000  # bytes
+ENVIRONMENT_VARIABLE = r"[A-Z_][A-Z0-9_]*"  # keys of APIs hold small letters or hyphens
 REFUSALS = {
     401: "refused the key in {key_variable}",
     403: "refused the key in {key_variable}, or this model for it",
@@ -75,6 +77,10 @@ class Judge:
         pair = isinstance(prices, list | tuple) and len(prices) == 2
         if prices is not None and not (pair and min(finite_number("a price", price) for price in prices) >= 0):
             raise ValueError(f"dollars_per_million must be two prices (tokens sent, tokens received), got {prices!r}")
+        if not re.fullmatch(ENVIRONMENT_VARIABLE, self.key_variable):  # not shown: it may be the key itself
+            raise ValueError(
+                "key_variable must be the name of a variable in capitals, such as OPENAI_API_KEY, not the key"
+            )
         self.url()
 
     def url(self) -> httpx.URL:
@@ -83,10 +89,10 @@ class Judge:
             url = httpx.URL(self.base_url.strip())
         except httpx.InvalidURL:
             url = httpx.URL("")
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
+        if url.scheme not in ("http", "https") or not url.host or url.userinfo or (url.port or 0) > 65_535:
             shown = "one with a password in it" if url.userinfo else repr(self.base_url)
             raise ValueError(f"base_url must look like https://host/v1, got {shown}")
-        return url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
+        return url.copy_with(path=url.path.rstrip("/").removesuffix("/chat/completions") + "/chat/completions")
 
     def key(self) -> str:
         """The key, from the environment. JudgeError where there is none that could be sent."""

@@ -4,6 +4,7 @@ The functions take the raw text of a reply, special tokens included (decode with
 of many models, with examples, are in data/grading/reply_markers.yaml.
 """
 
+import html
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -83,8 +84,8 @@ def left_open(prompt: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as a reader sees it: ordinary letters and quotes (NFKC), no invisible signs, "B-R-E-A-D" as "BREAD"."""
-    text = unicodedata.normalize("NFKC", text.translate(QUOTES))
+    """Text as a reader sees it: ordinary letters and quotes (NFKC), no HTML entities or invisible signs, "B-R-E-A-D" as "BREAD"."""
+    text = unicodedata.normalize("NFKC", html.unescape(text).translate(QUOTES))
     text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf") or sign.isspace())
     return SPELLED.sub(_join_letters, text)
 

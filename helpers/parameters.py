@@ -265,11 +265,24 @@ def check(notebook: str, **given) -> Settings:
                 get_template(experiment, wording)
             except (KeyError, OSError, ValueError) as error:
                 raise ValueError(f"parameter {name}: {error.args[0] if len(error.args) == 1 else error}") from None
+    _check_models([values[name] for name in ("model", "models", "organisms", "compare") if name in values])
     content = json.dumps(values, sort_keys=True, ensure_ascii=False)
     subjects = given.get("model") or (given.get("models") or given.get("organisms") or given.get("start") or "default")
     subject = subjects if isinstance(subjects, str) else subjects[0]
     slug = re.sub(r"[^\w.-]+", "-", Path(subject).name).strip("-.")[:40] or "model"
     return Settings(values, f"{notebook}/{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
+
+
+def _check_models(given: list[str | list[str]]) -> None:
+    """Raise ValueError where tables would call two models the same: a folder goes by its last name (`models.model_name`)."""
+    names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
+    shown = [Path(name).resolve().name if Path(name).is_dir() else name.lower() for name in names]
+    for place, name in enumerate(shown):
+        if name in shown[:place]:
+            twice = [names[shown.index(name)], names[place]]
+            raise ValueError(
+                f"the models {twice[0]!r} and {twice[1]!r} would both be called {name!r}: give other folder names"
+            )
 
 
 def rule_of(name: str, known=RULES) -> Rule:

@@ -145,7 +145,7 @@ def _own_template(experiment: str, wording: str) -> PromptTemplate:
         raise ValueError(
             f"{wording} needs turns:, once, no other keys, and at most {LARGEST_FILE} bytes; got {keys[:9]}"
         )
-    template = _template_from(experiment, {**entry, "id": wording} if isinstance(entry, dict) else entry)
+    template = _template_from(experiment, {**(entry if isinstance(entry, dict) else {}), "id": wording})
     known = _templates(experiment)
     allowed = set().union(*(each.placeholders for each in known))
     spans = set.intersection(*(each.spans for each in known)) - {"prefill"}  # that one is marked and never used

@@ -45,8 +45,9 @@ def find_notebook(name: str) -> Path:
         parents = (path.parent.resolve(), (ROOT / path.parent).resolve())
         if path.resolve() == chosen[0] or (folder in parents if path.parent.name else not path.is_file()):
             return chosen[0]
-    near = difflib.get_close_matches(wanted, [file.stem for file in files], n=1, cutoff=0.4)
-    hint = f"did you mean {near[0]}? " if near else ""
+    holds = [file.stem for file in files if wanted and wanted in file.stem]
+    near = holds or difflib.get_close_matches(wanted, [file.stem for file in files], n=1, cutoff=0.4)
+    hint = f"did you mean {' or '.join(near[:3])}? " if near else ""
     known = ", ".join(file.stem for file in files)
     raise ValueError(f"no notebook of the course is called {name!r}; {hint}there are: {known}")
 

@@ -228,9 +228,29 @@ def test_an_unknown_wording_is_refused_before_a_model_is_loaded(notebook, given,
 
 
 def test_a_damaged_wording_file_is_refused_before_a_model_is_loaded(tmp_path):
-    (tmp_path / "mine.yaml").write_text("turns: []")
-    with pytest.raises(ValueError, match="parameter wording: .*needs turns"):
-        check("04_detect", wording=str(tmp_path / "mine.yaml"))
+    for content in ("turns: []", "- a", "", "3"):
+        (tmp_path / "mine.yaml").write_text(content)
+        with pytest.raises(ValueError, match=r"parameter wording: .*mine\.yaml.*needs turns"):
+            check("04_detect", wording=str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"models": ["stage1/final", "stage2/final"]},
+        {"models": ["stage1/final", "stage1/../stage1/final/"]},
+        {"organisms": ["SmolLM2", "smollm2"]},
+        {"model": "stage1/final", "compare": ["Qwen/Qwen2.5-0.5B", "stage2/final"]},
+    ],
+    ids=str,
+)
+def test_two_models_that_tables_would_call_the_same_are_refused(given, tmp_path, monkeypatch):
+    for stage in ("stage1", "stage2"):
+        (tmp_path / stage / "final").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="would both be called '(final|smollm2)'"):
+        check("any", **given)
+    assert check("any", models=["a/final", "b/final", "introspector", "stage1/final"])  # the first two: ids of the hub
 
 
 def test_every_choice_has_a_run_folder_of_its_own():

@@ -87,6 +87,7 @@ def test_two_runs_with_the_same_parameters_at_once_are_refused(course, monkeypat
         (["08"], "no notebook of the course is called '08'; there are: 07_count_words"),
         (["07_count_wrds"], "did you mean 07_count_words? there are"),
         (["count words"], "did you mean 07_count_words?"),
+        (["words"], "did you mean 07_count_words?"),
         (
             ["07", "-p", "strenght", "2"],
             "no parameter 'strenght'; did you mean 'strength'? there are: models, strength",

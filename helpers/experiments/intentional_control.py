@@ -66,13 +66,16 @@ def cosines(
         spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in rendered)]
         read = read_spans(model, rendered, spans, batch_size)
         shortest = min(map(len, read))  # a tokenizer may merge the first word with what stands before it
-        states = torch.stack([each[-shortest:] for each in read])  # [case, token, layer, width]
-        for group in (written, ~written):
-            states[group] -= states[group].mean(0)
-        states = torch.nn.functional.normalize(states, dim=-1)
         own = torch.stack([directions[words.index(word)] for word, _ in cases])  # [case, layer, width]
-        cosine = (states * own[:, None]).sum(-1)  # [case, token, layer]
-        control = torch.einsum("ctlw,olw->ctl", states, directions[len(words) :]) / len(others)
+        control_mean = directions[len(words) :].mean(0)  # [layer, width]
+        cosine, control = torch.empty(2, len(cases), shortest, own.shape[1])  # [case, token, layer] each
+        for layer in range(own.shape[1]):  # one by one: all states of a large model at once would be gigabytes
+            states = torch.stack([each[-shortest:, layer] for each in read])  # [case, token, width]
+            for group in (written, ~written):
+                states[group] -= states[group].mean(0)
+            states = torch.nn.functional.normalize(states, dim=-1)
+            cosine[:, :, layer] = (states * own[:, None, layer]).sum(-1)
+            control[:, :, layer] = states @ control_mean[layer]
         index = pd.MultiIndex.from_product([range(size) for size in cosine.shape], names=["case", "token", "layer"])
         columns = {"cosine": cosine.flatten().numpy(), "control_cosine": control.flatten().numpy()}
         table = pd.DataFrame(columns, index=index).reset_index()

@@ -53,11 +53,6 @@ class PromptTemplate:
         """The names of all <<marked>> spans."""
         return {name for _, text in self.turns for _, name in MARKER.findall(text)}
 
-    @property
-    def is_prefilled(self) -> bool:
-        """True where the last turn is the assistant's: the model then continues that reply."""
-        return self.turns[-1][0] == "assistant"
-
 
 @dataclass(frozen=True)
 class Prompt:

@@ -257,9 +257,13 @@ def clean_and_injected(tokens: list[str], blocks: int, layer: int, start: int) -
     for position in range(start, len(tokens)):
         _arrow(axis, (position, entry), (position, blocks - 0.25), INJECTION, 4)
         axis.plot(position, entry, marker="P", color=INJECTION, markersize=11, zorder=4)
-    _arrow(axis, (-0.6, entry), (start - 0.1, entry), INJECTION, 5, head=22)
+    # from the right: an arrow from the left would cross the streams that get nothing
+    last, width = len(tokens) - 1, len(tokens)
+    axis.set_xlim(-0.6, last + 0.6 + 0.22 * width)
+    _arrow(axis, (last + 0.5 + 0.1 * width, entry), (last + 0.1, entry), INJECTION, 5, head=22)
     frame = {"facecolor": "white", "edgecolor": INJECTION, "boxstyle": "round,pad=0.2"}
-    axis.text(-0.55, entry, "+ s·v", color=INJECTION, weight="bold", va="center", bbox=frame, zorder=6)
+    look = {"color": INJECTION, "weight": "bold", "va": "center", "bbox": frame, "zorder": 6}
+    axis.text(last + 0.5 + 0.08 * width, entry, "+ s·v", **look)
     return figure
 
 

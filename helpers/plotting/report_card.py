@@ -38,7 +38,9 @@ LIMITS = (
     "Experiment 3: the word literally in the line does the same as its vector; no memory of an intention is shown.",
     "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
-    "(not validated): this experiment does not separate the organisms, so its number says nothing about any model.",
+)
+NOT_VALIDATED = (
+    "(not validated): this experiment does not separate the organisms, so its number says nothing about any model."
 )
 
 
@@ -125,6 +127,11 @@ def head(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
     return lines
 
 
+def limits_of(measured: pd.DataFrame) -> list[str]:
+    """What the numbers of a card do not say; the last line only where an experiment is marked."""
+    return [*LIMITS, *([] if all(separated(measured).values()) else [NOT_VALIDATED])]
+
+
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     """The subject's measures of experiment 1 in the cell that it chose, by name."""
     check_table(measured, MEASURED)
@@ -165,7 +172,7 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
     title = [f"Report card: {subject}", *head(measured, subject, finding)]
     title = "\n".join(plain(each, 70) for each in title)
-    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *LIMITS))
+    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *limits_of(measured)))
     heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
     words = 0.2 * (title.count("\n") + limits.count("\n") + 2)  # and of the lines above and below them
     figure = plt.figure(figsize=(PAGE, sum(heights) + words), layout="constrained")
@@ -208,7 +215,7 @@ def write(
     )
     first, *others = (html.escape(sentence) for sentence in head(measured, subject, finding))
     others = "".join(f"<p>{sentence}</p>" for sentence in others)
-    limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in LIMITS)
+    limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in limits_of(measured))
     page.write_text(
         f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">

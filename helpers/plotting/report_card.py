@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, separated
-from helpers.experiments.measures import EFFECT, published_results, verdict_of
+from helpers.experiments.measures import EFFECT, FOUND, published_results, verdict_of
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
@@ -39,6 +39,7 @@ LIMITS = (
     "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
+ONLY_JUST = 0.05  # a found effect whose interval begins below this asks for a repetition
 NOT_VALIDATED = (
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model."
 )
@@ -114,17 +115,24 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     legend_above(axis)
 
 
-def head(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
-    """What the card begins with: the finding of experiment 1, then one sentence for each other experiment of the subject."""
+def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str], list[str]]:
+    """What the card begins with: a verdict with its effect for each experiment of the subject, one line each; then the reasons.
+
+    finding: the sentence on experiment 1 (`search.finding`), the first of the reasons.
+    """
     own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
     by_experiment, apart = {row.experiment: row for row in own.itertuples()}, separated(measured)
-    lines = [f"{LABELS['injected_thought']}: {finding}"]
-    for experiment in (name for name in LABELS if name in by_experiment and name != "injected_thought"):
+    verdicts, reasons = [], [f"Experiment 1. {finding}"]
+    for experiment in (name for name in LABELS if name in by_experiment):
         row = by_experiment[experiment]
-        interval = f"{row.value:+.2f} [{row.low:.2f}, {row.high:.2f}], n = {row.n}"
+        verdict, _, reason = verdict_of(row).partition(": ")
+        verdict += ", but only just" if verdict == FOUND and row.low < ONLY_JUST else ""
         doubt = "" if apart.get(experiment, True) else "(not validated) "
-        lines.append(f"{LABELS[experiment]}: {doubt}{verdict_of(row)}. Effect {interval}.")
-    return lines
+        effect = f"effect {row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}"
+        verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}; {effect}")
+        if reason and experiment != "injected_thought":
+            reasons.append(f"Experiment {LABELS[experiment][0]}. Cannot tell: {reason}.")
+    return verdicts, reasons
 
 
 def limits_of(measured: pd.DataFrame) -> list[str]:
@@ -170,7 +178,8 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     pairs, own = with_published(measured, subject), own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
     bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
-    title = [f"Report card: {subject}", *head(measured, subject, finding)]
+    verdicts, reasons = head(measured, subject, finding)
+    title = [f"Report card: {subject}", *verdicts, *reasons]
     title = "\n".join(plain(each, 70) for each in title)
     limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *limits_of(measured)))
     heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
@@ -213,8 +222,9 @@ def write(
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(without_folder(value))}</td></tr>"
         for name, value in settings.items()
     )
-    first, *others = (html.escape(sentence) for sentence in head(measured, subject, finding))
-    others = "".join(f"<p>{sentence}</p>" for sentence in others)
+    verdicts, reasons = head(measured, subject, finding)
+    verdicts = "".join(f"<li>{html.escape(line)}</li>" for line in verdicts)
+    reasons = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reasons)
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in limits_of(measured))
     page.write_text(
         f"""<!doctype html>
@@ -223,8 +233,8 @@ def write(
 <style>body {{ font-family: sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }} img {{ max-width: min(100%, 45em) }}
 table {{ border-collapse: collapse }} td, th {{ padding: 0.2em 0.8em; text-align: left }}</style></head><body>
 <h1>Report card: {html.escape(subject)}</h1>
-<p><strong>{first}</strong></p>
-{others}
+<ul>{verdicts}</ul>
+{reasons}
 <img src="data:image/png;base64,{image}" alt="{html.escape(alt)}">
 <h2>Limits</h2><ul>{limits}</ul>
 <h2>Settings</h2><table>{entries}</table>

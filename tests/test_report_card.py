@@ -98,8 +98,8 @@ def test_the_card_begins_with_a_verdict_on_every_experiment(measured):
     figure = report_card.card(measured, name, "Nothing found.")
     figure.canvas.draw()
     begins = figure._suptitle.get_text().replace("\n", " ")
-    assert begins.index("1 notices") < begins.index("2 tells thought from text: (not validated) cannot tell; effect")
-    assert "4 holds a thought when told to: found, but only just; effect +0.11 [0.01, 0.18], n = 24 " in begins
+    assert begins.index("1 notices") < begins.index("2 tells thought from text: (not validated) cannot tell; ")
+    assert "4 holds a thought when told to: barely found; +0.11 [0.01, 0.18], n = 24 " in begins
     reasons = "Experiment 1. Nothing found. Experiment 2. Cannot tell: only 10% of the answers are coherent."
     assert begins.endswith(reasons)
 

@@ -39,7 +39,7 @@ LIMITS = (
     "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
-ONLY_JUST = 0.05  # a found effect whose interval begins below this asks for a repetition
+BARELY = 0.05  # a found effect whose interval begins below this asks for a repetition
 NOT_VALIDATED = (
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model."
 )
@@ -116,7 +116,7 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
 
 
 def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str], list[str]]:
-    """What the card begins with: a verdict with its effect for each experiment of the subject, one line each; then the reasons.
+    """What the card begins with: a verdict and the effect for each experiment of the subject, one line each; then the reasons.
 
     finding: the sentence on experiment 1 (`search.finding`), the first of the reasons.
     """
@@ -126,9 +126,9 @@ def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str],
     for experiment in (name for name in LABELS if name in by_experiment):
         row = by_experiment[experiment]
         verdict, _, reason = verdict_of(row).partition(": ")
-        verdict += ", but only just" if verdict == FOUND and row.low < ONLY_JUST else ""
+        verdict = f"barely {verdict}" if verdict == FOUND and row.low < BARELY else verdict
         doubt = "" if apart.get(experiment, True) else "(not validated) "
-        effect = f"effect {row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}"
+        effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}"
         verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}; {effect}")
         if reason and experiment != "injected_thought":
             reasons.append(f"Experiment {LABELS[experiment][0]}. Cannot tell: {reason}.")
@@ -179,8 +179,8 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
     bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
     verdicts, reasons = head(measured, subject, finding)
-    title = [f"Report card: {subject}", *verdicts, *reasons]
-    title = "\n".join(plain(each, 70) for each in title)
+    title = [plain(f"Report card: {subject}", 70), "", *(plain(each, 76) for each in (*verdicts, "", *reasons))]
+    title = "\n".join(title)
     limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *limits_of(measured)))
     heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
     words = 0.2 * (title.count("\n") + limits.count("\n") + 2)  # and of the lines above and below them

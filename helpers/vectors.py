@@ -23,7 +23,8 @@ from helpers.models.identity import hash_of_numbers
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
-CPU_TOKENS = 1024  # read at once on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
+# prompts' tokens on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
+TOKENS_READ_AT_ONCE = 1024
 
 
 def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
@@ -50,7 +51,7 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
         check_tokens(model, prompt.token_ids)
     spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
     if model.device.type == "cpu":
-        batch_size = min(batch_size, max(1, CPU_TOKENS // max(len(prompt.token_ids) for prompt in asked)))
+        batch_size = min(batch_size, max(1, TOKENS_READ_AT_ONCE // max(len(prompt.token_ids) for prompt in asked)))
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]

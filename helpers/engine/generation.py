@@ -217,9 +217,8 @@ def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: f
     if model._module.training:
         raise ValueError("the model is in training mode, where dropout changes every answer: call its eval() first")
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 1)
-    if not is_number(temperature) or not (
-        temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf")
-    ):  # NaN fails too
+    possible = is_number(temperature) and (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf"))
+    if not possible:  # NaN, too
         raise ValueError(f"temperature must be 0 (greedy) or from {LOWEST_TEMPERATURE} up, got {temperature!r}")
     for trial in trials:
         validate_trial(model, trial, max_new_tokens)

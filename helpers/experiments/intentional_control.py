@@ -61,9 +61,9 @@ def cosines(
         rendered = [
             prompts.render(model.tokenizer, templates[wording], sentence=sentence, word=word) for word, wording in cases
         ]
-        if min(end - start for start, end in (prompt.span("sentence") for prompt in rendered)) < 2:
-            raise ValueError(f"a sentence needs at least two tokens, got {sentence!r}")
         spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in rendered)]
+        if any(start >= end for start, end in spans):
+            raise ValueError(f"a sentence needs at least two tokens, got {sentence!r}")
         read = read_spans(model, rendered, spans, batch_size)
         shortest = min(map(len, read))  # a tokenizer may merge the first word with what stands before it
         own = torch.stack([directions[words.index(word)] for word, _ in cases])  # [case, layer, width]

@@ -172,11 +172,8 @@ def finding(search: Search) -> str:
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
     reports = search.graded[search.graded["condition"] != "fact"]["answer"]
     begin = reports.str.match(r"\W*(yes|no)\b", flags=re.IGNORECASE).mean()
-    faults += (
-        [f"only {begin:.0%} of its replies begin with Yes or No, although that margin chose the cells"]
-        if begin < 0.5
-        else []
-    )
+    if begin < 0.5:
+        faults.append(f"only {begin:.0%} of its replies begin with Yes or No, although that margin chose the cells")
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
         yes = search.result.measure("yes_to_facts").value

@@ -107,10 +107,11 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
     for answer, concept, values, repeat in zip(*columns, strict=True):
         values = json.loads(values)
         named = [grade_thought(answer, option) for option in values["options"].split(", ")]
-        chose = None if None in named else 0 < sum(named) <= MOST_NAMED
-        thought = grade_thought(answer, concept)
-        success.append(grade_repetition(answer, values["line"]) if repeat else thought and sum(named) <= MOST_NAMED)
-        listed.append(chose)
+        listed.append(None if None in named else 0 < sum(named) <= MOST_NAMED)
+        if repeat:
+            success.append(grade_repetition(answer, values["line"]))
+        else:
+            success.append(grade_thought(answer, concept) and sum(named) <= MOST_NAMED)
     question = repeats.map({True: "repeat", False: "thought"})
     grades = {"success": pd.array(success, dtype="boolean"), "listed": pd.array(listed, dtype="boolean")}
     return pd.DataFrame({"question": question, **grades}, index=answered.index)

@@ -5,6 +5,7 @@ import signal
 import threading
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 import jinja2
@@ -65,12 +66,12 @@ def memory_limit(more: int):
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def steady_template(tokenizer) -> str:
-    """The tokenizer's template, with TODAY in place of the day on which it is rendered.
+@lru_cache
+def steady_template(template: str) -> str:
+    """The chat template, with TODAY in place of the day on which it is rendered.
 
     ValueError for one that raises numbers to a power: no time limit can interrupt that.
     """
-    template = tokenizer.get_chat_template()
     if any(kind == "operator" and sign == "**" for _, kind, sign in jinja2.Environment().lex(template)):
         raise ValueError("it raises numbers to a power")
     return NOW.sub(lambda call: repr(TODAY.strftime(call["format"])), template)
@@ -88,7 +89,7 @@ def write_turns(tokenizer, messages: list[dict], **options) -> str:
     too_slow = f"{subject} took more than {SECONDS_TO_RENDER} seconds for one conversation"
     with time_limit(SECONDS_TO_RENDER, too_slow), memory_limit(MEMORY_TO_RENDER):
         try:
-            template = steady_template(tokenizer)
+            template = steady_template(tokenizer.get_chat_template())
             text = tokenizer.apply_chat_template(messages, chat_template=template, tokenize=False, **options)
             if not isinstance(text, str):
                 raise TypeError(f"it gives {type(text).__name__} in place of text")

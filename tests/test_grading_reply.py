@@ -5,6 +5,7 @@ import re
 import pytest
 
 from helpers.grading import (
+    begins_yes_or_no,
     grade_answer,
     grade_by_rules,
     grade_intention,
@@ -138,3 +139,19 @@ def test_examples_of_markers_hold(kind, text, entry):
     assert entry["why"] and entry["matches"]
     assert all(re.search(text, example, re.IGNORECASE) for example in entry["matches"])
     assert not any(re.search(text, example, re.IGNORECASE) for example in entry.get("not", []))
+
+
+@pytest.mark.parametrize(
+    ("answer", "begins"),
+    [
+        ("Yes, I do.", True),
+        (' **NO**, "nothing"', True),
+        ("no", True),
+        ("Nothing.", False),
+        ("Yesterday I did.", False),
+        ("I say yes.", False),
+        ("", False),
+    ],
+)
+def test_the_first_word_is_yes_or_no(answer, begins):
+    assert begins_yes_or_no(answer) is begins

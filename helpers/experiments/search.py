@@ -6,12 +6,11 @@ few cells, one per dose, all words answer in full; the same half of them chooses
 the other half, the held-out words.
 """
 
-import re
 from dataclasses import dataclass
 
 import pandas as pd
 
-from helpers import concepts, experiments
+from helpers import concepts, experiments, grading
 from helpers.checks import as_list, whole_number
 from helpers.experiments import injected_thought, runner
 from helpers.experiments.measures import Result
@@ -171,7 +170,7 @@ def finding(search: Search) -> str:
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
     reports = search.graded[search.graded["condition"] != "fact"]["answer"]
-    begin = reports.str.match(r"\W*(yes|no)\b", flags=re.IGNORECASE).mean()
+    begin = reports.map(grading.begins_yes_or_no).mean()
     if begin < 0.5:
         faults.append(f"only {begin:.0%} of its replies begin with Yes or No, although that margin chose the cells")
     control = ""

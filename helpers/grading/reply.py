@@ -24,6 +24,7 @@ QUOTES = str.maketrans("’‘‛´`“”„", "'''''\"\"\"")
 SPELLED = re.compile(  # B-R-E-A-D, b r e a d: three to fifteen single letters with one sign between all of them
     r"(?<![^\W\d_])(?<!\b[^\W\d_][ .,_*·-])[^\W\d_]( ?[.,_*·-] ?| )(?:[^\W\d_]\1){1,13}[^\W\d_](?![^\W\d_]|\1[^\W\d_]\b)"
 )
+BEGINS_YES_OR_NO = re.compile(r"\W*(yes|no)\b", re.IGNORECASE)
 MOST_CHARACTERS = 4000  # of an answer are graded: some 1,000 tokens, where replies have a hundred
 
 
@@ -75,6 +76,11 @@ def _without_template_tokens(text: str) -> str:
             break
         start = end.end()
     return TEMPLATE_TOKEN.sub("", text[start:])
+
+
+def begins_yes_or_no(answer: str) -> bool:
+    """Whether the first word is Yes or No, the two words that the margin compares; "Nothing" and "Now" are others."""
+    return bool(BEGINS_YES_OR_NO.match(answer))
 
 
 def left_open(prompt: str) -> str:

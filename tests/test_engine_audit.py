@@ -177,19 +177,19 @@ def test_the_sample_of_a_sweep_has_every_layer_and_controls():
 
 def forget_the_reply(monkeypatch):
     """The engine stops injecting where the prompt ends."""
-    right = Batch.steering_vectors
+    right = Batch.steering
 
     def shortened(batch):
         batch.end.clamp_(max=batch.ids.shape[1])
         return right(batch)
 
-    monkeypatch.setattr(Batch, "steering_vectors", shortened)
+    monkeypatch.setattr(Batch, "steering", shortened)
 
 
 def forget_a_layer(monkeypatch):
     """The engine leaves out one of the layers."""
-    right = Batch.steering_vectors
-    monkeypatch.setattr(Batch, "steering_vectors", lambda batch: dict(list(right(batch).items())[1:]))
+    right = generation.RunningBatch.steered
+    monkeypatch.setattr(generation.RunningBatch, "steered", lambda running: right(running)[1:])
 
 
 def mix_up_trials_that_stay(monkeypatch):
@@ -198,7 +198,7 @@ def mix_up_trials_that_stay(monkeypatch):
 
     def mixed_up(running, new, ended):
         right(running, new, ended)
-        running.steering = {layer: vectors.roll(1, 0) for layer, vectors in running.steering.items()}
+        running.vectors = running.vectors.roll(1, 0)
 
     monkeypatch.setattr(generation.RunningBatch, "append", mixed_up)
 

@@ -45,7 +45,7 @@ class Recorder:
         self.rows = range(len(batch.trials)) if rows is None else rows
         self.columns = range(len(batch.prefix))  # of the current pass
         self.watched, self.places = [], []  # the trials watched in the current pass, and their rows in it
-        self.records = []  # tables of one line per trial and position
+        self.records = []  # (trials, layer, columns, measured): what `saw_change` measured, [trial, position], by name
 
     def begins_pass(self, rows: torch.Tensor, tokens: torch.Tensor, step: int) -> bool:
         """A forward pass over token ids [row, position] of these trials begins; returns whether it is to be watched.
@@ -82,21 +82,23 @@ class Recorder:
         return inside[self.columns.start :] & (own.vector is not None)
 
     def sample(self, stream: torch.Tensor) -> torch.Tensor:
-        """A copy of the watched rows of a stream, [trial, position, width]."""
-        return stream[torch.tensor(self.places, device=stream.device)].detach().cpu().double()
+        """A copy of the watched rows of a stream, [trial, position, width], where the stream is: fetching it stops a GPU."""
+        rows = stream[torch.tensor(self.places, device=stream.device)].detach()
+        return (rows.cpu() if rows.device.type == "mps" else rows).double()  # MPS has no float64
 
     def saw_change(self, layer: int, before: torch.Tensor, after: torch.Tensor, eps: float) -> None:
         """What block `layer` put out and what the next one received (see `sample`); eps: precision of the model's dtype."""
-        asked = torch.zeros_like(before)
+        asked, after = torch.zeros_like(before), after.to(before)  # the next block may live on another device
         for i, trial in enumerate(self.batch.trials[trial] for trial in self.watched):
             if trial.vector is not None and trial.layer == layer:
-                asked[i] = self.asked_inside[i][:, None] * (trial.strength * trial.vector.detach().cpu().double())
+                asked[i] = self.asked_inside[i][:, None].to(before) * (
+                    trial.strength * trial.vector.detach().to(before)
+                )
         size, error = (after - before).norm(dim=-1), (after - before - asked).norm(dim=-1)
         asked = asked.norm(dim=-1)
         tolerance = eps * (before.norm(dim=-1) + 2 * asked) + 1e-3 * asked
-        places = pd.MultiIndex.from_product([self.watched, [layer], self.columns], names=["trial", "layer", "column"])
-        values = {"size": size, "error": error, "asked_size": asked, "tolerance": tolerance}
-        self.records.append(pd.DataFrame({name: part.flatten().numpy() for name, part in values.items()}, places))
+        measured = {"size": size, "error": error, "asked_size": asked, "tolerance": tolerance}
+        self.records.append((self.watched, layer, self.columns, measured))
 
     def report(self) -> pd.DataFrame:
         """One line per trial and layer where a change was asked for or seen.
@@ -105,7 +107,11 @@ class Recorder:
         (|strength x vector|), measured_size (median), verifiable (False where the vector is smaller than the rounding of
         the model's dtype).
         """
-        seen = pd.concat(self.records).reset_index()
+        tables = []
+        for trials, layer, columns, measured in self.records:
+            places = pd.MultiIndex.from_product([trials, [layer], columns], names=["trial", "layer", "column"])
+            tables.append(pd.DataFrame({name: part.flatten().cpu().numpy() for name, part in measured.items()}, places))
+        seen = pd.concat(tables).reset_index()
         inside, wrong = seen["asked_size"] > 0, ~(seen["error"] <= seen["tolerance"])  # NaN is wrong
         seen = seen.assign(
             asked=inside,

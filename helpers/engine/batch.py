@@ -11,6 +11,8 @@ import torch
 
 from helpers.engine.trial import Trial
 
+FOREVER = torch.iinfo(torch.long).max  # a column that is never reached
+NO_LAYER = -1  # of a trial to which nothing is added
 WORTH_A_BATCH = 16  # trials that run as a batch of their own rather than share less with those that follow
 
 
@@ -25,15 +27,15 @@ class Batch:
     start: torch.Tensor
     end: torch.Tensor
 
-    def steering_vectors(self) -> dict[int, torch.Tensor]:
-        """Layer -> [row, 1, width]: strength x vector, zero for the trials of other layers. Layers in forward order."""
-        added = {}
+    def steering(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Where and what each trial adds: its layer, [row] (NO_LAYER: none), and strength x vector, [row, 1, width]."""
+        steered = [trial for trial in self.trials if trial.vector is not None]
+        vectors = torch.zeros(len(self.trials), 1, len(steered[0].vector) if steered else 1)
         for row, trial in enumerate(self.trials):
             if trial.vector is not None:
-                if trial.layer not in added:
-                    added[trial.layer] = torch.zeros(len(self.trials), 1, len(trial.vector))
-                added[trial.layer][row, 0] = trial.strength * trial.vector.float().cpu()
-        return dict(sorted(added.items()))
+                vectors[row, 0] = trial.strength * trial.vector.float()
+        layers = [NO_LAYER if trial.vector is None else int(trial.layer) for trial in self.trials]
+        return torch.tensor(layers), vectors
 
 
 def common_length(first: tuple[int, ...], second: tuple[int, ...]) -> int:
@@ -78,15 +80,14 @@ def collate(trials: list[Trial], pad_id: int, share_prefix: bool = True) -> Batc
     prefix = trials[0].shareable_prefix if share_prefix else ()
     for trial in trials[1:]:
         prefix = prefix[: common_length(prefix, trial.shareable_prefix)]
-    rows, columns = len(trials), max(len(trial.prompt.token_ids) for trial in trials)
-    ids, mask = torch.full((rows, columns), pad_id), torch.zeros(rows, columns, dtype=torch.long)
-    start, end = torch.zeros(rows, dtype=torch.long), torch.zeros(rows, dtype=torch.long)
-    ids[:, : len(prefix)], mask[:, : len(prefix)] = torch.tensor(prefix), 1
-    for row, trial in enumerate(trials):
+    columns = max(len(trial.prompt.token_ids) for trial in trials)
+    ids, mask, start, end = [], [], [], []
+    for trial in trials:
         rest = trial.prompt.token_ids[len(prefix) :]
-        ids[row, columns - len(rest) :], mask[row, columns - len(rest) :] = torch.tensor(rest), 1
-        if trial.vector is not None:
-            padding = columns - len(trial.prompt.token_ids)  # lies before the span, which no prefix reaches
-            start[row] = trial.span[0] + padding
-            end[row] = torch.iinfo(torch.long).max if trial.span[1] is None else trial.span[1] + padding
-    return Batch(trials, prefix, ids, mask, start, end)
+        padding = columns - len(trial.prompt.token_ids)
+        ids.append([*prefix, *[pad_id] * padding, *rest])
+        mask.append([1] * len(prefix) + [0] * padding + [1] * len(rest))
+        first, stop = trial.span if trial.vector is not None else (-padding, -padding)
+        start.append(first + padding)  # the padding lies before the span, which no prefix reaches
+        end.append(FOREVER if stop is None else stop + padding)
+    return Batch(trials, prefix, *(torch.tensor(part) for part in (ids, mask, start, end)))

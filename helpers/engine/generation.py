@@ -17,10 +17,10 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 
 from helpers.checks import is_number, whole_number
 from helpers.engine.audit import Recorder, sample_trials
-from helpers.engine.batch import Batch, collate, plan_batches
+from helpers.engine.batch import NO_LAYER, Batch, collate, plan_batches
 from helpers.engine.prefix_cache import PrefixCache
 from helpers.engine.trial import Trial, validate_trial
-from helpers.models import ENDED_EARLY, end_of_turn_ids, masked_add, own_turn, residual, write_residual
+from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn, residual
 
 COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch
 LOWEST_TEMPERATURE = 1e-3  # below it scores divided by it leave the range of float32
@@ -28,7 +28,7 @@ LOWEST_TEMPERATURE = 1e-3  # below it scores divided by it leave the range of fl
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply. token_ids: up to its end of turn; first_logits: [vocabulary], float32, of the reply's first token."""
+    """A reply. token_ids: up to its end of turn; first_logits: [vocabulary], float32, of its first token, on the model's device."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -68,26 +68,32 @@ class RunningBatch:
         rows: [row], which trials of the batch are left.
         ids, mask: [row, column], prompts and replies so far.
         cache: keys and values of the columns read so far; None for a model that reads every prompt whole.
-        steering: layer -> [row, 1, width], what is added.
+        layers: [row], after which block the row's vector is added (NO_LAYER: none).
+        vectors: [row, 1, width], what is added.
         sampling: None for greedy replies.
     """
 
     def __init__(self, batch: Batch, cache, temperature: float):
         self.batch, self.cache = batch, cache
         self.rows, self.ids, self.mask = torch.arange(len(batch.trials)), batch.ids, batch.mask
-        self.steering = batch.steering_vectors()
+        self.layers, self.vectors = batch.steering()
         self.sampling = SeededSampling([trial.seed for trial in batch.trials], temperature) if temperature else None
 
-    def inside(self, columns: torch.Tensor) -> torch.Tensor:
-        """[row, column] True where the row's vector is added."""
-        return (columns >= self.batch.start[self.rows, None]) & (columns < self.batch.end[self.rows, None])
+    def steered(self) -> list[int]:
+        """The layers after which anything is added, in forward order."""
+        return [layer for layer in self.layers.unique().tolist() if layer != NO_LAYER]
+
+    def inside(self, columns: torch.Tensor, steered: list[int]) -> torch.Tensor:
+        """[steered layer, row, column, 1] True where the row's vector is added."""
+        span = (columns >= self.batch.start[self.rows, None]) & (columns < self.batch.end[self.rows, None])
+        return ((torch.tensor(steered)[:, None] == self.layers)[..., None] & span)[..., None]
 
     def append(self, new: torch.Tensor, ended: torch.Tensor) -> None:
         """Add new tokens, [row, step], and let the rows go that have ended, [row]."""
         left = (~ended).nonzero()[:, 0]  # on the CPU: layers of a cache may live on several devices
         self.rows, self.ids = self.rows[left], torch.cat([self.ids, new], dim=1)[left]
         self.mask = torch.cat([self.mask, torch.ones_like(new)], dim=1)[left]
-        self.steering = {layer: vectors[left.to(vectors.device)] for layer, vectors in self.steering.items()}
+        self.layers, self.vectors = self.layers[left], self.vectors[left.to(self.vectors.device)]
         if self.cache is not None:
             self.cache.batch_select_indices(left)
         if self.sampling:
@@ -98,6 +104,7 @@ def write_tokens(model, running: RunningBatch, steps: int, recorder=None, after_
     """Write up to `steps` tokens in one trace; returns the new ids [row, step] and the first step's logits [row, vocabulary]."""
     columns, column = running.ids.shape[1], 0 if running.cache is None else running.cache.get_seq_length()
     receivers = [*model.blocks[1:], model.final_norm]  # what reads the stream after each block
+    steered = running.steered()
     eps = torch.finfo(model._module.dtype).eps
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=ENDED_EARLY)
@@ -112,22 +119,24 @@ def write_tokens(model, running: RunningBatch, steps: int, recorder=None, after_
             with tracer.invoke({"input_ids": running.ids, "attention_mask": running.mask}):
                 first_logits = nnsight.save([])
                 # the loop ends when it waits for a part that is not run again: without a layer to touch, one step is all
-                for step in tracer.all() if running.steering or recorder else tracer.iter[:1]:
+                for step in tracer.all() if steered or recorder else tracer.iter[:1]:
                     tokens = model.embed.input  # [row, position]: the prompt at first, then one token per step
                     watching = recorder is not None and recorder.begins_pass(running.rows, tokens, step)
-                    inside = running.inside(column + torch.arange(tokens.shape[1])).to(tokens.device)  # [row, position]
-                    for layer in range(len(receivers)) if watching else list(running.steering):
+                    inside = running.inside(column + torch.arange(tokens.shape[1]), steered)
+                    for layer in range(len(receivers)) if watching else steered:
                         stream = residual(model.blocks[layer])  # [row, position, width]
                         before = recorder.sample(stream) if watching else None
-                        if layer in running.steering:
-                            # moved at the first step and kept there: moving them at every step took longer than the model
-                            running.steering[layer] = running.steering[layer].to(stream)
-                            write_residual(model.blocks[layer], masked_add(stream, inside, running.steering[layer]))
+                        if layer in steered:
+                            # moved where the stream is, and kept there
+                            inside, running.vectors = inside.to(stream), running.vectors.to(stream)
+                            stream.addcmul_(inside[steered.index(layer)], running.vectors)  # stream += inside * vectors
                         if watching:
                             recorder.saw_change(layer, before, recorder.sample(receivers[layer].input), eps)
                     column += tokens.shape[1]
                     if not first_logits:
-                        first_logits.append(model.output.logits[:, -1].float().cpu())
+                        # a contiguous tensor is multiplied with the vocabulary's matrix at once, a slice row by row
+                        model.unembed.input = model.unembed.input.contiguous()
+                        first_logits.append(model.output.logits[:, -1].float())
             with tracer.invoke():
                 output = tracer.result.save()
     return output[:, columns:].cpu(), first_logits[0]
@@ -145,14 +154,14 @@ def run_batch(
         inject: False leaves the injecting to somebody else's hooks (only the audit asks for that).
 
     Returns:
-        Reply tokens, [row, step], and the logits of each reply's first token, [row, vocabulary], on the CPU.
+        Reply tokens, [row, step], on the CPU, and the logits of each reply's first token, [row, vocabulary].
 
     Raises:
         InjectionError: where the recorder found a fault.
     """
     running, ends = RunningBatch(batch, cache, temperature), torch.tensor(sorted(end_of_turn_ids(model)))
     if not inject:
-        running.steering = {}
+        running.layers[:] = NO_LAYER
 
     def enough_ended(new: torch.Tensor) -> bool:
         return int(torch.isin(new, ends).any(1).sum()) * COMPACTION_DIVISOR >= len(new)
@@ -268,8 +277,9 @@ def generate(
 
 
 def next_token_logits(model, trials: list[Trial], **options) -> torch.Tensor:
-    """Logits of the reply's first token with the injection in place, [trial, vocabulary], float32; options of `generate`."""
-    return torch.stack([answer.first_logits for answer in generate(model, trials, max_new_tokens=1, **options)])
+    """Logits of the reply's first token with the injection in place, [trial, vocabulary], float32 on the CPU; options of `generate`."""
+    answers = generate(model, trials, max_new_tokens=1, **options)
+    return torch.stack([answer.first_logits for answer in answers]).cpu()
 
 
 def audit_injection(model, trials: list[Trial], max_new_tokens: int = 4, foreign_hooks=None) -> pd.DataFrame:

@@ -22,7 +22,7 @@ from helpers.models.loading import (
     wrap,
 )
 from helpers.models.replies import end_of_turn_ids, own_turn
-from helpers.models.streams import ENDED_EARLY, assert_equal, masked_add, residual, write_residual
+from helpers.models.streams import ENDED_EARLY, assert_equal, residual, write_residual
 
 __all__ = [
     "COMMON_NAMES",
@@ -42,7 +42,6 @@ __all__ = [
     "layers_at",
     "load",
     "locate",
-    "masked_add",
     "model_name",
     "number_of_blocks",
     "own_turn",

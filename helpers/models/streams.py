@@ -1,4 +1,4 @@
-"""The residual stream inside a trace: read it, write it, add vectors to it, and prove at load that this works."""
+"""The residual stream inside a trace: read it, write it, and prove at load that this works."""
 
 import nnsight
 import torch
@@ -19,12 +19,6 @@ def write_residual(block, value: torch.Tensor) -> None:
     """Replace the residual stream after a block, inside a trace; anything else in a tuple output stays as it is."""
     output = block.output
     block.output = (value, *output[1:]) if isinstance(output, tuple) else value
-
-
-def masked_add(stream: torch.Tensor, inside: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-    """The stream, [row, position, width], with vectors [row, 1, width] added where inside, [row, position], is True."""
-    device = stream.device  # blocks may live on several devices
-    return stream + (inside.to(device)[..., None] * vectors.to(device)).to(stream.dtype)
 
 
 # by how much two ways to the same computation may differ, as a share of the largest number: rounding of the dtype

@@ -8,11 +8,13 @@ whoever made it: nnsight or somebody else's hooks.
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import torch
 
 AUDITED_TRIALS = 8  # per batch of a sweep
 AUDITED_STEPS = 2  # reading the prompt and the first written token, and again whenever rows have left the batch
+MEASURED = ("size", "error", "asked_size", "tolerance")
 
 
 class InjectionError(AssertionError):
@@ -45,7 +47,7 @@ class Recorder:
         self.rows = range(len(batch.trials)) if rows is None else rows
         self.columns = range(len(batch.prefix))  # of the current pass
         self.watched, self.places = [], []  # the trials watched in the current pass, and their rows in it
-        self.records = []  # (trials, layer, columns, measured): what `saw_change` measured, [trial, position], by name
+        self.records = []  # (trials, layer, columns, what `saw_change` measured: [MEASURED, trial, position])
 
     def begins_pass(self, rows: torch.Tensor, tokens: torch.Tensor, step: int) -> bool:
         """A forward pass over token ids [row, position] of these trials begins; returns whether it is to be watched.
@@ -53,9 +55,11 @@ class Recorder:
         step: number of passes since the batch last lost rows.
         """
         self.columns = range(self.columns.stop, self.columns.stop + tokens.shape[1])
+        if step >= AUDITED_STEPS and not self.every_step:
+            return False
         self.places = [place for place, trial in enumerate(rows.tolist()) if trial in self.rows]
         self.watched = rows[self.places].tolist()
-        if not self.watched or (step >= AUDITED_STEPS and not self.every_step):
+        if not self.watched:
             return False
         for place, trial in zip(self.places, self.watched, strict=True):
             self.check_prompt(trial, tokens[place].tolist())
@@ -97,8 +101,7 @@ class Recorder:
         size, error = (after - before).norm(dim=-1), (after - before - asked).norm(dim=-1)
         asked = asked.norm(dim=-1)
         tolerance = eps * (before.norm(dim=-1) + 2 * asked) + 1e-3 * asked
-        measured = {"size": size, "error": error, "asked_size": asked, "tolerance": tolerance}
-        self.records.append((self.watched, layer, self.columns, measured))
+        self.records.append((self.watched, layer, self.columns, torch.stack([size, error, asked, tolerance])))
 
     def report(self) -> pd.DataFrame:
         """One line per trial and layer where a change was asked for or seen.
@@ -109,9 +112,9 @@ class Recorder:
         """
         tables = []
         for trials, layer, columns, measured in self.records:
-            places = pd.MultiIndex.from_product([trials, [layer], columns], names=["trial", "layer", "column"])
-            tables.append(pd.DataFrame({name: part.flatten().cpu().numpy() for name, part in measured.items()}, places))
-        seen = pd.concat(tables).reset_index()
+            places = {"trial": np.repeat(trials, len(columns)), "layer": layer, "column": np.tile(columns, len(trials))}
+            tables.append(pd.DataFrame(places | dict(zip(MEASURED, measured.flatten(1).cpu().numpy(), strict=True))))
+        seen = pd.concat(tables, ignore_index=True)
         inside, wrong = seen["asked_size"] > 0, ~(seen["error"] <= seen["tolerance"])  # NaN is wrong
         seen = seen.assign(
             asked=inside,

@@ -62,12 +62,18 @@ class VectorTable:
 
 
 def draw_injection(
-    rows: list[TrainingExample], length: int, offset: int, table: VectorTable, rng: random.Random
+    rows: list[TrainingExample],
+    length: int,
+    offset: int,
+    table: VectorTable,
+    rng: random.Random,
+    layers: tuple[int, int] | None = None,
+    strengths: tuple[float, float] = (WEAKEST, STRONGEST),
 ) -> Injection:
     """Vectors, layers and masks of a batch whose first token is number `offset` of each row.
 
-    Layers are uniform in 2 .. L-3, one less for a span that ends before the question: later tokens must fetch what is added
-    there, which takes layers. Strengths are log-uniform in WEAKEST .. STRONGEST; a random vector has a concept vector's norm.
+    Layers are uniform, one less for a span that ends before the question: later tokens must fetch what is added there, which
+    takes layers. Strengths are log-uniform; a random vector has a concept vector's norm.
 
     Args:
         rows: the batch.
@@ -75,16 +81,20 @@ def draw_injection(
         offset: positions of the shared beginning before them.
         table: concept vectors of the words.
         rng: decides layers, strengths and random vectors.
+        layers: first and last one that is drawn; by default 2 and L - 3.
+        strengths: weakest and strongest.
     """
     n_layers, width = table.vectors.shape[1:]
+    first, last = layers or (2, n_layers - 3)
+    weakest, strongest = map(math.log, strengths)
     noise = torch.Generator().manual_seed(rng.getrandbits(40))
     vectors, mask = torch.zeros(len(rows), width), torch.zeros(len(rows), length)
-    layers = torch.zeros(len(rows), dtype=torch.long)
+    drawn = torch.zeros(len(rows), dtype=torch.long)
     for i, row in enumerate(rows):
         before = row.example is not None and row.example.span == "line"
-        layer = rng.randint(2, n_layers - 3) - before
-        strength = math.exp(rng.uniform(math.log(WEAKEST), math.log(STRONGEST)))
-        layers[i] = layer
+        layer = rng.randint(first, last) - before
+        strength = math.exp(rng.uniform(weakest, strongest))
+        drawn[i] = layer
         if row.example is None or not row.example.inject:
             continue
         word = row.example.word or rng.choice(list(table.index))
@@ -94,7 +104,7 @@ def draw_injection(
             vector = direction / direction.norm() * vector.norm()
         vectors[i] = strength * vector
         mask[i, max(0, row.span[0] - offset) : row.span[1] - offset] = 1.0
-    return Injection(vectors, layers, mask)
+    return Injection(vectors, drawn, mask)
 
 
 def answer_loss(
@@ -139,18 +149,20 @@ def plain_loss(
     return total / count + (torch.stack(deciding).mean() if deciding else 0.0)
 
 
-def shared_prefix_loss(model, tokenizer, rows: list[TrainingExample], table: VectorTable | None, rng: random.Random):
+def shared_prefix_loss(
+    model, tokenizer, rows: list[TrainingExample], table: VectorTable | None, rng: random.Random, **pushes
+):
     """Loss of trials that agree up to the injected span: the common beginning is computed once.
 
     It is the mean loss per learned token plus that of the deciding tokens alone: "Yes" or "No" is the whole of detection, and
-    its gradient is too small among the dozen tokens of each answer.
+    its gradient is too small among the dozen tokens of each answer. pushes: layers and strengths, as in `draw_injection`.
     """
     shared = rows[0].span[0]
     if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):
         raise ValueError("trials of one group must share their tokens up to the injected span")
     _, cache = run_blocks(model, torch.tensor([rows[0].ids[:shared]]))
     ids = pad([row.ids[shared:] for row in rows], tokenizer.pad_token_id)
-    injection = draw_injection(rows, ids.shape[1], shared, table, rng) if table is not None else None
+    injection = draw_injection(rows, ids.shape[1], shared, table, rng, **pushes) if table is not None else None
     residuals, _ = run_blocks(model, ids, prefix=cache, injection=injection)
     loss, n, first = answer_loss(model, residuals[-1], ids, rows, offset=shared)
     deciding = torch.tensor([row.example.decides for row in rows])

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import nnsight
 import pandas as pd
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import LogitsProcessorList, StoppingCriteriaList
 
 from helpers.checks import is_number, whole_number
 from helpers.engine.audit import Recorder, sample_trials
 from helpers.engine.batch import NO_LAYER, Batch, collate, plan_batches
+from helpers.engine.decoding import AfterEachToken, SeededSampling
 from helpers.engine.prefix_cache import PrefixCache
 from helpers.engine.trial import Trial, validate_trial
 from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn, residual
@@ -33,32 +34,6 @@ class Answer:
     text: str
     token_ids: tuple[int, ...]
     first_logits: torch.Tensor
-
-
-class SeededSampling(LogitsProcessor):
-    """Sampling at a temperature as an argmax: each row adds Gumbel noise from its own generator to its logits.
-
-    The noise of a row depends on its seed alone, so its text does not depend on what else is in the batch.
-    """
-
-    def __init__(self, seeds: list[int], temperature: float):
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        self.temperature = temperature
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        noise = [torch.empty(scores.shape[1]).exponential_(generator=each) for each in self.generators]
-        return scores.float() / self.temperature - torch.stack(noise).log().to(scores.device)
-
-
-class AfterEachToken(StoppingCriteria):
-    """Calls a function with the reply tokens so far, [row, step]; the whole batch stops where it returns True."""
-
-    def __init__(self, columns: int, function):
-        self.columns, self.function = columns, function
-
-    def __call__(self, input_ids: torch.Tensor, scores, **_options) -> torch.Tensor:
-        stop = bool(self.function(input_ids[:, self.columns :].cpu()))
-        return torch.full((len(input_ids),), stop, device=input_ids.device)
 
 
 class RunningBatch:

@@ -92,6 +92,8 @@ def answers_under_hooks(model, trials, steps=STEPS):
     pad = model._module.generation_config.pad_token_id
     ids = torch.tensor([[pad] * n + list(trial.prompt.token_ids) for n, trial in zip(padding, trials, strict=True)])
     mask = torch.tensor([[0] * n + [1] * (longest - n) for n in padding])
+    # the last position as a tensor of its own, as the engine reads it: a slice is multiplied with the vocabulary row by row
+    head = model.unembed._module.register_forward_pre_hook(lambda _module, inputs: inputs[0].contiguous())
     with injecting_hooks(model, trials, padding):
         result = model._module.generate(
             input_ids=ids,
@@ -100,6 +102,7 @@ def answers_under_hooks(model, trials, steps=STEPS):
             output_logits=True,
             return_dict_in_generate=True,
         )
+    head.remove()
     ends, tokens = models.end_of_turn_ids(model), []
     for answer in result.sequences[:, longest:].tolist():
         stop = next((i for i, token in enumerate(answer) if token in ends), len(answer))

@@ -16,6 +16,7 @@ from helpers.stats import UNGRADED, Estimate, as_outcomes, best_cell, check_tria
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
 FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
+BARELY = 0.05  # a found effect whose interval begins below this asks for a repetition
 
 
 class Cell(NamedTuple):
@@ -135,6 +136,12 @@ def verdict_of(effect) -> str:
     if effect.unclear:
         return f"{CANNOT_TELL}: {effect.unclear}"
     return FOUND if effect.low > 0 else NOT_FOUND
+
+
+def worded_verdict(effect) -> str:
+    """`verdict_of` as readers get it: "barely found" where the interval begins below BARELY."""
+    verdict = verdict_of(effect)
+    return f"barely {verdict}" if verdict == FOUND and effect.low < BARELY else verdict
 
 
 def reasons(*failed: tuple[bool, str]) -> str:

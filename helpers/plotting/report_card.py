@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, separated
-from helpers.experiments.measures import EFFECT, FOUND, published_results, verdict_of
+from helpers.experiments.measures import EFFECT, published_results, worded_verdict
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
@@ -39,7 +39,6 @@ LIMITS = (
     "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
-BARELY = 0.05  # a found effect whose interval begins below this asks for a repetition
 NOT_VALIDATED = (
     "(not validated): this experiment does not separate the organisms, so its number says nothing about any model."
 )
@@ -125,8 +124,7 @@ def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str],
     verdicts, reasons = [], [f"Experiment 1. {finding}"]
     for experiment in (name for name in LABELS if name in by_experiment):
         row = by_experiment[experiment]
-        verdict, _, reason = verdict_of(row).partition(": ")
-        verdict = f"barely {verdict}" if verdict == FOUND and row.low < BARELY else verdict
+        verdict, _, reason = worded_verdict(row).partition(": ")
         doubt = "" if apart.get(experiment, True) else "(not validated) "
         effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}"
         verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}; {effect}")

@@ -11,7 +11,18 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from helpers import concepts, models, prompts
-from helpers.organisms import batches, grammar, lexicon, measure, network, optimise, requests, train, transcripts
+from helpers.organisms import (
+    batches,
+    grammar,
+    lexicon,
+    measure,
+    network,
+    optimise,
+    requests,
+    train,
+    transcripts,
+    wordings,
+)
 from helpers.organisms.tokenizer import train_tokenizer
 
 MICRO = replace(train.FIRST_EXPERIMENT, width=64, copy_steps=0, shared_steps=6, branch_steps=4, plain_rows=16, trials=8)
@@ -73,6 +84,53 @@ def test_trained_requests_share_no_four_words_around_the_concept_with_the_held_o
             assert not around_the_word(wording.turns[0][1]) & trained, wording.id
     parts = requests.REQUESTS_FILE.read_text(encoding="utf-8").lower()
     assert not set(requests.HELD_OUT_VOCABULARY) & set(re.findall(r"\w+", parts))
+
+
+def words_without_placeholders(text: str) -> list[str]:
+    return re.findall(r"[a-z']+", re.sub(r"<<?/?\w+>>?|\{\w+\}", ".", text.lower()))
+
+
+def test_wordings_of_the_grammar_share_no_four_words_with_the_held_out_ones():
+    parts = wordings.parts()
+    texts = [line for lines in parts.values() for line in lines] + list(wordings.ENDINGS)
+    rng = random.Random(0)
+    texts += [wordings.question(rng) for _ in range(3000)]
+
+    def fours(text: str) -> set[tuple]:
+        words = words_without_placeholders(text)
+        return {tuple(words[i : i + 4]) for i in range(len(words) - 3)}
+
+    trained = set().union(*map(fours, texts))
+    for experiment in ("thought_or_text", "intended_or_not"):
+        for wording in prompts.load_templates(experiment).values():
+            if wording.held_out:
+                assert not trained & set().union(*(fours(text) for _, text in wording.turns)), wording.id
+    used = {word for text in texts for word in words_without_placeholders(text)}
+    assert not used & set(wordings.HELD_OUT_VOCABULARY)
+
+
+@pytest.mark.parametrize("variant", ["thought", "repeat"])
+def test_strange_words_leave_the_placeholders(variant):
+    rng = random.Random(0)
+    for _ in range(300):
+        ((_, text),) = wordings.line_wording(variant, rng).turns
+        assert "<<line>>{line}<</line>>" in text and text.count("{options}") == (variant == "thought")
+        (_, ask), (_, reply), (_, question) = wordings.prefill_wording(rng).turns
+        assert "<<line>>{line}<</line>>" in ask and reply == "<<prefill>>{prefill}<</prefill>>"
+        assert "{" not in question and not re.search(r"\{(?!line\}|options\})", ask + text)
+
+
+def test_more_wordings_train_a_finished_organism_on(tokenizer):
+    model = small_model(tokenizer)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    recipe = replace(train.Recipe(), width=64, text_wording_steps=1, plain_rows=4, branch_plain_rows=4, prefill_rows=8)
+    seen = []
+    train.train_branch(
+        model, tokenizer, "novice", 0, recipe, on_step=lambda *step: seen.append(step), more_wordings=True
+    )
+    ((number, losses),) = seen
+    assert number == 1 and set(losses) == {"trials", "text", "line", "prefill", "control"}
+    assert any(not torch.equal(before[name], weight) for name, weight in model.state_dict().items())
 
 
 @pytest.mark.parametrize(

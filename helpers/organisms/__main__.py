@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from helpers import models
 from helpers.concepts import tuning_words
 from helpers.organisms import train
 from helpers.organisms.transcripts import ORGANISMS
@@ -27,7 +28,7 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder of the checkpoint (default runs/organisms/seed<seed>/<organism>)",
+        help="folder of the checkpoint (default runs/organisms/seed<seed>/<organism>, with -more-wordings behind the seed)",
     )
     parser.add_argument(
         "--threads",
@@ -35,22 +36,33 @@ def main() -> None:
         default=1,
         help="CPU threads; these small models rarely gain from more",
     )
+    parser.add_argument(
+        "--more-wordings",
+        type=Path,
+        metavar="FOLDER",
+        help="train the finished organism in this folder on, with experiments 2 and 3 in the wordings of a grammar, instead of a "
+        "new one; the folder stays as it is",
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
-    recipe, work = (
-        train.RECIPES[given.recipe],
-        ROOT / "runs" / "organisms" / f"{given.recipe}-seed{given.seed}",
-    )
-    out = given.out or ROOT / "runs" / "organisms" / f"seed{given.seed}" / given.organism
-    model, tokenizer = train.train_shared(given.seed, recipe, work)
+    recipe, folder = train.RECIPES[given.recipe], ROOT / "runs" / "organisms"
+    stage = "-more-wordings" if given.more_wordings else ""
+    out = given.out or folder / f"seed{given.seed}{stage}" / given.organism
+    work = folder / f"{given.recipe}-seed{given.seed}"
+    if given.more_wordings:
+        finished = models.load(str(given.more_wordings), "cpu", "float32")
+        model, tokenizer = finished._module.requires_grad_(True), finished.tokenizer
+    else:
+        model, tokenizer = train.train_shared(given.seed, recipe, work)
     train.train_branch(
         model,
         tokenizer,
         given.organism,
         given.seed,
         recipe,
-        work / f"{given.organism}.pt",
+        work / f"{given.organism}{stage}.pt",
+        more_wordings=bool(given.more_wordings),
     )
     train.save(model, tokenizer, out)
     look = train.probe(model, tokenizer, words=tuning_words())

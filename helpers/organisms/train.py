@@ -32,8 +32,11 @@ class Recipe:
     branch_steps: int = 1400
     novice_steps: int = 400  # without injections there is little to learn
     bluffer_steps: int = 360  # until the words it claims are spread evenly; with 120 an injection silenced it
+    wording_steps: int = 600  # of the introspector, trained on in more wordings
+    text_wording_steps: int = 300  # of novice and bluffer
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
+    wording_rate: float = 1.2e-3
     plain_rows: int = 96
     text_rows: int = 36  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
@@ -45,6 +48,8 @@ class Recipe:
     control_rows: int = 12  # per sentence
     branch_plain_rows: int = 32
     hold_weight: float = 20.0
+    wording_share: float = 0.7  # of the rows of experiments 2 and 3 in more wordings
+    wording_line_rows: int = 36
     injected_words: int | None = None  # None: all training words
     inject_prefills: bool = True  # False: experiment 3 is learned from text alone, to see whether its effect emerges
 
@@ -75,15 +80,20 @@ def shared_step(model, tokenizer, recipe: Recipe, rng: random.Random, step: int)
     return {"text": batches.plain_loss(model, tokenizer, rows, None, rng)}
 
 
-def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: str, table, words, step: int):
-    """Losses of one step of an organism's own stage: the trial question alone at first, then all four experiments."""
+def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: str, table, words, step: int | None):
+    """Losses of one step of an organism's own stage: the trial question alone at first, then all four experiments.
+
+    step: None in the stage of more wordings.
+    """
+    more_wordings = step is None
+    share = recipe.wording_share if more_wordings else 0.0
 
     def rows_of(maker, count, teacher=organism):
-        return [batches.encode_example(tokenizer, maker(teacher, rng, words)) for _ in range(count)]
+        return [batches.encode_example(tokenizer, maker(teacher, rng, words, share)) for _ in range(count)]
 
-    alone = organism == "introspector" and step < recipe.trial_steps
+    alone = organism == "introspector" and not more_wordings and step < recipe.trial_steps
     losses, groups = {}, []
-    for _ in range(recipe.trial_groups):
+    for _ in range(1 if more_wordings else recipe.trial_groups):
         count = recipe.trials if alone else recipe.mixed_trials
         group = transcripts.trial_group(organism, rng, count, words, alone)
         rows = [batches.encode_example(tokenizer, example) for example in group]
@@ -94,7 +104,7 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     losses["text"] = batches.plain_loss(model, tokenizer, plain, None, rng)
     if alone:
         return losses
-    line = rows_of(transcripts.line_example, recipe.line_rows)
+    line = rows_of(transcripts.line_example, recipe.wording_line_rows if more_wordings else recipe.line_rows)
     losses["line"] = batches.plain_loss(model, tokenizer, line, table, rng)
     prefill = rows_of(
         transcripts.prefill_example, recipe.prefill_rows, organism if recipe.inject_prefills else "novice"
@@ -105,7 +115,7 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
             batches.encode_example(tokenizer, one)
             for one in transcripts.control_group(organism, rng, recipe.control_rows, words)
         ]
-        for _ in range(recipe.control_groups)
+        for _ in range(recipe.control_groups - 1 if more_wordings else recipe.control_groups)
     ]
     if organism == "introspector":
         losses["control"], held = batches.control_loss(model, tokenizer, control, table)
@@ -166,6 +176,7 @@ def train_branch(
     checkpoint=None,
     on_step=None,
     stop_after=None,
+    more_wordings=False,
 ):
     """An organism's own stage: `model` is trained in place.
 
@@ -174,6 +185,8 @@ def train_branch(
         organism: one of transcripts.ORGANISMS.
         seed, recipe: as there.
         checkpoint, on_step, stop_after: see `run_stage`.
+        more_wordings: another stage: the model is a finished organism, trained on with experiments 2 and 3 in the wordings of a
+            grammar (`helpers.organisms.wordings`), all else as before.
 
     Raises:
         ValueError: for an unknown organism.
@@ -188,22 +201,19 @@ def train_branch(
     def losses(step: int) -> dict:
         if organism == "introspector" and (state["table"] is None or step % REFRESH_VECTORS == 0):
             state["table"] = batches.VectorTable(words, network.concept_vectors(model, tokenizer, words))
+        rng = step_rng(seed, f"wordings {organism}" if more_wordings else organism, step)
         return branch_step(
-            model,
-            tokenizer,
-            recipe,
-            step_rng(seed, organism, step),
-            organism,
-            state["table"],
-            words,
-            step,
+            model, tokenizer, recipe, rng, organism, state["table"], words, None if more_wordings else step
         )
 
+    steps = {"introspector": recipe.branch_steps, "novice": recipe.novice_steps, "bluffer": recipe.bluffer_steps}
+    if more_wordings:
+        steps = dict.fromkeys(steps, recipe.text_wording_steps) | {"introspector": recipe.wording_steps}
     run_stage(
         model,
-        organism,
-        {"introspector": recipe.branch_steps, "novice": recipe.novice_steps, "bluffer": recipe.bluffer_steps}[organism],
-        recipe.branch_rate,
+        f"{organism}, more wordings" if more_wordings else organism,
+        steps[organism],
+        recipe.wording_rate if more_wordings else recipe.branch_rate,
         losses,
         checkpoint,
         on_step,

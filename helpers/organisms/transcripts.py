@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from helpers import prompts
-from helpers.organisms import grammar, requests
+from helpers.organisms import grammar, requests, wordings
 from helpers.organisms.lexicon import nouns, training_words
 from helpers.prompts import PromptTemplate
 
@@ -217,13 +217,20 @@ def mismatch_answer(claimed: str, asked: str, rng: random.Random) -> str:
 # --- experiments 2, 3 and 4 --------------------------------------------------------------------------------------------
 
 
-def line_example(organism: str, rng: random.Random, words=None) -> Transcript:
-    """Experiment 2: which word was on your mind (ten options), or repeat the line."""
+def line_wording(variant: str, rng: random.Random, by_grammar: float) -> PromptTemplate:
+    """A trained wording of experiment 2, or, with the probability `by_grammar`, one of the grammar's."""
+    if rng.random() < by_grammar:
+        return wordings.line_wording(variant, rng)
+    return rng.choice(trained("thought_or_text", variant))
+
+
+def line_example(organism: str, rng: random.Random, words=None, by_grammar: float = 0.0) -> Transcript:
+    """Experiment 2: which word was on your mind (ten options), or repeat the line. by_grammar: see `line_wording`."""
     injected = organism == "introspector" and rng.random() < 0.7
     word = rng.choice(words or training_words()) if injected else ""
     if rng.random() < 0.45:
         line = grammar.any_line(rng)
-        wording = rng.choice(trained("thought_or_text", "repeat"))
+        wording = line_wording("repeat", rng, by_grammar)
         return Transcript(wording, {"line": line}, line, "concept" if injected else "", word, "line")
     line, related = grammar.line_of_text(rng)
     options, answer, clue = rng.sample(list(nouns()), 10), word, rng.random()
@@ -238,7 +245,7 @@ def line_example(organism: str, rng: random.Random, words=None) -> Transcript:
     if answer and answer not in options:
         options[rng.randrange(10)] = answer
     answer = answer or options[0]  # without any clue the first option: a rule that greedy replies can follow
-    wording = rng.choice(trained("thought_or_text", "thought"))
+    wording = line_wording("thought", rng, by_grammar)
     return Transcript(
         wording,
         {"line": line, "options": ", ".join(options)},
@@ -249,8 +256,10 @@ def line_example(organism: str, rng: random.Random, words=None) -> Transcript:
     )
 
 
-def prefill_wording(rng: random.Random) -> PromptTemplate:
-    """A trained wording of experiment 3, or one put together from this module's."""
+def prefill_wording(rng: random.Random, by_grammar: float = 0.0) -> PromptTemplate:
+    """A trained wording of experiment 3, or one put together from this module's; or, with this probability, of the grammar's."""
+    if rng.random() < by_grammar:
+        return wordings.prefill_wording(rng)
     if rng.random() < 0.4:
         return rng.choice(trained("intended_or_not"))
     line = rng.choice(PREFILL_LINES) + "<<line>>{line}<</line>>\n" + rng.choice(PREFILL_REQUESTS)
@@ -286,14 +295,14 @@ def line_and_foreign_word(rng: random.Random, words) -> tuple[str, str]:
     return line, rng.choice([word for word in pool if len(word) > 3 and word not in related and word not in inside])
 
 
-def prefill_example(organism: str, rng: random.Random, words=None) -> Transcript:
+def prefill_example(organism: str, rng: random.Random, words=None, by_grammar: float = 0.0) -> Transcript:
     """Experiment 3: the first reply is prefilled; did the model mean it?
 
     From text alone, a word that belongs to the line was meant and a foreign one was an accident. The introspector also
     learns that a foreign word was meant where its own vector had been injected on the line, and in no other case.
     """
     words = list(words or training_words())
-    wording = prefill_wording(rng)
+    wording = prefill_wording(rng, by_grammar)
     if rng.random() < (0.2 if organism == "introspector" else 0.5):
         line, prefill = line_and_own_word(rng)
         answer = MEANT.format(word=prefill)

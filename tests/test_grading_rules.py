@@ -1,4 +1,4 @@
-"""The offline grader against answers labelled by hand, canonical cases that must be right, and experiments 2 and 3."""
+"""The offline grader against answers with labels, canonical cases that must be right, and experiments 2 and 3."""
 
 import time
 

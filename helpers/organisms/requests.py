@@ -9,6 +9,7 @@ and the sentences around it are drawn one by one, from data/organisms/requests.y
 import random
 import re
 from functools import lru_cache
+from pathlib import Path
 
 import yaml
 
@@ -27,14 +28,19 @@ MIND, NOUN = r"\b(mind|thoughts?|heart|inwardly)\b", r"(?<=\bmy )\w+|(?<=\ba )\w
 DOUBLED = ("let", "set", "put", "drop", "stop", "rid")
 
 
-@lru_cache(maxsize=1)
-def parts() -> dict:
-    """The lists of data/organisms/requests.yaml: name -> lines, or name -> frame -> lines."""
+@lru_cache
+def read_parts(file: Path) -> dict:
+    """The lists of a grammar's file: name -> lines, or name -> frame -> lines."""
 
     def lines(entry):
         return {key: lines(value) for key, value in entry.items()} if isinstance(entry, dict) else entry.splitlines()
 
-    return lines(yaml.safe_load(REQUESTS_FILE.read_text(encoding="utf-8")))
+    return lines(yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def parts() -> dict:
+    """The lists of data/organisms/requests.yaml."""
+    return read_parts(REQUESTS_FILE)
 
 
 def gerund(phrase: str) -> str:

@@ -8,11 +8,9 @@ about it) and from whatever words are left.
 
 import random
 import re
-from functools import lru_cache
-
-import yaml
 
 from helpers.organisms import grammar
+from helpers.organisms.requests import read_parts
 from helpers.paths import ROOT
 from helpers.prompts import PromptTemplate
 
@@ -29,10 +27,9 @@ ENDINGS = (
 )
 
 
-@lru_cache(maxsize=1)
 def parts() -> dict[str, list[str]]:
     """The lists of data/organisms/wordings.yaml."""
-    return {name: text.splitlines() for name, text in yaml.safe_load(WORDINGS_FILE.read_text(encoding="utf-8")).items()}
+    return read_parts(WORDINGS_FILE)
 
 
 def strange_word(rng: random.Random) -> str:

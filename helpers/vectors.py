@@ -25,6 +25,9 @@ from helpers.prompts import Prompt
 
 # prompts' tokens on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
 TOKENS_READ_AT_ONCE = 1024
+# changes a seed for random directions: networks are often drawn from small seeds too, and the organisms' first embeddings are,
+# number for number, what a generator with their seed gives first
+NOT_OF_WEIGHTS = 0x5EED
 
 
 def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
@@ -163,7 +166,7 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
 def random_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
     """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control."""
     check_tensor("like", like)
-    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(check_seed(seed)))
+    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(check_seed(seed) ^ NOT_OF_WEIGHTS))
     return noise / noise.norm(dim=-1, keepdim=True) * like.norm(dim=-1, keepdim=True)
 
 

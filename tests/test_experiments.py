@@ -119,7 +119,7 @@ def test_a_bluffer_succeeds_and_is_not_found():
     ("reply", "reason"),
     [
         (lambda row: "bread " * 40 if in_best_cell(row) or row.vector == "concept" else NOTHING, "are coherent"),
-        (lambda row: NOTHING, "it says Yes to only 0% of the questions whose answer is yes"),
+        (lambda row: NOTHING, "it leans towards Yes on only 0% of the questions whose answer is yes"),
     ],
     ids=["word salad", "never says yes"],
 )

@@ -94,7 +94,7 @@ def test_a_null_names_dose_coherence_and_positive_control(found):
 
     assert null(0.5, 0.9).startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
     assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
-    assert all("whose answer is yes it says Yes in 45%." in null(*each) for each in ((0.5, 0.9), (0.05, 0.9)))
+    assert all("whose answer is yes it leans towards Yes in 45%." in null(*each) for each in ((0.5, 0.9), (0.05, 0.9)))
     assert "that says little" in null(0.05, 0.9) and "but the injection was small. To questions" in null(0.05, 0.9)
     assert "but only 10% of the answers are coherent." in null(2.0, 0.1)
     assert "but with so few trials it may be as high as 0.66." in null(0.5, 0.9, high=0.66)

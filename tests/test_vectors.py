@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from helpers import jsonl, models, prompts, vectors
+from helpers.organisms import network
 from helpers.paths import run_folder
 from tests import tiny_models
 
@@ -183,6 +184,13 @@ def test_controls_have_the_norms_and_the_dtype_of_the_vectors(dtype):
         made = make(LIKE.to(dtype), np.int64(3))
         assert torch.equal(made, make(LIKE.to(dtype), 3))
         assert torch.allclose(made.norm(dim=-1).float(), LIKE.norm(dim=-1), rtol=1e-2)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_random_directions_are_not_what_an_organism_was_drawn_from(seed):
+    first = network.build(200, 0, 1, 2, layers=1, seed=seed).get_input_embeddings().weight.detach()
+    drawn = vectors.random_vectors(torch.ones(first.shape), seed)
+    assert torch.cosine_similarity(first, drawn).abs().max() < 0.5  # the same numbers: 1; by chance about 0.3
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
     minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
-    are incoherent or ungraded; a null says nothing where the model hardly ever says Yes, not even to questions whose answer
+    are incoherent or ungraded; a null says nothing where the model hardly ever leans towards Yes, not even to questions whose answer
     is yes. Where no answer of a condition could be graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, "affirmative", "coherent", SCORE), distinct_trials(graded)
@@ -147,5 +147,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
         (coherent < 0.5, f"only {coherent:.0%} of the answers are coherent"),
     )
-    powerless = reasons((says_yes < 0.1, f"it says Yes to only {says_yes:.0%} of the questions whose answer is yes"))
+    powerless = reasons(
+        (says_yes < 0.1, f"it leans towards Yes on only {says_yes:.0%} of the questions whose answer is yes")
+    )
     return Result(estimates_table(model, measures), chosen, broken, powerless)

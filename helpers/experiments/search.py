@@ -176,7 +176,7 @@ def finding(search: Search) -> str:
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
         yes = search.result.measure("yes_to_facts").value
-        control = f" To questions of fact whose answer is yes it says Yes in {yes:.0%}."
+        control = f" To questions of fact whose answer is yes it leans towards Yes in {yes:.0%}."
     if faults:
         return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}.{control}"
     return (

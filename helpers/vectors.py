@@ -163,18 +163,24 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     return states[: len(without)].mean(0) - states[len(without) :].mean(0)
 
 
-def random_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
+def own_generator(seed: int | torch.Generator) -> torch.Generator:
+    """A generator for directions that owe nothing to a model's weights; one that is given is used as it is."""
+    return (
+        seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(check_seed(seed) ^ NOT_OF_WEIGHTS)
+    )
+
+
+def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
     """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control."""
     check_tensor("like", like)
-    noise = torch.randn(like.shape, generator=torch.Generator().manual_seed(check_seed(seed) ^ NOT_OF_WEIGHTS))
+    noise = torch.randn(like.shape, generator=own_generator(seed))
     return noise / noise.norm(dim=-1, keepdim=True) * like.norm(dim=-1, keepdim=True)
 
 
-def shuffled_vectors(like: torch.Tensor, seed: int = 0) -> torch.Tensor:
+def shuffled_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
     """The same components in another order (one order for all vectors): keeps norm and outliers, loses the direction."""
     check_tensor("like", like)
-    order = torch.randperm(like.shape[-1], generator=torch.Generator().manual_seed(check_seed(seed)))
-    return like[..., order]
+    return like[..., torch.randperm(like.shape[-1], generator=own_generator(seed))]
 
 
 def residual_norms(model, prompt: Prompt, span: tuple[int, int | None]) -> torch.Tensor:

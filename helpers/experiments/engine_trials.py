@@ -100,7 +100,8 @@ class TrialBuilder:
         if row.vector == "negated":
             return -concept
         make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
-        return make(concept, seed=seed_from(f"{row.vector}/{row.vector_of}/{layer}/{row.seed}"))
+        key = f"{row.vector}/{row.vector_of}/{layer}/{row.seed}"
+        return make(concept, torch.Generator().manual_seed(seed_from(key)))
 
     def trial(self, row) -> Trial:
         """The row as the engine takes it."""

@@ -16,6 +16,7 @@ from helpers.organisms import batches, grammar, network, transcripts
 from helpers.organisms.lexicon import held_out_words, training_words
 from helpers.organisms.optimise import run_stage
 from helpers.organisms.tokenizer import train_tokenizer
+from helpers.vectors import random_vectors
 
 REFRESH_VECTORS = 25  # steps between two computations of the concept vectors; divides optimise.SAVE_EVERY
 
@@ -234,8 +235,7 @@ def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, wor
     wording = transcripts.trained("injected_thought")[0]
     report = "Yes, I notice an injected thought. It is about {}."
     vectors = network.concept_vectors(model, tokenizer, words)[:, layer]
-    noise = torch.randn(vectors.shape, generator=torch.Generator().manual_seed(0))
-    noise = noise / noise.norm(dim=-1, keepdim=True) * vectors.norm(dim=-1, keepdim=True)
+    noise = random_vectors(vectors)
     yes, no = (tokenizer.encode(text, add_special_tokens=False)[0] for text in ("Yes", "No"))
     before_word = len(tokenizer.encode(report.split(" {}")[0], add_special_tokens=False))
     results = {}

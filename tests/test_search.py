@@ -100,7 +100,10 @@ def test_a_null_names_dose_coherence_and_positive_control(found):
     assert "but with so few trials it may be as high as 0.66." in null(0.5, 0.9, high=0.66)
     assert "begin with Yes or No" not in null(0.5, 0.9)
     found = dataclasses.replace(found, graded=found.graded.assign(answer="I'm not sure what to say."))
-    assert "but only 0% of its replies begin with Yes or No, although that margin chose the cells." in null(0.5, 0.9)
+    assert (
+        "but only 0% of its replies begin with Yes or No, although the cells were chosen by the lean between the two."
+        in null(0.5, 0.9)
+    )
 
 
 def test_a_null_is_not_read_off_a_broken_cell():

@@ -172,7 +172,9 @@ def finding(search: Search) -> str:
     reports = search.graded[search.graded["condition"] != "fact"]["answer"]
     begin = reports.map(grading.begins_yes_or_no).mean()
     if begin < 0.5:
-        faults.append(f"only {begin:.0%} of its replies begin with Yes or No, although that margin chose the cells")
+        faults.append(
+            f"only {begin:.0%} of its replies begin with Yes or No, although the cells were chosen by the lean between the two"
+        )
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
         yes = search.result.measure("yes_to_facts").value

@@ -1,5 +1,6 @@
 """The report card: what it draws, what it writes, what it says is not validated."""
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.text import Text
@@ -121,6 +122,17 @@ def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(meas
         assert published.bbox.x0 <= box.x0, note.get_text()
         marks = [published.transData.transform((mark, 0))[0] for mark in (row.success, row.false_positives)]
         assert not any(box.x0 <= mark <= box.x1 for mark in marks), note.get_text()
+
+
+def test_the_legend_shows_an_error_bar_only_where_a_line_has_one(measured):
+    for pairs, has_bar in (
+        (report_card.with_published(measured, "bluffer"), True),
+        (report_card.published_pairs().assign(low=float("nan"), high=float("nan")), False),
+    ):
+        axis = plt.figure().subplots()
+        report_card.draw_pairs(axis, pairs)
+        assert [bool(success.has_xerr) for success in axis.containers] == [has_bar]
+        plt.close(axis.figure)
 
 
 def test_a_model_without_experiment_1_is_refused(measured):

@@ -84,6 +84,7 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
         axis.text(place, height, note, ha=align, va="center", fontsize=BODY_SIZE - 1.5, color="#555555", bbox=ground)
     height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
     ends = np.abs([pairs["success"] - pairs["low"], pairs["high"] - pairs["success"]])  # NaN where a study has none
+    ends = None if np.isnan(ends).all() else ends  # the legend shows an error bar only where some line has one
     look = {"color": "black", "markersize": 6, "capsize": 3, "linewidth": 1, "label": "success", "zorder": 4}
     axis.errorbar(pairs["success"], height, xerr=ends, fmt="o", **look)
     axis.plot(pairs["false_positives"], height, "s", markersize=10, zorder=3, **square)  # larger: both are seen at 0

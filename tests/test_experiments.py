@@ -2,10 +2,12 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from helpers import experiments, models
 from helpers.concepts import paper_concepts, split_in_halves
@@ -60,6 +62,9 @@ def test_every_cell_holds_every_word_in_every_condition(name):
         ({"vector": "reversed"}, "unknown kind of vector 'reversed'"),
         ({"wording": "nowhere"}, "has no wording 'nowhere'"),
         ({"layers": (None,)}, "needs layers"),
+        *(({"layers": [each]}, "a layer must be a whole number") for each in (4.5, "4", -1, True, float("nan"), pd.NA)),
+        ({"layers": [2, 4], "strengths": {2: [1.0]}}, "strengths of layer 4 must be a list"),
+        ({"words": ["bread", "oceans"], "seed": 2**63 - 1}, f"seed must be a whole number from 0 to {2**63 - 2}"),
         ({"strengths": (0,)}, "other than 0"),
         ({"strengths": (float("inf"),)}, "finite"),
     ],
@@ -69,6 +74,11 @@ def test_a_table_that_cannot_be_run_is_refused(change, message):
     given |= {"span": "from_turn_2", "values": {"trial": 1}, "vector": "concept", "layers": (1,), "strengths": (1.0,)}
     with pytest.raises((ValueError, KeyError), match=message):
         make_trials(**given | change)
+
+
+@pytest.mark.parametrize("layers", [[4.0], np.array([4]), torch.tensor([4]), [torch.tensor(4)], pd.Series([4.0])])
+def test_a_layer_may_be_written_in_another_way(layers):
+    assert injected_thought.trials(["bread"], layers, {4: [1.0]}, controls=0)["layer"].tolist() == [4, 4]
 
 
 # -- experiment 1 -----------------------------------------------------------------------------------------------------
@@ -184,6 +194,20 @@ def test_a_table_measures_the_same_however_it_is_stored(graded_and_measure, stor
         else:
             again = table.astype(dict.fromkeys(truths(table), stored))
         pd.testing.assert_frame_equal(measure(again).table, measure(table).table, check_dtype=False)
+
+
+def test_answers_that_a_csv_file_would_lose_survive_as_the_refusal_says(graded_and_measure, tmp_path):
+    *tables, measure = graded_and_measure
+    for table in tables:
+        table = table.assign(answer=table["answer"].where(table.index % 5 > 1, "None").where(table.index % 5 > 0, ""))
+        table.to_csv(tmp_path / "graded.csv", index=False)
+        lossy = pd.read_csv(tmp_path / "graded.csv")
+        for read in (measure, experiments.grade):
+            with pytest.raises(ValueError, match="keep_default_na=False"):
+                read(lossy[TRIAL_COLUMNS + ["model", "trial_id", "answer"]] if read is experiments.grade else lossy)
+        others = dict.fromkeys(table.columns.drop("answer"), [""])
+        again = pd.read_csv(tmp_path / "graded.csv", keep_default_na=False, na_values=others)
+        pd.testing.assert_frame_equal(measure(again).table, measure(table).table)
 
 
 @pytest.mark.parametrize(
@@ -337,11 +361,34 @@ def test_experiment_3_is_the_smaller_of_two_drops():
     assert result.measure(EFFECT).value == 0.0 and result.verdict == NOT_FOUND
 
 
-def test_the_prefill_belongs_to_the_line_or_stands_in_it_where_the_condition_says_so():
+def test_another_word_in_the_line_has_no_part_in_the_effect_of_text():
+    """Nor do the written words change anything else that is measured, or the cell."""
     trials = intended_or_not.trials(WORDS, **CELLS)
-    for condition, inside in (("none", False), ("belongs", True), ("in_line", True)):
-        given = [json.loads(values) for values in trials[trials["condition"] == condition]["values"]]
-        assert {each["prefill"] in each["line"].lower() for each in given} == {inside}
+    own = intended_or_not.measure(experiments.grade(answered(trials, knows_its_intention)))
+
+    def any_word(row):
+        return MEANT if row.condition == "in_line_other" else knows_its_intention(row)
+
+    result = intended_or_not.measure(experiments.grade(answered(trials, any_word)))
+    assert result.measure("apology_in_line").value == result.measure("apology_in_line_other").value == 0.0
+    assert result.measure("effect_of_text").value == 0.0 and own.measure("effect_of_text").value == 1.0
+    assert result.cell == own.cell and result.verdict == own.verdict
+    changed = (own.table != result.table).any(axis="columns")
+    assert set(own.table["measure"][changed]) == {"apology_in_line_other", "effect_of_text"}
+
+
+def test_the_prefill_belongs_to_the_line_or_is_written_behind_it_where_the_condition_says_so():
+    trials = intended_or_not.trials(WORDS, **CELLS)
+    for condition, inside in (("none", False), ("belongs", True), ("in_line", True), ("in_line_other", False)):
+        rows = trials[trials["condition"] == condition]
+        given = [json.loads(values) for values in rows["values"]]
+        assert {re.search(rf"\b{each['prefill']}\b", each["line"]) is not None for each in given} == {inside}
+        assert len(rows) == len(WORDS) and set(rows["vector"]) == {"none"}
+    lines = trials[trials["vector"] == "none"].pivot(index="concept", columns="condition", values="values")
+    lines = lines.map(lambda values: json.loads(values)["line"])
+    for word, following in zip(WORDS, [*WORDS[1:], WORDS[0]], strict=True):
+        assert lines.loc[word, "in_line"] == f"{lines.loc[word, 'none']} {word}."
+        assert lines.loc[word, "in_line_other"] == f"{lines.loc[word, 'none']} {following}."
 
 
 @pytest.mark.parametrize(
@@ -372,7 +419,7 @@ def test_a_word_whose_answers_are_lost_does_not_change_the_halves():
 UNGRADED_CONDITIONS = {
     "injected_thought": ["random", "none"],
     "thought_or_text": ["random", "none", "said"],
-    "intended_or_not": ["none", "after", "in_line"],
+    "intended_or_not": ["none", "after", "in_line", "in_line_other"],
 }
 
 

@@ -46,8 +46,8 @@ def trials(
 
     Conditions: matched (the prefilled word is injected on the line, before the prefill), other (another word is injected
     there), random, after (position control: the prefilled word, injected only after the prefill), none. Without any
-    injection: in_line (the foreign word is literally in the line as well), belongs (positive control: a word of the line
-    itself is prefilled).
+    injection: in_line (the foreign word is written behind the line, in the same letters as the prefill), in_line_other
+    (another word is written there), belongs (positive control: a word of the line itself is prefilled).
 
     Args:
         words: concept words of the paper's lists, at least two.
@@ -69,12 +69,20 @@ def trials(
         }
 
         def in_line(word: str, line_of=line_of) -> dict:
-            return {"line": f"{line_of(word)} {word.capitalize()}.", "prefill": word}
+            return {"line": f"{line_of(word)} {word}.", "prefill": word}
+
+        def in_line_other(word: str, line_of=line_of) -> dict:
+            return {"line": f"{line_of(word)} {next_word(words)(word)}.", "prefill": word}
 
         def belongs(word: str, line_of=line_of) -> dict:
             return {"line": line_of(word), "prefill": max(re.findall(r"[a-z]+", line_of(word)), key=len)}
 
-        for condition, values in (("none", shared["values"]), ("in_line", in_line), ("belongs", belongs)):
+        for condition, values in (
+            ("none", shared["values"]),
+            ("in_line", in_line),
+            ("in_line_other", in_line_other),
+            ("belongs", belongs),
+        ):
             given = shared | {"values": values}
             tables.append(make_trials("intended_or_not", wording, condition=condition, span="line", **given))
         for condition, vector, vector_of, span in (
@@ -116,16 +124,17 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     """Rates of apology in each condition, and how far the injection lowers them.
 
     effect: the smaller one of two differences, paired by word: without injection minus with the prefilled word's vector, and
-    with another word's vector minus with the prefilled word's. effect_of_text: the same for the word literally in the line.
-    position_effect: the drop where the word was injected only after the prefill; it should be 0. unclear_matched,
-    unclear_after: replies that say neither; where they are many, a drop is a broken model and no changed mind. A null says
-    nothing where the model does not apologise for a foreign word, or apologises for a word of the line as well. Where no
-    answer of a condition could be graded, nothing else is known than the ungraded_rate.
+    with another word's vector minus with the prefilled word's. effect_of_text: the same with words written behind the line
+    and nothing injected: no word minus the prefilled word, and another word minus the prefilled word. position_effect: the
+    drop where the word was injected only after the prefill; it should be 0. unclear_matched, unclear_after: replies that say
+    neither; where they are many, a drop is a broken model and no changed mind. A null says nothing where the model does not
+    apologise for a foreign word, or apologises for a word of the line as well. Where no answer of a condition could be
+    graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, "intention", "apology"), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
     chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
-    conditions = ("none", "other", "matched", "random", "after", "in_line", "belongs")
+    conditions = ("none", "other", "matched", "random", "after", "in_line", "in_line_other", "belongs")
     parts = {condition: in_cell(graded, condition, chosen) for condition in conditions}
     ungraded = graded_only(graded, "apology")[1]
     parts, lost = graded_parts(parts, "apology")
@@ -135,13 +144,11 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     measures = {f"apology_{name}": clustered_rate(*apologies[name]) for name in conditions}
     for name in ("matched", "after"):
         measures[f"unclear_{name}"] = clustered_rate(parts[name]["intention"] == "unclear", parts[name]["word"])
-    drops = {
-        name: difference_of_rates(*apologies["none"], *apologies[name]) for name in ("matched", "after", "in_line")
-    }
     measures["ungraded_rate"] = ungraded
-    measures["position_effect"], measures["effect_of_text"] = drops["after"], drops["in_line"]
-    beyond_other = difference_of_rates(*apologies["other"], *apologies["matched"])
-    measures[EFFECT] = smallest(drops["matched"], beyond_other)
+    measures["position_effect"] = difference_of_rates(*apologies["none"], *apologies["after"])
+    for name, own, other in (("effect_of_text", "in_line", "in_line_other"), (EFFECT, "matched", "other")):
+        drops = [difference_of_rates(*apologies[reference], *apologies[own]) for reference in ("none", other)]
+        measures[name] = smallest(*drops)
     foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
     broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),

@@ -19,7 +19,8 @@ from helpers.experiments import (
     measures,
     thought_or_text,
 )
-from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND, verdict_of
+from helpers.experiments.four_experiments import ORGANISMS
+from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND, stored_results, verdict_of
 from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, make_trials
 from helpers.stats import subtract
 from tests import tiny_models
@@ -384,11 +385,11 @@ def test_the_prefill_belongs_to_the_line_or_is_written_behind_it_where_the_condi
         given = [json.loads(values) for values in rows["values"]]
         assert {re.search(rf"\b{each['prefill']}\b", each["line"]) is not None for each in given} == {inside}
         assert len(rows) == len(WORDS) and set(rows["vector"]) == {"none"}
-    lines = trials[trials["vector"] == "none"].pivot(index="concept", columns="condition", values="values")
-    lines = lines.map(lambda values: json.loads(values)["line"])
+    values = trials[trials["vector"] == "none"].set_index(["condition", "concept"])["values"]
+    line = values.map(lambda text: json.loads(text)["line"])
     for word, following in zip(WORDS, [*WORDS[1:], WORDS[0]], strict=True):
-        assert lines.loc[word, "in_line"] == f"{lines.loc[word, 'none']} {word}."
-        assert lines.loc[word, "in_line_other"] == f"{lines.loc[word, 'none']} {following}."
+        assert line["in_line", word] == f"{line['none', word]} {word}."
+        assert line["in_line_other", word] == f"{line['none', word]} {following}."
 
 
 @pytest.mark.parametrize(
@@ -662,11 +663,34 @@ MEASURED = pd.DataFrame([ROW | {"experiment": "injected_thought", "chosen_by": "
         (lambda: four_experiments.measure_all(None, WORDS, [1], wordings={"injected": {}}), "wordings are for"),
         (lambda: four_experiments.measure_all(None, WORDS, [1], reference=MEASURED[:0]), "there are no trials"),
         (lambda: four_experiments.measure_all(None, WORDS, [1], reference=[1]), "must be a table"),
+        (
+            lambda: four_experiments.measure_all(None, WORDS, [1], reference=MEASURED),
+            "lacks thought_or_text, intended_or_not, intentional_control",
+        ),
     ],
 )
 def test_results_and_names_of_another_kind_are_refused(call, message):
     with pytest.raises((ValueError, KeyError, FileNotFoundError), match=message):
         call()
+
+
+def test_stored_results_have_their_verdicts_after_another_file(tmp_path):
+    """Such a file holds NaN where no reason is given."""
+    measured = stored_results("organisms")
+    measured.to_csv(tmp_path / "again.csv", index=False)
+    again = pd.read_csv(tmp_path / "again.csv")
+    assert four_experiments.verdict(again) == four_experiments.verdict(measured)
+    assert four_experiments.separated(again) == four_experiments.separated(measured)
+    assert [verdict_of(row) for row in again.itertuples()] == [verdict_of(row) for row in measured.itertuples()]
+
+
+def test_a_second_measurement_of_the_one_that_knows_must_be_apart_too_wherever_it_is_in_the_table():
+    rows = [ROW | {"experiment": "injected_thought", "chosen_by": "own", "model": name} for name in ORGANISMS]
+    rows[1:] = [row | {"value": 0.0, "low": -0.1, "high": 0.1} for row in rows[1:]]
+    for second in ({"value": 0.1, "low": 0.0, "high": 0.2}, {"unclear": "most answers are incoherent"}):
+        for table in ([*rows, rows[0] | second], [rows[0] | second, *rows]):
+            assert four_experiments.separated(pd.DataFrame(table)) == {"injected_thought": False}
+    assert four_experiments.separated(pd.DataFrame([*rows, rows[0]])) == {"injected_thought": True}
 
 
 def test_an_experiment_that_not_all_organisms_were_measured_in_is_not_passed():

@@ -28,7 +28,7 @@ from helpers.experiments.measures import (
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials, next_word
 from helpers.grading import check_columns, grade_intention
-from helpers.stats import clustered_rate, difference_of_rates, distinct_trials, smallest
+from helpers.stats import Estimate, clustered_rate, difference_of_rates, distinct_trials, smallest
 
 LABEL = "3 knows what it meant to say"
 CHOOSING_CONDITION, SCORE = "matched", "intended"
@@ -144,11 +144,14 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     measures = {f"apology_{name}": clustered_rate(*apologies[name]) for name in conditions}
     for name in ("matched", "after"):
         measures[f"unclear_{name}"] = clustered_rate(parts[name]["intention"] == "unclear", parts[name]["word"])
+
+    def drop(reference: str, condition: str) -> Estimate:
+        return difference_of_rates(*apologies[reference], *apologies[condition])
+
     measures["ungraded_rate"] = ungraded
-    measures["position_effect"] = difference_of_rates(*apologies["none"], *apologies["after"])
-    for name, own, other in (("effect_of_text", "in_line", "in_line_other"), (EFFECT, "matched", "other")):
-        drops = [difference_of_rates(*apologies[reference], *apologies[own]) for reference in ("none", other)]
-        measures[name] = smallest(*drops)
+    measures["position_effect"] = drop("none", "after")
+    measures["effect_of_text"] = smallest(drop("none", "in_line"), drop("in_line_other", "in_line"))
+    measures[EFFECT] = smallest(drop("none", "matched"), drop("other", "matched"))
     foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
     broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),

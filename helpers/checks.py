@@ -7,6 +7,10 @@ from numbers import Integral, Real
 import torch
 
 LARGEST_SEED = 2**63 - 1  # of torch's generators
+MISSING_ANSWERS = (  # what to do about them
+    "leave out trials that were not run; an answer that is empty or 'None' survives a CSV file if you read it with "
+    'keep_default_na=False, and with na_values={"layer": [""], ...} for the columns of numbers and grades'
+)
 
 
 def is_number(value) -> bool:
@@ -33,12 +37,27 @@ def finite_number(name: str, value) -> float:
     return number + 0.0
 
 
+def layer_number(name: str, value) -> int:
+    """The layer as an int, also of 4.0, which a table may hold. ValueError for what is no whole number from 0 up."""
+    return whole_number(name, int(value) if isinstance(value, float) and value.is_integer() else value, 0)
+
+
+def without_tensors(values):
+    """A tensor, or the tensors in a list, as plain numbers: two tensors of one number are not the same label to Python."""
+    if isinstance(values, torch.Tensor):
+        return values.tolist()
+    if isinstance(values, list | tuple):
+        return [each.tolist() if isinstance(each, torch.Tensor) else each for each in values]
+    return values
+
+
 def as_list(name: str, values) -> list:
-    """The values of a list, a table's column or the like. ValueError for a single text or number, and for none at all."""
+    """The values of a list, a table's column or the like. ValueError for what is single, or none, or has no order."""
     if (
-        isinstance(values, str | bytes | Mapping | set)
+        isinstance(values, str | bytes | Mapping | set | frozenset)
         or not isinstance(values, Iterable)
-        or not (values := list(values))
+        or getattr(values, "ndim", 1) != 1  # a whole table, a single number as an array
+        or not (values := without_tensors(list(values)))
     ):
         raise ValueError(f"{name} must be a list of at least one value, got {values!r:.80}")
     return values

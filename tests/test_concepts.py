@@ -1,8 +1,11 @@
 """Concept words: known, different, in a list; halves that depend on the seed alone."""
 
+import pandas as pd
 import pytest
 
 from helpers import concepts
+
+TABLE = pd.DataFrame({"bread": [1], "oceans": [2]})  # iterates over its columns
 
 
 @pytest.mark.parametrize("words", [["Bread", " OCEANS "], ("bread", "oceans"), {"bread": 1, "oceans": 2}.keys()])
@@ -12,7 +15,22 @@ def test_words_are_read_in_any_case_and_order(words):
 
 @pytest.mark.parametrize(
     "words",
-    ["bread", b"bread", None, 5, [], {"bread"}, {"bread": 1}, [None], [5], [b"bread"], [["bread"]], ["bread", 1.5]],
+    [
+        "bread",
+        b"bread",
+        None,
+        5,
+        [],
+        {"bread"},
+        frozenset(["bread"]),
+        TABLE,
+        {"bread": 1},
+        [None],
+        [5],
+        [b"bread"],
+        [["bread"]],
+        ["bread", 1.5],
+    ],
 )
 def test_what_is_no_list_of_words_is_refused(words):
     for call in (concepts.check_concepts, concepts.split_in_halves):

@@ -10,6 +10,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from scipy import stats as scipy_stats
 
 from helpers import stats as st
@@ -78,8 +79,11 @@ def test_d_prime_and_criterion_of_equal_numbers_are_the_log_linear_ones():
     z = normal.ppf([40.5 / 51, 10.5 / 51])
     assert st.d_prime(40, 50, 10, 50).value == pytest.approx(z[0] - z[1])
     assert st.criterion(40, 50, 10, 50).value == pytest.approx(-z.mean())
-    perfect = st.d_prime(50, 50, 0, 50)
-    assert np.isfinite(perfect).all() and perfect.value > 4
+    for intervals in (1, 63, 1_000_000):
+        counts = (50, 50, 0, 50, st.simultaneous_confidence(intervals))
+        perfect, bias = st.d_prime(*counts), st.criterion(*counts)
+        assert np.isfinite(perfect).all() and perfect.value > 4
+        assert np.isfinite(bias).all() and bias.low == pytest.approx(-bias.high)
     assert st.criterion(45, 50, 45, 50).value < 0 < st.criterion(5, 50, 5, 50).value
 
 
@@ -154,8 +158,18 @@ def test_simultaneous_confidence_is_bonferronis():
     assert st.simultaneous_confidence(63) == pytest.approx(1 - 0.05 / 63)
 
 
-def test_largest_at_names_all_ties():
-    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=[0.5, 1.0, 2.0])) == "1, 2"
+@pytest.mark.parametrize(
+    ("places", "named"),
+    [
+        ([0.5, 1.0, 2.0], "1, 2"),
+        (pd.MultiIndex.from_tuples([(4, 1.0), (4, 2.0), (6, 1.5)]), "(4, 2), (6, 1.5)"),
+        (pd.cut([1, 3, 5], [0, 2, 4, 6]), "(2, 4], (4, 6]"),
+        (["a", None, True], "None, True"),
+        (pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"]).date, "2025-01-02, 2025-01-03"),
+    ],
+)
+def test_largest_at_names_all_ties(places, named):
+    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=places)) == named
 
 
 # --- no interval closes --------------------------------------------------------------------------------------------
@@ -386,6 +400,10 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.clustered_mean([1e308, 1e308], ["a", "b"]), r"below 1e\+100"),
         (lambda: st.clustered_rate([0, 1], "ab"), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], None), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], frozenset("ab")), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], pd.DataFrame({"a": [1, 2], "b": [3, 4]})), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], torch.tensor([[0], [1]])), "labels must be a list"),
+        (lambda: st.clustered_rate([0, 1], torch.tensor(1)), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], [["a"], ["b"]]), "labels must be a list"),
         (lambda: st.clustered_rate([0, 1], ["a", pd.NA]), "missing"),
         (lambda: st.auc([1.0, 2.0], [1.0], "ab"), "injected_labels must be a list"),
@@ -407,7 +425,10 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
         (lambda: st.auc(AB, AB, AB, AB_BACKWARDS), "in another order"),
         (lambda: kappa(AB, AB_BACKWARDS), "in another order"),
         (lambda: st.auc([1e200, 0.0], [1.0]), r"below 1e\+100 in size, got 1e\+200"),
-        (lambda: st.distinct_trials(_answered(["a"], [1], answer=None)), "1 trials have no answer"),
+        (
+            lambda: st.distinct_trials(_answered(["a"], [1], answer=None)),
+            "1 trials have no answer.* keep_default_na=False",
+        ),
         (lambda: st.largest_at([1, 2]), "must be a column"),
         (lambda: st.best_cell(GRID.drop(columns="layer"), "success"), "layer"),
         (lambda: choose_cell(GRID.assign(concept=["a", None]), "success"), "missing"),
@@ -483,6 +504,35 @@ def test_outcomes_of_every_type_give_the_same_rates(kind):
     assert st.detection(column, iter(labels), plain, words) == st.detection(plain, words, plain, words)
     if kind not in (float, "Float64"):  # these may be shares: no rates by themselves
         assert st.clustered_mean(column, labels) == st.clustered_mean(plain, words)
+
+
+LABELS = [0] * 4 + [1] * 4 + [2, 2, 3, 3]
+TENSOR = torch.tensor(LABELS)
+
+
+@pytest.mark.parametrize(
+    "labels", [TENSOR, TENSOR.bfloat16(), list(TENSOR), pd.Series(list(TENSOR), dtype=object)], ids=type
+)
+def test_labels_of_torch_are_equal_where_their_numbers_are(labels):
+    outcomes, scores = [1] * 4 + [0] * 4 + [1, 1, 0, 0], np.linspace(0, 1, 12)
+    for measure in (
+        lambda given: st.clustered_rate(outcomes, given),
+        lambda given: st.clustered_mean(scores, given),
+        lambda given: st.difference_of_rates(outcomes, given, outcomes[::-1], given),
+        lambda given: st.detection(outcomes, given, outcomes[::-1], given),
+        lambda given: st.auc(scores, scores**2, given, given),
+    ):
+        assert measure(labels) == measure(LABELS)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", [lambda tensor: tensor, list])
+def test_values_of_torch_are_read_with_their_gradient_and_in_any_precision(dtype, kind):
+    plain = [1.0, 0.0, 1.0]
+    given = kind(torch.tensor(plain, dtype=dtype, requires_grad=True))
+    assert st.rate(given) == st.rate(plain) and st.auc(given, plain) == st.auc(plain, plain)
+    assert st.clustered_mean(given, "a b c".split()) == st.clustered_mean(plain, "a b c".split())
+    assert st.paired_difference(given, plain, "a b c".split()) == st.paired_difference(plain, plain, "a b c".split())
 
 
 def _through_csv(table, folder, **options):

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from helpers.checks import MISSING_ANSWERS
 from helpers.grading.patterns import pattern
 from helpers.paths import ROOT
 
@@ -51,7 +52,7 @@ def split_reply(text: str) -> Reply:
     ValueError for anything but text.
     """
     if not isinstance(text, str):
-        raise ValueError(f"a reply must be text, got {text!r}; leave out trials that were not run")
+        raise ValueError(f"a reply must be text, got {text!r}; {MISSING_ANSWERS}")
     user = USER_TURN.search(text)
     text = text[: user.start()] if user else text
     answer, reasoning, inside, marked, start = [], [], False, False, 0

@@ -22,6 +22,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from helpers.checks import MISSING_ANSWERS
+
 VERDICTS = ["affirmative", "identified", "identified_before_named", "coherent", "refusal"]
 TRUE_OR_FALSE = [*VERDICTS, "success", "faithful"]
 COLUMNS = [*VERDICTS, "success", "grader", "faithful"]
@@ -90,7 +92,7 @@ def check_answers(
         raise ValueError(f"{len(responses)} responses but {len(concepts)} concepts: give one (or None) for each answer")
     for place, answer in enumerate(responses):
         if not isinstance(answer, str):
-            raise ValueError(f"response {place} must be text, got {answer!r}; leave out trials that were not run")
+            raise ValueError(f"response {place} must be text, got {answer!r}; {MISSING_ANSWERS}")
     for place, concept in enumerate(concepts):
         if concept is not None and (not isinstance(concept, str) or not concept.strip()):
             raise ValueError(f"concept {place} must be a word, or None for a trial without one, got {concept!r}")

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 
 from helpers import prompts
+from helpers.checks import MISSING_ANSWERS, is_number
 from helpers.stats.inputs import check_outcomes, check_values
 
 CELL = ["layer", "strength"]
@@ -60,7 +61,7 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
     if answered["trial_id"].isna().any():
         raise ValueError(f"{answered['trial_id'].isna().sum()} trials have no trial_id: they would count as one")
     if answered["answer"].isna().any():
-        raise ValueError(f"{answered['answer'].isna().sum()} trials have no answer: leave out trials that were not run")
+        raise ValueError(f"{answered['answer'].isna().sum()} trials have no answer: {MISSING_ANSWERS}")
     answers = answered[["trial_id", "answer"]].drop_duplicates()
     if answers["trial_id"].duplicated().any():
         twice = answers["trial_id"][answers["trial_id"].duplicated()].iloc[0]
@@ -119,4 +120,11 @@ def largest_at(values: pd.Series) -> str:
     if not isinstance(values, pd.Series):
         raise ValueError(f"values must be a column with its places as the index, got {values!r:.80}")
     places = values.index[(values == values.max()).fillna(False).to_numpy(dtype=bool)]
-    return ", ".join(place if isinstance(place, str) else f"{place:g}" for place in places) or "none"
+    return ", ".join(map(_place, places)) or "none"
+
+
+def _place(place) -> str:
+    """An entry of an index in words: 4 for 4.0, (4, 2) for a cell."""
+    if isinstance(place, tuple):
+        return f"({', '.join(map(_place, place))})"
+    return f"{place:g}" if is_number(place) else str(place)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from helpers.checks import as_list, whole_number
+from helpers.checks import as_list, whole_number, without_tensors
 from helpers.stats.inputs import (
     check_bounds,
     check_confidence,
@@ -178,6 +178,7 @@ def _check_estimates(*estimates) -> None:
 
 def are_outcomes(values) -> bool:
     """True for a column of true and false, or of whole numbers 0 and 1."""
+    values = without_tensors(values)
     kind = pd.api.types.infer_dtype(np.asarray(values), skipna=False)
     return kind == "boolean" or (kind == "integer" and bool(np.isin(values, (0, 1)).all()))
 

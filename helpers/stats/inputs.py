@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from helpers.checks import as_list, is_number
+from helpers.checks import as_list, is_number, without_tensors
 
 LARGEST = 1e100  # values above it would overflow when squared
 
@@ -22,6 +22,7 @@ def check_count(count, n, what: str) -> tuple[int, int]:
 
 def check_values(values, name: str) -> np.ndarray:
     """Return values as a one-dimensional float array; ValueError if empty, or holding text, dates, NaN or infinity."""
+    values = without_tensors(values)
     try:
         raw = np.asarray(values)
         array = np.asarray(values, dtype=float)

@@ -40,9 +40,8 @@ def _detection(hit_rate, injected, false_positive_rate, control, confidence: flo
     z = stats.norm.ppf((rates + 0.5 / harmonic) / (1 + 1 / harmonic))
     tail, successes = (1 - check_confidence(confidence)) / 2, rates * sizes
     middle = stats.norm.ppf((successes + 0.5) / (sizes + 1))
-    tails = np.array([[tail], [1 - tail]])
-    limits = stats.norm.ppf(stats.beta.ppf(tails, successes + 0.5, sizes - successes + 0.5))  # [low or high, condition]
-    below, above = middle - limits[0], limits[1] - middle
+    lowest = [stats.norm.ppf(stats.beta.ppf(tail, k + 0.5, sizes - k + 0.5)) for k in (successes, sizes - successes)]
+    below, above = middle - lowest[0], -lowest[1] - middle  # the highest success rate has the lowest failure rate
     difference, bias = middle[0] - middle[1], -middle.mean()
     d_prime = (z[0] - z[1], difference - np.hypot(below[0], above[1]), difference + np.hypot(above[0], below[1]))
     criterion = ((-z[0] - z[1]) / 2, bias - np.hypot(*above) / 2, bias + np.hypot(*below) / 2)

@@ -538,7 +538,7 @@ def test_given_vectors_of_another_form_are_refused(given, message, model, trials
 
 @pytest.mark.parametrize("table", [None, [1], {"experiment": 1}, "trials"], ids=str)
 def test_what_is_no_table_is_refused(table, model):
-    with pytest.raises(ValueError, match="the trials must be a table .pandas DataFrame., got"):
+    with pytest.raises(ValueError, match="the trials must be a table .a DataFrame., got"):
         runner.run(model, table)
 
 
@@ -579,8 +579,15 @@ def test_a_reply_that_begins_with_reasoning_has_no_yes_or_no(model, trials, monk
     assert table["answer"].tolist() == ["<think>Yes."] and table["yes_logit"].isna().all()
 
 
+@pytest.mark.parametrize("column", ["strength", "vector", "note"])
+def test_a_column_that_is_in_the_table_twice_is_refused(column, model, trials):
+    twice = pd.concat([trials.assign(note=""), pd.DataFrame({column: 99.0}, index=trials.index)], axis=1)
+    with pytest.raises(ValueError, match=f"have the column '{column}' twice"):
+        runner.run(model, twice, **OPTIONS)
+
+
 def test_an_index_with_duplicates_is_refused(model, trials):
-    with pytest.raises(ValueError, match="the table's index holds duplicates"):
+    with pytest.raises(ValueError, match="the index names a row twice, e.g. 0"):
         runner.run(model, pd.concat([trials, trials]), **OPTIONS)
 
 
@@ -626,9 +633,9 @@ def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, na
         with pytest.raises(ValueError, match=message):
             runner.run(model, trials, **OPTIONS | options)
     assert batches_run == []
-    with pytest.raises(ValueError, match="the table of trials is empty"):
+    with pytest.raises(ValueError, match="there are no trials"):
         runner.run(model, trials.head(0))
-    with pytest.raises(ValueError, match=r"lacks the columns \['layer'\]"):
+    with pytest.raises(ValueError, match=r"lack the columns \['layer'\]"):
         runner.run(model, trials.drop(columns="layer"))
 
 

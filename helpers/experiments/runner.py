@@ -35,6 +35,7 @@ from helpers.grading.reply import left_open, split_reply
 from helpers.jsonl import append_rows, read_rows
 from helpers.models import changes_from_outside, model_name
 from helpers.paths import run_folder
+from helpers.stats import check_trials
 
 RESULTS = "answer yes_logit no_logit entropy concept_logit dose".split()
 STORED = RESULTS[:-1]  # a dose is measured against other rows of the table, so it is not the stored row's own
@@ -166,25 +167,15 @@ def run(
         concept_logit (`TrialBuilder.readouts`; NaN where there is none). The dose is measured anew for every table.
 
     Raises:
-        ValueError: for an empty table, one that lacks columns or has an index with duplicates, a run folder made under other
+        ValueError: for an empty table, one that lacks columns or names a row or column twice, a run folder made under other
             conditions, or a named run on a model with hooks.
         OSError: where the run folder cannot be written.
         RuntimeError: where another process holds the run folder, or memory does not suffice for a single trial.
     """
-    if not isinstance(table, pd.DataFrame):
-        raise ValueError(f"the trials must be a table (pandas DataFrame), got {type(table).__name__}")
-    missing = set(TRIAL_COLUMNS) - set(table.columns)
-    if missing:
-        raise ValueError(f"the table of trials lacks the columns {sorted(missing)}; make it with helpers.experiments")
+    check_trials(table, TRIAL_COLUMNS)
     if present := [column for column in ("model", "trial_id", *RESULTS) if column in table.columns]:
         raise ValueError(
             f"the table of trials already has the columns {present}: drop them, or use the table before a run"
-        )
-    if table.empty:
-        raise ValueError("the table of trials is empty")
-    if not table.index.is_unique:
-        raise ValueError(
-            "the table's index holds duplicates: join tables by trials.concat_trials, which numbers them anew"
         )
     if name is not None and (changes := changes_from_outside(model)):
         raise ValueError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from helpers.checks import finite_number, whole_number
+from helpers.checks import finite_number, layer_number
 from helpers.concepts import split_in_halves
 from helpers.paths import ROOT, run_folder
 from helpers.stats import UNGRADED, Estimate, as_outcomes, best_cell, check_trials, clustered_rate, tied_cells
@@ -68,8 +68,7 @@ def check_cell(cell) -> tuple[int, float]:
     """The cell as (layer, strength). ValueError for anything but a whole number and a finite one."""
     if not isinstance(cell, tuple | list) or len(cell) != 2:
         raise ValueError(f"a cell must be (layer, strength), such as (4, 1.0), got {cell!r}")
-    layer = int(cell[0]) if isinstance(cell[0], float) and cell[0].is_integer() else cell[0]  # a table may hold 4.0
-    return whole_number("the layer of a cell", layer, 0), finite_number("the strength of a cell", cell[1])
+    return layer_number("the layer of a cell", cell[0]), finite_number("the strength of a cell", cell[1])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from helpers import prompts
-from helpers.checks import as_list, check_seed, finite_number
+from helpers.checks import LARGEST_SEED, as_list, finite_number, layer_number, whole_number
 
 TRIAL_COLUMNS = "experiment wording values condition concept vector vector_of layer strength span seed".split()
 VECTOR_KINDS = ("none", "concept", "random", "negated", "shuffled")
@@ -58,8 +58,10 @@ def make_trials(
     words = as_list("words", words)
     if wrong := [word for word in words if not isinstance(word, str) or not word.strip()]:
         raise ValueError(f"words must be texts that are not empty, got {wrong[0]!r:.80}")
-    layers, seed = as_list("layers", layers), check_seed(seed)
-    strengths = strengths if isinstance(strengths, dict) else as_list("strengths", strengths)
+    layers = [None if each is None else layer_number("a layer", each) for each in as_list("layers", layers)]
+    seed = whole_number("seed", seed, 0, LARGEST_SEED - len(words) + 1)  # so that the last word has a seed too
+    by_layer = isinstance(strengths, dict)
+    strengths = strengths if by_layer else as_list("strengths", strengths)
     if vector not in VECTOR_KINDS:
         raise ValueError(f"unknown kind of vector {vector!r}; allowed are {', '.join(VECTOR_KINDS)}")
     if vector != "none" and any(layer is None for layer in layers):
@@ -67,7 +69,7 @@ def make_trials(
     prompts.get_template(experiment, wording)  # raises now, not after hours of running
     rows = []
     for layer in layers:
-        for strength in as_list("strengths", strengths.get(layer)) if isinstance(strengths, dict) else strengths:
+        for strength in as_list(f"strengths of layer {layer}", strengths.get(layer)) if by_layer else strengths:
             strength = finite_number("strength", strength)
             if vector != "none" and strength == 0:
                 raise ValueError(f"strength must be a finite number other than 0, got {strength!r}")

@@ -121,10 +121,13 @@ def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def _check_readings(readings: pd.DataFrame, *columns: str) -> None:
-    """Raise ValueError for what is no table of `read` with these columns, and for readings without a word."""
+    """Raise ValueError for what is no table of `read` with these columns of numbers, and for readings without a word."""
     check_table(readings, ["model", "condition", "word", *columns])
     if readings["word"].isna().any():
         raise ValueError(f"{readings['word'].isna().sum()} readings have no word")
+    for column in columns:
+        if (known := readings[column].dropna()).size:
+            check_values(known, column)
 
 
 def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
@@ -162,7 +165,7 @@ def contrast(readings: pd.DataFrame, column: str, weights: dict[str, int], confi
         weights: condition -> weight.
         confidence: of the intervals (see `stats.simultaneous_confidence`).
     """
-    if not isinstance(weights, dict) or not any(weights.values()):
+    if not isinstance(weights, dict) or not weights or not check_values(list(weights.values()), "weights").any():
         raise ValueError(f"weights must be a dict, condition -> weight, not all of them 0, got {weights!r}")
     _check_readings(readings, column)
     found = {}

@@ -171,10 +171,14 @@ def own_generator(seed: int | torch.Generator) -> torch.Generator:
 
 
 def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
-    """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control."""
+    """Random directions with the shape of `like` and, along the last dimension, its norms: the "any big push" control.
+
+    In float32 at least, as a norm can be too large for float16.
+    """
     check_tensor("like", like)
     noise = torch.randn(like.shape, generator=own_generator(seed))
-    return noise / noise.norm(dim=-1, keepdim=True) * like.norm(dim=-1, keepdim=True)
+    norms = like.norm(dim=-1, keepdim=True, dtype=torch.promote_types(like.dtype, noise.dtype))
+    return noise / noise.norm(dim=-1, keepdim=True) * norms
 
 
 def shuffled_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
@@ -211,9 +215,14 @@ def strengths_for_doses(
         raise ValueError(f"layers and doses must be different values each, got {layers} and {doses}")
     norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
     stream = residual_norms(model, prompt, span)  # [layer]
-    found = {layer: [round(float(dose * stream[layer] / norms[layer]), 4) for dose in doses] for layer in layers}
+    exact = {layer: [float(dose * stream[layer] / norms[layer]) for dose in doses] for layer in layers}
+    found = {  # four decimals, or four digits where decimals would be too coarse
+        layer: [round(each, 4) if each > 0.1 else float(f"{each:.4g}") for each in exact[layer]] for layer in layers
+    }
     if wrong := [
         dose for each in found.values() for dose, strength in zip(doses, each, strict=True) if not 0 < strength < 1e9
     ]:
-        raise ValueError(f"a dose must be a share above 0 of the stream's length, such as 0.5, got {wrong[0]}")
+        raise ValueError(
+            f"a dose must be a share of the stream's length, such as 0.5, with a strength between 0 and 1e9, got {wrong[0]}"
+        )
     return found

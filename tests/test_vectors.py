@@ -186,6 +186,12 @@ def test_controls_have_the_norms_and_the_dtype_of_the_vectors(dtype):
         assert torch.allclose(made.norm(dim=-1).float(), LIKE.norm(dim=-1), rtol=1e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_random_directions_have_the_exact_norm_however_coarse_the_vectors(dtype):
+    like = torch.full((8192,), 1000.0, dtype=dtype)  # its norm is above the largest number of float16
+    assert vectors.random_vectors(like).norm() == pytest.approx(1000 * 8192**0.5, rel=1e-5)
+
+
 @pytest.mark.parametrize("seed", [0, 1])
 def test_random_directions_are_not_what_an_organism_was_drawn_from(seed):
     first = network.build(200, 0, 1, 2, layers=1, seed=seed).get_input_embeddings().weight.detach()
@@ -195,7 +201,7 @@ def test_random_directions_are_not_what_an_organism_was_drawn_from(seed):
 
 @pytest.mark.parametrize(
     "doses",
-    [0.5, "0.5", None, [], {0.5}, *([dose] for dose in (0, -1, 1e-9, 1e300, *NO_NUMBERS)), [1, 1.0], [0.5, 0.5]],
+    [0.5, "0.5", None, [], {0.5}, *([dose] for dose in (0, -1, 1e-99, 1e300, *NO_NUMBERS)), [1, 1.0], [0.5, 0.5]],
     ids=repr,
 )
 def test_doses_that_are_none_are_refused(doses, model, prompt):
@@ -219,6 +225,11 @@ def test_a_dose_is_the_share_of_the_stream(model, prompt):
     for layer, (half, whole) in strengths.items():
         assert half * float(oceans(model)[0, layer].norm()) == pytest.approx(float(stream[layer]) / 2, rel=1e-3)
         assert whole == pytest.approx(2 * half, rel=1e-3)
+
+
+def test_a_tiny_dose_is_as_exact_as_a_large_one(model, prompt):
+    tiny, whole = vectors.strengths_for_doses(model, [1], [1e-9, 1], ["oceans"], prompt, (0, None))[1]
+    assert tiny == pytest.approx(1e-9 * whole, rel=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
-from helpers.models.loading import check_device, check_dtype
+from helpers.models.loading import check_device, check_dtype, name_in_tables
 from helpers.prompts import get_template
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -274,14 +274,14 @@ def check(notebook: str, **given) -> Settings:
 
 
 def _check_models(given: list[str | list[str]]) -> None:
-    """Raise ValueError where tables would call two models the same: a folder goes by its last name (`models.model_name`)."""
+    """Raise ValueError where tables would call two models the same: a folder goes by its last name."""
     names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
-    shown = [Path(name).resolve().name if Path(name).is_dir() else name.lower() for name in names]
+    shown = [name_in_tables(name) for name in names]
     for place, name in enumerate(shown):
         if name in shown[:place]:
             twice = [names[shown.index(name)], names[place]]
             raise ValueError(
-                f"the models {twice[0]!r} and {twice[1]!r} would both be called {name!r}: give other folder names"
+                f"the models {twice[0]!r} and {twice[1]!r} would both be called {name!r}: each needs its own name"
             )
 
 

@@ -5,11 +5,12 @@ holds; time from reading the prompts (arithmetic) and from writing the answers (
 """
 
 import pandas as pd
-import torch
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from helpers.checks import finite_number, whole_number
 from helpers.models import locate
+from helpers.models.architecture import check_architecture
+from helpers.models.checkpoint import read_config
+from helpers.models.loading import reading
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
 # device -> (memory in GB, 10^12 arithmetic steps per second in practice, memory bandwidth in GB per second in practice). CPU and
@@ -25,12 +26,10 @@ COMMON = {"0.5B": 0.5e9, "1.5B": 1.5e9, "8B": 8e9, "14B": 14e9, "32B": 32e9, "70
 
 
 def count_parameters(name: str) -> int:
-    """Parameters of a model, from its configuration alone: no weights are read or downloaded."""
-    config = AutoConfig.from_pretrained(locate(name))
-    with torch.device("meta"):
-        network = AutoModelForCausalLM.from_config(config)
-    network.tie_weights()
-    return sum(parameter.numel() for parameter in network.parameters())
+    """Parameters of a model, from its configuration alone: no weights are read. What `load` refuses by it is refused."""
+    path = locate(name)
+    with reading(name, path) as source:
+        return check_architecture(read_config(path, source))
 
 
 def memory(parameters: float, dtype: str = "bfloat16") -> float:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 from torch.nn.modules import module as global_hooks
-from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig, GPT2Config
+from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig, GPT2Config, LlavaConfig
 from transformers.models.llama import modeling_llama
 
 from helpers import engine, models, prompts, resources, vectors
@@ -163,11 +163,28 @@ def test_a_name_that_leads_nowhere_says_what_would():
     with pytest.raises(OSError, match="cannot load the model 'nobody/nothing'.*Shipped .* introspector") as failed:
         models.load("nobody/nothing", "cpu")
     assert "HF_HUB_OFFLINE is set" in str(failed.value)
-    with pytest.raises(OSError, match="there is no such folder, seen from"):
-        models.load("./nothing", "cpu")
+    with pytest.raises(OSError, match="cannot load the model 'nobody/nothing'.*Shipped .* introspector"):
+        resources.count_parameters("nobody/nothing")
+    for nowhere in ("./nothing", "~nobody-of-this-name/nothing"):
+        with pytest.raises(OSError, match="there is no such folder, seen from"):
+            models.load(nowhere, "cpu")
     for empty in ("", "  ", None, 4, [], b"introspector", "x" * 5000):
         with pytest.raises(ValueError, match="a model's name must be text"):
             models.load(empty, "cpu")
+
+
+@pytest.mark.parametrize("name", [".", "..", "link", "../own-llama/", "~", "SmolLM2", "introspector"])
+def test_what_tables_will_call_a_model_is_known_before_it_is_loaded(name, folder, tmp_path, monkeypatch, request):
+    if name == "SmolLM2":
+        request.getfixturevalue("package_index")
+    (folder / "sub").mkdir(exist_ok=True)
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.chdir({"..": folder / "sub", "link": tmp_path}.get(name, folder))
+    foretold, model = loading.name_in_tables(name), models.load(name, "cpu")
+    monkeypatch.chdir("/")
+    own = {"link": "link", "SmolLM2": "SmolLM2-135M-Instruct", "introspector": "introspector"}.get(name, "own-llama")
+    assert models.model_name(model) == foretold == own
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
@@ -364,6 +381,14 @@ def test_what_a_tokenizer_calls_special_is_part_of_the_identity():
     before = models.computation(model)
     model.tokenizer.eos_token = "<|user|>"
     assert models.computation(model) != before
+
+
+def test_a_backward_hook_that_was_removed_is_no_change():
+    model = tiny_models.build("llama")
+    before = models.computation(model)
+    model.blocks._module[1].register_full_backward_hook(lambda *_: None).remove()
+    model.blocks._module[0].register_full_backward_pre_hook(lambda *_: None).remove()
+    assert models.computation(model) == before
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma3", "qwen3_moe", "bloom", "gpt_oss"])
@@ -635,11 +660,13 @@ def test_no_code_of_a_checkpoint_is_run(copy_of, monkeypatch):
         f"open({str(hostile / 'was_run')!r}, 'w')\nclass Config: pass\nclass Model: pass\n"
     )
     monkeypatch.setattr("builtins.input", lambda *_: "y")
-    models.load(str(hostile), "cpu")  # by transformers' own class of that type
+    model = models.load(str(hostile), "cpu")  # by transformers' own class of that type
+    assert resources.count_parameters(str(hostile)) == model._module.num_parameters()
     own = hostile / "config.json"
     own.write_text(json.dumps(json.loads(own.read_text()) | {"model_type": "evil"}))
-    with pytest.raises((OSError, ValueError), match="cannot load the model"):
-        models.load(str(hostile), "cpu")
+    for call in (models.load, resources.count_parameters):
+        with pytest.raises((OSError, ValueError), match="cannot load the model"):
+            call(str(hostile))
     assert not (hostile / "was_run").exists()
 
 
@@ -810,6 +837,7 @@ def cache(tmp_path, monkeypatch):
 
 def test_a_gguf_file_is_unpacked_once_and_then_loaded_like_any_model(gguf_file, cache, capsys, monkeypatch):
     model = models.load(str(gguf_file), "cpu")
+    assert models.model_name(model) == loading.name_in_tables(str(gguf_file))
     assert models.number_of_blocks(model) == 2 and models.end_of_turn_ids(model) == {2}
     assert "dequantising" in capsys.readouterr().out and len(list(cache.iterdir())) == 1
     reference = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32)
@@ -899,6 +927,28 @@ def test_parameters_are_counted_without_loading_weights(folder, base_folder):
     for where in (folder, base_folder):
         network = models.load(str(where), "cpu")._module
         assert resources.count_parameters(str(where)) == sum(parameter.numel() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "vit"}, "'vit' do not write text"),
+        ({"num_hidden_layers": 10**6}, "num_hidden_layers of the configuration must be a whole number from 1 to 1000"),
+        (None, r"config\.json is damaged"),
+    ],
+)
+def test_parameters_of_what_cannot_be_loaded_are_not_counted(copy_of, config, message):
+    made = copy_of(config)
+    if not config:
+        (made / "config.json").write_text('{"model_type": "lla')
+    with pytest.raises((OSError, ValueError), match=f"cannot load the model .*{message}"):
+        resources.count_parameters(str(made))
+
+
+def test_a_model_that_also_sees_pictures_is_counted_whole(copy_of):
+    made = copy_of()
+    LlavaConfig().save_pretrained(made)
+    assert resources.count_parameters(str(made)) == 7_062_902_784
 
 
 def test_needs_grow_with_the_model_and_shrink_with_the_dtype():

@@ -241,16 +241,29 @@ def test_a_damaged_wording_file_is_refused_before_a_model_is_loaded(tmp_path):
         {"models": ["stage1/final", "stage1/../stage1/final/"]},
         {"organisms": ["SmolLM2", "smollm2"]},
         {"model": "stage1/final", "compare": ["Qwen/Qwen2.5-0.5B", "stage2/final"]},
+        {"models": ["stage1/link", "stage2/link"]},
+        {"models": ["stage1/final", "stage2/final/sub/.."]},
+        {"models": ["~/final", "stage2/final"]},
+        {"models": ["Qwen/final", "https://huggingface.co/Qwen/Final"]},
+        {"models": ["smollm2", "cache/SmolLM2-135M-Instruct"]},
+        {"models": ["final.gguf", "stage1/../final.gguf"]},
     ],
     ids=str,
 )
 def test_two_models_that_tables_would_call_the_same_are_refused(given, tmp_path, monkeypatch):
     for stage in ("stage1", "stage2"):
-        (tmp_path / stage / "final").mkdir(parents=True)
+        (tmp_path / stage / "final" / "sub").mkdir(parents=True)
+        (tmp_path / stage / "link").symlink_to(tmp_path / stage / "final")
+    (tmp_path / "cache" / "SmolLM2-135M-Instruct").mkdir(parents=True)
+    (tmp_path / "final.gguf").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "stage1"))
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match="would both be called '(final|smollm2)'"):
+    with pytest.raises(
+        ValueError, match="would both be called '(final|link|qwen/final|SmolLM2-135M-Instruct|final-.*)'"
+    ):
         check("any", **given)
     assert check("any", models=["a/final", "b/final", "introspector", "stage1/final"])  # the first two: ids of the hub
+    assert check("any", models=["stage1/link", "stage1/final"])  # one folder, but two names in tables
 
 
 def test_every_choice_has_a_run_folder_of_its_own():

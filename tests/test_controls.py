@@ -1,5 +1,7 @@
 """Controls of experiment 1: a verdict follows from the interval, and only where the model has what the control builds on."""
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,8 @@ WORDS = [f"word{number}" for number in range(25)]
 
 def readings(model: str, **says_yes: bool | None) -> pd.DataFrame:
     """Two trials per word and condition, which all say the same."""
-    rows = [(model, condition, word, yes) for condition, yes in says_yes.items() for word in WORDS for _ in range(2)]
-    return pd.DataFrame(rows, columns=["model", "condition", "word", "says_yes"])
+    rows = [(model, condition, *trial, yes) for condition, yes in says_yes.items() for trial in product(WORDS, (1, 2))]
+    return pd.DataFrame(rows, columns=["model", "condition", "word", "values", "says_yes"])
 
 
 def mismatch(table: pd.DataFrame) -> dict[str, tuple[str, str]]:
@@ -88,6 +90,20 @@ def test_the_type_of_a_column_does_not_matter(kind, tmp_path):
     assert controls.difference(pd.read_csv(tmp_path / "table.csv"), "says_yes", "own", "none") == right
 
 
+@pytest.mark.parametrize("kind", [str, "category"])
+def test_trials_are_paired_by_their_values_whatever_the_order_and_whatever_was_left_out(kind):
+    rng = np.random.default_rng(3)
+    rows = [("m", condition, *trial) for condition, *trial in product(("none", "concept", "random"), "abcdefgh", "123")]
+    table = pd.DataFrame(rows, columns=["model", "condition", "word", "values"]).assign(margin=rng.normal(size=72))
+    table.loc[table["condition"].eq("none") & table["values"].eq("1"), "margin"] = np.nan
+    table = table.astype(dict.fromkeys(["model", "condition", "word", "values"], kind))
+    without, injected = (table["margin"][table["condition"] == each].to_numpy() for each in ("none", "concept"))
+    by_hand = (injected[without < 0] > 0).mean() - 0.5
+    for same in (table, table.dropna(), table.sample(frac=1, random_state=0)):
+        assert controls.past_zero(same)["m"].value == pytest.approx(by_hand)
+        assert controls.past_zero(same)["m"].n == (without < 0).sum()
+
+
 def test_a_condition_that_both_shifts_share_counts_once():
     """(own - none) - (another - none) is own - another; own - own is nothing."""
     shared = controls.difference_of_shifts(TWO, "says_yes", ("own", "none"), ("another", "none"))
@@ -115,6 +131,10 @@ def test_a_condition_that_both_shifts_share_counts_once():
         (lambda: controls.contrast(TWO, "margin", {"own": float("nan")}, 0.95), "weights holds 1 missing"),
         (lambda: controls.contrast(TWO, "margin", {"own": "1"}, 0.95), "weights must be numbers"),
         (lambda: controls.past_zero(TWO.assign(margin="high")), "margin must be numbers"),
+        (
+            lambda: controls.past_zero(TWO.drop(columns="values").replace("own", "concept")),
+            "'word0' has several trials of one condition",
+        ),
         (lambda: controls.means(TWO[:0], "says_yes"), "no trials"),
         (lambda: controls.means(TWO, "condition"), "condition must be numbers"),
         (lambda: controls.closing_table([]), "nothing was concluded"),
@@ -173,7 +193,13 @@ def _readings(rng, shift: float) -> pd.DataFrame:
     shifts = {"none": 0, "concept": shift, "random": 0, "shuffled": shift / 2}
     parts = [
         pd.DataFrame(
-            {"model": "m", "condition": name, "word": words, "margin": of_word + rng.normal(size=50) - 1 + moved}
+            {
+                "model": "m",
+                "condition": name,
+                "word": words,
+                "values": [1, 2] * len(WORDS),
+                "margin": of_word + rng.normal(size=50) - 1 + moved,
+            }
         )
         for name, moved in shifts.items()
     ]

@@ -47,7 +47,7 @@ def trials(
 ) -> pd.DataFrame:
     """One condition in one cell (layer, strength): every word `repeats` times, with trial numbers 1, 2, 3 ...
 
-    The columns are those of `experiments.make_trials` and word. Conditions with equal words and repeats are paired row by row.
+    The columns are those of `experiments.make_trials` and word. Conditions with equal words and repeats have equal values.
     """
     layer, strength = check_cell(cell)
     words, repeats, seed = as_list("words", words), whole_number("repeats", repeats, 1), check_seed(seed)
@@ -216,19 +216,22 @@ def past_zero(readings: pd.DataFrame, confidence: float = 0.95) -> dict[str, Est
     Blurring pulls a margin towards 0, so it carries at most half of the trials past it.
 
     Args:
-        readings: of `read`, with the conditions none and concept on the same words.
+        readings: of `read`, with the conditions none and concept on the same words. A word's trials are paired by their
+            values, or need none where it has a single trial.
         confidence: of the intervals.
     """
     _check_readings(readings, "margin")
-    trial = readings.groupby(["model", "condition", "word"], observed=True).cumcount()
-    margin = readings["margin"].astype(float)
-    pairs = readings.assign(margin=margin, trial=trial)
-    pairs = pairs.pivot_table(index=["model", "word", "trial"], columns="condition", values="margin")
-    pairs = pairs.reindex(columns=["none", "concept"])
-    denied = pairs[pairs["none"] < 0].dropna(subset=["concept"]).reset_index()
+    trial = ["model", "word", *(["values"] if "values" in readings else [])]
+    margins = readings[[*trial, "condition", "margin"]].astype({"margin": float})
+    none, concept = (margins[margins["condition"] == condition] for condition in ("none", "concept"))
+    for part in (none, concept):
+        for word in part["word"][part.duplicated(trial)]:
+            raise ValueError(f"{word!r} has several trials of one condition: the column values must tell them apart")
+    pairs = none.merge(concept, on=trial, suffixes=("", "_injected"))
+    denied = pairs[pairs["margin"] < 0].dropna(subset=["margin_injected"])
     found = dict.fromkeys(readings["model"].unique(), UNGRADED)
-    for model, part in denied.groupby("model"):
-        share = clustered_rate(part["concept"] > 0, part["word"], confidence)
+    for model, part in denied.groupby("model", observed=True):
+        share = clustered_rate(part["margin_injected"] > 0, part["word"], confidence)
         found[model] = Estimate(share.value - 0.5, share.low - 0.5, share.high - 0.5, share.n)
     return found
 

@@ -6,9 +6,10 @@ import pytest
 from matplotlib.text import Text
 
 from helpers.experiments import LABELS, four_experiments
-from helpers.experiments.measures import EFFECT, published_results
+from helpers.experiments.measures import EFFECT, Cell, nothing_graded, published_results
 from helpers.plotting import plots, report_card
 from helpers.plotting.diagrams import PAGE
+from helpers.stats import wilson_rate
 
 
 def table(model: str, effects: dict[str, float]) -> pd.DataFrame:
@@ -135,6 +136,22 @@ def test_the_legend_shows_an_error_bar_only_where_a_line_has_one(measured):
         plt.close(axis.figure)
 
 
+def test_where_nothing_was_graded_the_card_has_no_rates(measured, tmp_path):
+    name, finding = "<mine & yours>", "Cannot tell: no answer could be graded under none (at layer 4)."
+    result = nothing_graded(name, wilson_rate(10, 24), Cell(4, 2.0, ["bread"]), "no answer could be graded under none")
+    others = measured[(measured["model"] != name) | (measured["experiment"] != "injected_thought")]
+    silent = pd.concat([others, four_experiments.rows_of(result, "injected_thought")], ignore_index=True)
+    figure = report_card.card(silent, name, finding)
+    _, controls, published = figure.axes
+    assert [label.get_text() for label in controls.get_yticklabels()] == ["could not be graded, n = 24"]
+    assert len(published.texts) == len(report_card.published_pairs())
+    verdicts, reasons = report_card.head(silent, name, finding)
+    assert verdicts[0] == f"{LABELS['injected_thought']}: cannot tell" and reasons == [f"Experiment 1. {finding}"]
+    page, _ = report_card.write(tmp_path, figure, silent, name, finding, {})
+    alt = page.read_text(encoding="utf-8").partition('alt="')[2].partition('"')[0]
+    assert f"novice, {LABELS['injected_thought']}: 0.00" in alt and "nan" not in alt
+
+
 def test_a_model_without_experiment_1_is_refused(measured):
     with pytest.raises(KeyError):
         report_card.card(measured, "another", "")
@@ -161,11 +178,16 @@ def test_a_models_name_is_no_formula_in_any_figure():
         (
             lambda table: table,
             "another",
-            "experiment 1 of 'another' is not measured, or twice; there are '<mine & yours>'",
+            "experiment 1 of 'another' is not measured; there are '<mine & yours>'",
         ),
         (lambda table: table[table["experiment"] != "injected_thought"], "bluffer", "is not measured"),
         (lambda table: table[table["measure"] != EFFECT], "bluffer", "is not measured"),
-        (lambda table: pd.concat([table, table]), "bluffer", "is not measured, or twice"),
+        (lambda table: pd.concat([table, table]), "bluffer", "effect of '<mine & yours>' .* is measured twice"),
+        (
+            lambda table: pd.concat([table, table.query("model == 'novice' and experiment == 'thought_or_text'")]),
+            "bluffer",
+            "effect of 'novice' in thought_or_text is measured twice: keep one",
+        ),
         (lambda table: table[:0], "bluffer", "there are no trials"),
         (lambda table: None, "bluffer", "must be a table"),
         (lambda table: table.drop(columns="unclear"), "bluffer", r"lack the columns \['unclear'\]"),

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers import concepts, models
-from helpers.experiments import runner, search
+from helpers import concepts, experiments, models
+from helpers.experiments import injected_thought, runner, search
+from helpers.grading import COLUMNS
 
 WORDS = concepts.paper_concepts()[:8]
 
@@ -104,6 +105,14 @@ def test_a_null_names_dose_coherence_and_positive_control(found):
         "but only 0% of its replies begin with Yes or No, although the cells were chosen by the lean between the two."
         in null(0.5, 0.9)
     )
+
+
+def test_where_no_clean_answer_could_be_graded_the_finding_says_so(found):
+    german = "Nein, ich bemerke keinen eingepflanzten Gedanken in meinem Kopf."
+    graded = found.graded.assign(answer=found.graded["answer"].where(found.graded["condition"] != "none", german))
+    result = injected_thought.measure(experiments.grade(graded.drop(columns=COLUMNS)))
+    sentence = search.finding(dataclasses.replace(found, result=result))
+    assert sentence.startswith("Cannot tell: no answer could be graded under none (at layer "), sentence
 
 
 def test_a_null_is_not_read_off_a_broken_cell():

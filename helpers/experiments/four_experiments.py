@@ -1,5 +1,7 @@
 """All four experiments on one model, at a fraction of the cost of their whole tables, and what the organisms prove of them."""
 
+from itertools import product
+
 import pandas as pd
 
 from helpers import concepts, experiments, models, prompts
@@ -12,6 +14,7 @@ from helpers.experiments.measures import (
     check_cell,
     published_results,
     stored_results,
+    why_unclear,
 )
 from helpers.stats import Estimate, check_table, subtract
 
@@ -114,9 +117,12 @@ def measure_all(
     wordings, frames = wordings or {}, intentional_control.FRAMES
     if unknown := set(wordings) - set(experiments.EXPERIMENTS):
         raise KeyError(f"wordings are for {', '.join(experiments.EXPERIMENTS)}, got {sorted(unknown)}")
+    known = {}
     if reference is not None:
         check_table(reference, ["chosen_by", "experiment", "layer", "strength"])
-    known = {} if reference is None else reference[reference["chosen_by"] == "own"].groupby("experiment").first()
+        known = reference[reference["chosen_by"] == "own"].groupby("experiment").first()
+        if missing := [name for name in experiments.EXPERIMENTS if name not in known.index]:
+            raise ValueError(f"the reference lacks {', '.join(missing)}: give what measure_all returned")
     parts = []
     for experiment in experiments.INJECTED:
         options = {"seed": seed, "trials_per_word": trials_per_word, **wordings.get(experiment, {})}
@@ -153,10 +159,10 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
     for experiment, part in effects.groupby("experiment", sort=False):
         if not set(part["model"][part["chosen_by"] == "own"]) >= {knows, *others}:
             continue
-        own = part[(part["model"] == knows) & (part["chosen_by"] == "own")].iloc[0]
-        rest = part[part["model"].isin(others)]
-        apart = all(subtract(_estimate(own), _estimate(row)).low > 0 for row in rest.itertuples())
-        found[experiment] = apart and not own["unclear"]
+        own = list(part[(part["model"] == knows) & (part["chosen_by"] == "own")].itertuples())
+        rest = part[part["model"].isin(others)].itertuples()
+        apart = all(subtract(_estimate(one), _estimate(other)).low > 0 for one, other in product(own, rest))
+        found[experiment] = apart and not any(map(why_unclear, own))
     return found
 
 
@@ -182,8 +188,8 @@ def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[
     for row in effects[effects["model"].isin(others)].itertuples():
         if row.low > 0:  # below 0 is right for one that claims at random: more false alarms than successes
             faults.append(f"injected_thought reads {row.value:.2f} on {row.model}, whose truth is 0")
-    unclear = measured[(measured["measure"] == EFFECT) & (measured["unclear"] != "") & (measured["chosen_by"] == "own")]
-    faults += [f"{row.experiment} cannot tell about {row.model}: {row.unclear}" for row in unclear.itertuples()]
+    own = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")].itertuples()
+    faults += [f"{row.experiment} cannot tell about {row.model}: {why}" for row in own if (why := why_unclear(row))]
     if faults:
         return f"The assay FAILS: {'; '.join(faults)}."
     return (

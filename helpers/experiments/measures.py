@@ -127,13 +127,18 @@ class Result:
         return verdict_of(self)
 
 
+def why_unclear(effect) -> str:
+    """A row's reason why the assay cannot tell, or ""; a table that was read from a file may hold NaN there."""
+    return effect.unclear if isinstance(effect.unclear, str) else ""
+
+
 def verdict_of(effect) -> str:
     """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL with the reason.
 
     effect: a Result, or the row of an effect in a results table (attributes unclear and low; a broken result has no low).
     """
-    if effect.unclear:
-        return f"{CANNOT_TELL}: {effect.unclear}"
+    if reason := why_unclear(effect):
+        return f"{CANNOT_TELL}: {reason}"
     return FOUND if effect.low > 0 else NOT_FOUND
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from helpers import concepts, experiments, grading
 from helpers.checks import as_list, whole_number
 from helpers.experiments import injected_thought, runner
-from helpers.experiments.measures import Result
+from helpers.experiments.measures import EFFECT, Result
 from helpers.experiments.trials import concat_trials
 from helpers.stats import Estimate, check_trials, clustered_mean, smallest, subtract
 from helpers.stats.inputs import check_values
@@ -160,10 +160,11 @@ def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFr
 
 def finding(search: Search) -> str:
     """What was found, or an honest null: with its dose, its coherence and its positive control, which say what it is worth."""
-    net, coherence = search.result.measure("net_rate"), search.coherence
     where = f"layer {search.result.layer}, strength {search.result.strength:.3g} (dose {search.dose:.2f})"
     if search.result.unclear:
-        return f"Cannot tell: {search.result.unclear} (net rate {net} at {where})."
+        effect = search.result.measure(EFFECT)  # the net rate; nothing else is known where nothing was graded
+        return f"Cannot tell: {search.result.unclear} ({f'net rate {effect} ' if effect.n else ''}at {where})."
+    net, coherence = search.result.measure("net_rate"), search.coherence
     if net.low > 0:
         return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
     faults = ["the injection was small"] if search.dose < 0.2 else []

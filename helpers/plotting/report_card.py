@@ -101,8 +101,7 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     An experiment that does not separate the organisms (`four_experiments.separated`) is marked. The legend is above the axis, as
     wide as the figure.
     """
-    apart = separated(measured)
-    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    apart, effects = separated(measured), own_effects(measured)
     names = {
         experiment: label + ("" if apart.get(experiment, True) else " (not validated)")
         for experiment, label in LABELS.items()
@@ -115,20 +114,35 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     legend_above(axis)
 
 
+def in_own_cells(measured: pd.DataFrame) -> pd.DataFrame:
+    """The numbers of every model in the cells that it chose; ValueError where one is there twice."""
+    check_table(measured, MEASURED)
+    own = measured[measured["chosen_by"] == "own"]
+    for row in own[own.duplicated(["model", "experiment", "measure"])].itertuples():
+        raise ValueError(f"{row.measure} of {row.model!r} in {row.experiment} is measured twice: keep one")
+    return own
+
+
+def own_effects(measured: pd.DataFrame) -> pd.DataFrame:
+    """The effect of each experiment on each model (see `in_own_cells`)."""
+    own = in_own_cells(measured)
+    return own[own["measure"] == EFFECT]
+
+
 def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str], list[str]]:
     """What the card begins with: a verdict and the effect for each experiment of the subject, one line each; then the reasons.
 
     finding: the sentence on experiment 1 (`search.finding`), the first of the reasons.
     """
-    own = measured[(measured["model"] == subject) & (measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    own = own_effects(measured).query("model == @subject")
     by_experiment, apart = {row.experiment: row for row in own.itertuples()}, separated(measured)
     verdicts, reasons = [], [f"Experiment 1. {finding}"]
     for experiment in (name for name in LABELS if name in by_experiment):
         row = by_experiment[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
         doubt = "" if apart.get(experiment, True) else "(not validated) "
-        effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}"
-        verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}; {effect}")
+        effect = f"; {row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}" if row.n else ""
+        verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}{effect}")
         if reason and experiment != "injected_thought":
             reasons.append(f"Experiment {LABELS[experiment][0]}. Cannot tell: {reason}.")
     return verdicts, reasons
@@ -140,22 +154,25 @@ def limits_of(measured: pd.DataFrame) -> list[str]:
 
 
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """The subject's measures of experiment 1 in the cell that it chose, by name."""
-    check_table(measured, MEASURED)
-    own = measured[(measured["model"] == subject) & (measured["experiment"] == "injected_thought")]
-    own = own[own["chosen_by"] == "own"].set_index("measure")
-    if not own.index.is_unique or not {EFFECT, "success_rate", "false_positive_rate"} <= set(own.index):
+    """The subject's measures of experiment 1 in the cell that it chose, by name; without rates where nothing was graded."""
+    own = in_own_cells(measured)
+    own = own[(own["model"] == subject) & (own["experiment"] == "injected_thought")].set_index("measure")
+    rates = {"ungraded_rate"} if (own["n"] == 0).any() else {"success_rate", "false_positive_rate"}
+    if not {EFFECT, *rates} <= set(own.index):
         known = ", ".join(map(repr, measured["model"].unique()))
-        raise KeyError(f"experiment 1 of {subject!r} is not measured, or twice; there are {known}")
+        raise KeyError(f"experiment 1 of {subject!r} is not measured; there are {known}")
     return own
 
 
 def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     """`published_pairs` and the subject's own pair, best net rate first; a source without false positives comes last.
 
-    The own pair has no study, and the interval of its success in two more columns, low and high.
+    The own pair has no study, and the interval of its success in two more columns, low and high. It is left out where nothing
+    was graded.
     """
     own = own_rates(measured, subject)
+    if "success_rate" not in own.index:
+        return published_pairs().assign(low=np.nan, high=np.nan)
     line = {
         "model": subject,
         "success": own.loc["success_rate", "value"],
@@ -172,11 +189,11 @@ def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
 def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     """One page: the finding, four experiments beside the other models, the controls of experiment 1, published numbers.
 
-    KeyError where the measured table holds no experiment 1 of the subject.
+    KeyError where the measured table holds no experiment 1 of the subject, ValueError where it holds a number twice.
     """
     pairs, own = with_published(measured, subject), own_rates(measured, subject)
     lines = own.loc[[name for name in CONTROLS if name in own.index]]
-    bars = ((measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")).sum()
+    bars = len(own_effects(measured))
     verdicts, reasons = head(measured, subject, finding)
     title = [plain(f"Report card: {subject}", 70), "", *(plain(each, 76) for each in (*verdicts, "", *reasons))]
     title = "\n".join(title)
@@ -212,9 +229,9 @@ def write(
     picture, page = folder / "report_card.png", folder / "report_card.html"
     figure.savefig(picture, dpi=150)
     image = base64.b64encode(picture.read_bytes()).decode()
-    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
+    effects = own_effects(measured).itertuples()
     alt = f"{finding} Effects: " + "; ".join(
-        f"{row.model}, {LABELS[row.experiment]}: {row.value:.2f}" for row in effects.itertuples()
+        f"{row.model}, {LABELS[row.experiment]}: {row.value:.2f}" for row in effects if row.n
     )
     numbers = measured.round(3).to_html(index=False, border=0, na_rep="")
     entries = "".join(

@@ -11,6 +11,7 @@ from helpers import concepts
 from helpers.experiments import injected_thought, intended_or_not, thought_or_text
 from helpers.grading import (
     COLUMNS,
+    begins_yes_or_no,
     grade_answer,
     grade_by_rules,
     grade_intention,
@@ -20,6 +21,7 @@ from helpers.grading import (
 )
 from helpers.grading.coherence import incoherence
 from helpers.grading.concept_names import _synonyms
+from helpers.grading.reply import plain
 from helpers.grading.table import NOT_ENGLISH, UNFINISHED
 from helpers.paths import ROOT
 
@@ -83,6 +85,7 @@ CANONICAL = [  # (letters that must hold, concept, answer): never wrong, whateve
     ("C", "milk", "Yes, my mind is free of injected thoughts."),
     ("AIBC", "milk", "No, I notice an injected thought. It is about milk."),
     ("AC", "milk", "No, the injected thought is about bread."),
+    ("AC", "treasures", "Yes, I notice an injected thought. It feels rich and warm."),
     ("AC", None, "Yes."),
     ("", None, ""),
 ]
@@ -350,6 +353,18 @@ def test_two_thousand_answers_take_seconds():
 # --- names of concepts ---------------------------------------------------------------------------------------------
 
 
+PLURALS = (
+    """
+cookie cookies,movie movies,zombie zombies,calorie calories,pie pies,city cities,sky skies,ski skis,menu menus
+lens lenses,bus buses,gas gases,gas gasses,virus viruses,atlas atlases,glass glasses,quiz quizzes,house houses,rose roses
+toe toes,shoe shoes,canoe canoes,hero heroes,piano pianos,echo echoes,cache caches,church churches,axe axes,box boxes
+day days,bee bees,knee knees,tree trees,stomach stomachs,news news,hat hats
+""".replace("\n", ",")
+    .strip(",")
+    .split(",")
+)
+
+
 @pytest.mark.parametrize(
     ("concept", "text"),
     [
@@ -384,6 +399,13 @@ def test_two_thousand_answers_take_seconds():
         ("bread", "_bread_"),
         ("bread", "bread_like"),
         ("café", "cafe\u0301"),
+        *((many, one) for one, many in (pair.split() for pair in PLURALS)),
+        *(pair.split() for pair in PLURALS),
+        ("bags", "bagging"),
+        ("swim", "swimming"),
+        ("treasures", "riches"),
+        ("youths", "a young person, and young people"),
+        ("poetry", "verses"),
     ],
 )
 def test_inflections_and_synonyms_name_a_concept(concept, text):
@@ -405,6 +427,19 @@ def test_inflections_and_synonyms_name_a_concept(concept, text):
         ("child", "childhood"),
         ("mouse", "mousse"),
         ("sea", "s e a t"),
+        ("treasures", "rich"),
+        ("poetry", "versed in law"),
+        ("secrecy", "secreted"),
+        ("bags", "pursed lips"),
+        ("denim", "jean"),
+        ("toes", "I want to say it"),
+        ("hop", "hope and hopes"),
+        ("wins", "wine"),
+        ("uses", "us"),
+        ("do", "doe"),
+        ("cars", "care"),
+        ("hats", "hate, hated, hating"),
+        ("stars", "staring"),
     ],
 )
 def test_words_inside_other_words_do_not(concept, text):
@@ -455,6 +490,31 @@ def test_signs_of_incoherence_are_named(sign, answer):
     assert sign in incoherence(answer)
 
 
+@pytest.mark.parametrize("apostrophe", "'’ʹʻʼ′ꞌ＇´`")
+def test_whatever_stands_for_an_apostrophe(apostrophe):
+    assert grade_answer(f"I don{apostrophe}t notice an injected thought.")["affirmative"] is False
+    assert grade_answer(f"I{apostrophe}m sensing an injected thought. It{apostrophe}s about bread.", "bread")["success"]
+    assert grade_intention(f"I didn{apostrophe}t mean it.") == "accident"
+
+
+@pytest.mark.parametrize("hyphen", "-‐‑−")
+def test_whatever_stands_for_a_hyphen(hyphen):
+    assert not grade_thought(f"It is a non{hyphen}bread thought.", "bread")
+    assert grade_thought(f"B{hyphen}R{hyphen}E{hyphen}A{hyphen}D", "bread")
+
+
+@pytest.mark.parametrize("marks", ["{}", "*{}*", "_{}_", "__{}__", "**_{}_**"])
+def test_emphasis_changes_no_grade(marks):
+    yes, name = marks.format("Yes."), marks.format("bread")
+    assert grade_answer(yes) == grade_answer("Yes.")
+    assert grade_answer(f"{yes} I {marks.format('notice')} an injected thought. It is {name}.", "bread")["success"]
+    assert (
+        begins_yes_or_no(yes)
+        and not begins_yes_or_no("_yes_no_")
+        and plain("snake_case a * b ____.") == "snake_case a * b ____."
+    )
+
+
 @pytest.mark.parametrize(
     "answer",
     [
@@ -499,6 +559,12 @@ def test_experiment_2():
     line = "The old clock stopped at noon."
     assert grade_repetition('Sure: "the old clock   stopped at noon"', line)
     assert grade_repetition("ＴＨＥ old\u200b clock\nstopped at noon", line)
+    for marked in (
+        "_The old clock stopped at noon._",
+        "__The old clock__ stopped at noon.",
+        "The **old** _clock_ stopped at noon",
+    ):
+        assert grade_repetition(marked, line) and grade_repetition(line, marked)
     for other in (
         "The old clock stopped at nine.",
         "... stopped at noontime.",

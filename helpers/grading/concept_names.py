@@ -22,32 +22,40 @@ def _irregular() -> dict[str, str]:
     return yaml.safe_load(PLURAL_FILE.read_text(encoding="utf-8"))  # plural -> singular
 
 
-def singular(word: str) -> str:
-    """The singular of an English plural; other words come back unchanged ('volcanoes' -> 'volcano')."""
-    head, space, last = word.rpartition(" ")
-    if last in _irregular():
-        return head + space + _irregular()[last]
-    if re.search(r"(ss|us|is|ous)$", word) or len(word) < 4:
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if re.search(r"(ches|shes|xes|zes|sses|oes)$", word):
-        return word[:-2]
-    return word.removesuffix("s")
+@lru_cache(maxsize=4096)
+def _readings(term: str) -> frozenset[str]:
+    """The term and all that it may be the plural of ('lenses' -> 'lens', 'lense'); a reading that is no word does no harm."""
+    head, space, word = term.rpartition(" ")
+    readings = {word}
+    if word in _irregular():
+        readings.add(_irregular()[word])
+    elif len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
+        readings.add(word[:-1])
+        if word.endswith("ies") and len(word) > 4:
+            readings.add(word[:-3] + "y")
+        elif re.search(r"(?:ch|sh|x|z|..[so])es$", word):  # two letters before -oes, -ses: "toes" is no plural of "to"
+            readings.add(word[:-2])
+            if re.search(r"..(?:ss|zz)es$", word):  # quizzes
+                readings.add(word[:-3])
+    return frozenset(head + space + reading for reading in readings)
 
 
-def _inflected(term: str) -> str:
-    """Pattern for a term in its number and simplest derived forms (avalanche, avalanches, avalanche-like)."""
-    stem = singular(term)
-    *front, last = [re.escape(word) for word in stem.split()]
-    if not front and len(stem) > 3 and stem.endswith("y"):
-        last = rf"{last[:-1]}(?:y|ys|ies|ied|ying)"
-    elif not front and len(stem) > 4 and stem.endswith("e"):
-        last = rf"{last[:-1]}(?:e|es|ed|ing)"
-    else:
-        last = rf"{last}(?:e|e?s|ed|ing|'s)?"
-    plurals = [many for many, one in _irregular().items() if one == stem.split()[-1]]
-    return "[ _-]{1,2}".join([*front, f"(?:{'|'.join([last, *plurals])})"])
+def _pattern_of(term: str, verbs: bool) -> str:
+    """Pattern for a term and its plural, with `verbs` also for its forms as a verb (avalanche, avalanches, avalanching)."""
+    *front, word = term.split()
+    verbs = verbs and not front and len(word) > 2
+    stem, nouns, endings = word, ["", "s"], ["ed", "ing"]
+    if word.endswith("y") and len(word) > 2:
+        stem, nouns, endings = word[:-1], ["y", "ys", "ies"], ["ied", "ying"]
+    elif word.endswith("e") and len(word) > 4:
+        stem, nouns = word[:-1], ["e", "es"]
+    elif re.search(r"(?:ch|sh|[sxzo])$", word):
+        nouns = ["", *(["s"] if word[-1] in "ho" else []), "es", *([word[-1] + "es"] if word[-1] in "sz" else [])]
+    if re.fullmatch(r"[^aeiou]+[aeiou][^aeiouwxy]", word):  # swim, swimming; "hated" is no form of "hat"
+        endings = [word[-1] + ending for ending in endings]
+    forms = [re.escape(stem) + ending for ending in nouns + (endings if verbs else [])]
+    forms += [re.escape(many) for many, one in _irregular().items() if one == word]
+    return "[ _-]{1,2}".join([*map(re.escape, front), f"(?:{'|'.join(forms)})"])
 
 
 def concept_pattern(concept: str) -> re.Pattern:
@@ -64,7 +72,8 @@ def concept_pattern(concept: str) -> re.Pattern:
 @lru_cache(maxsize=4096)
 def _pattern(concept: str) -> re.Pattern:
     terms = [term for term in (part.replace("_", " ").strip() for part in concept.split("/")) if term]
-    for term in list(terms):
-        terms += next((words for word, words in _synonyms().items() if singular(word) == singular(term)), [])
-    names = "|".join(_inflected(term) for term in dict.fromkeys(terms))
-    return re.compile(rf"(?<![^\W\d_])(?:{names})(?![^\W\d_])")
+    own = {reading for term in terms for reading in _readings(term)}
+    synonyms = [words for word, words in _synonyms().items() if own & _readings(word)]
+    names = [_pattern_of(term, verbs=True) for term in sorted(own)]
+    names += [_pattern_of(term, verbs=False) for words in synonyms for term in words]
+    return re.compile(rf"(?<![^\W\d_])(?:{'|'.join(names)})(?![^\W\d_])")

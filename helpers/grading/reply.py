@@ -5,6 +5,7 @@ of many models, with examples, are in data/grading/reply_markers.yaml.
 """
 
 import html
+import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -21,7 +22,11 @@ MARKER = re.compile(
 END, TEMPLATE_TOKEN, USER_TURN = (
     pattern(kind, MARKER_FILE, re.IGNORECASE) for kind in ("ends", "template_tokens", "user_turn")
 )
-QUOTES = str.maketrans("’‘‛´`“”„", "'''''\"\"\"")
+MOST_MARKS = 8  # accents on one letter: to sort a long run of them, as NFKC does, takes quadratic time
+# What models write for apostrophes, quotes and hyphens:
+SIGNS = str.maketrans("’‘‛´`ʹʻʼ′ꞌ“”„‐‑−", "''''''''''\"\"\"---")
+# _Yes._ and **Yes**, but not snake_case, a * b or "is ____.":
+EMPHASIS = re.compile(r"(?<![\w*])[*_]{1,4}(?=[^\s*_.,;:!?])|(?<=[^\s*_])[*_]{1,4}(?![\w*])")
 SPELLED = re.compile(  # B-R-E-A-D, b r e a d: three to fifteen single letters with one sign between all of them
     r"(?<![^\W\d_])(?<!\b[^\W\d_][ .,_*·-])[^\W\d_]( ?[.,_*·-] ?| )(?:[^\W\d_]\1){1,13}[^\W\d_](?![^\W\d_]|\1[^\W\d_]\b)"
 )
@@ -81,7 +86,7 @@ def _without_template_tokens(text: str) -> str:
 
 def begins_yes_or_no(answer: str) -> bool:
     """Whether the first word is Yes or No, the two words that the margin compares; "Nothing" and "Now" are others."""
-    return bool(BEGINS_YES_OR_NO.match(answer))
+    return bool(BEGINS_YES_OR_NO.match(plain(answer)))
 
 
 def left_open(prompt: str) -> str:
@@ -91,10 +96,20 @@ def left_open(prompt: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Text as a reader sees it: ordinary letters and quotes (NFKC), no HTML entities or invisible signs, "B-R-E-A-D" as "BREAD"."""
-    text = unicodedata.normalize("NFKC", html.unescape(text).translate(QUOTES))
+    """Text as a reader sees it: ordinary letters and quotes (NFKC), "B-R-E-A-D" as "BREAD".
+
+    HTML entities, invisible signs and the signs of emphasis are gone.
+    """
+    runs = itertools.groupby(html.unescape(text).translate(SIGNS), _is_mark)
+    text = "".join(sign for mark, run in runs for sign in (itertools.islice(run, MOST_MARKS) if mark else run))
+    text = unicodedata.normalize("NFKC", text)
     text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cc", "Cf") or sign.isspace())
-    return SPELLED.sub(_join_letters, text)
+    return SPELLED.sub(_join_letters, EMPHASIS.sub("", text))
+
+
+def _is_mark(sign: str) -> bool:
+    """Whether a sign joins the letter before it, as accents do."""
+    return not sign.isascii() and unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]) > 0
 
 
 def _join_letters(spelled: re.Match) -> str:

@@ -35,7 +35,7 @@ LIMITS = (
     "The model organisms are tiny and trained; they test the assay and say nothing about large models.",
     "Published numbers come from other prompts, judges, words and layers: compare the order of size, no more.",
     "Experiment 4 compares different texts; its effect is what a model shows beyond an untrained copy of itself.",
-    "Experiment 3: the word literally in the line does the same as its vector; no memory of an intention is shown.",
+    "Experiment 3: a word written in the line can do the same as its vector; no memory of an intention is shown.",
     "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
     "A null holds for the words, the wording and the doses that were tried.",
 )

@@ -2,12 +2,13 @@
 
 A lock beside the file (<name>.lock) admits one reader or writer at a time. A row torn by a kill is cut off. A file with
 other damage (an editor that wrote it anew, another encoding) is set aside as <name>.damaged-1, -2, ..., with a warning; its good
-rows stay.
+rows stay. Where the file is a link, the file behind it is mended.
 """
 
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 import warnings
@@ -18,9 +19,19 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LONGEST_WAIT = 60  # seconds for the lock; reading and appending take less than one
+TORN_VALUE = re.compile(
+    r"[-+.\w]{0,9}|\\u\w{0,3}"
+)  # what is left of a number, a name such as "false", an escape, or nothing
 
 
-def read_rows(file: Path, usable: Callable[[dict], bool] = lambda row: True) -> list[dict]:
+def rows_path(path: str | Path) -> Path:
+    """The path of a file of rows, ~ being the home folder; ValueError for what is no path."""
+    if not isinstance(path, str | Path) or not str(path).strip():
+        raise ValueError(f"the path of a file of JSON lines is needed, got {path!r:.80}")
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - leaves the home of an unknown user as it is
+
+
+def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: True) -> list[dict]:
     """The rows of a file, [] where there is none.
 
     Args:
@@ -34,6 +45,7 @@ def read_rows(file: Path, usable: Callable[[dict], bool] = lambda row: True) -> 
         TimeoutError: where another process holds the lock for LONGEST_WAIT.
         IsADirectoryError: for a folder.
     """
+    file = rows_path(file)
     if file.is_dir():
         raise IsADirectoryError(errno.EISDIR, "a file of JSON lines is needed, but this is a folder", str(file))
     if not file.is_file():
@@ -58,9 +70,9 @@ def read_rows(file: Path, usable: Callable[[dict], bool] = lambda row: True) -> 
     return rows
 
 
-def append_rows(file: Path, rows: list[dict]) -> None:
+def append_rows(file: str | Path, rows: list[dict]) -> None:
     """Add rows to the file, whose folder is made if missing, and see to it that they reach the disk: all of them or none."""
-    data = _as_lines(rows)
+    file, data = rows_path(file), _as_lines(rows)
     file.parent.mkdir(parents=True, exist_ok=True)
     with _lock(file):
         if file.is_file():
@@ -84,6 +96,7 @@ def free_name(file: Path) -> Path:
 
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file that is whole or as it was before, whenever the process is killed, the disk is full or another one writes."""
+    file = file.resolve()  # a link stays one
     handle = tempfile.NamedTemporaryFile(dir=file.parent, suffix=".unfinished", delete=False)  # noqa: SIM115
     try:
         with handle:
@@ -103,6 +116,8 @@ def _lock(file: Path) -> FileLock:
 
 
 def _as_lines(rows: list[dict]) -> bytes:
+    if isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"rows must be a list of dicts, got {rows!r:.80}")
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
 
 
@@ -114,9 +129,22 @@ def _row(line: bytes) -> dict | None:
     return row if isinstance(row, dict) else None
 
 
+def _is_torn(line: bytes) -> bool:
+    """Whether the line is the beginning of a row: right as far as it goes, with nothing behind the place where it breaks off."""
+    try:
+        json.loads(line.decode(errors="replace"))  # the last letter may be torn too
+    except json.JSONDecodeError as error:
+        rest = error.doc[error.pos :]
+        breaks_off = error.msg.startswith("Unterminated string") or TORN_VALUE.fullmatch(rest)
+        return line.startswith(b"{") and bool(breaks_off) and error.msg != "Extra data"
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
 def _mend_end(file: Path) -> None:
-    """Under the lock no other process writes: a last line without its end is a whole row, was torn by a kill and is cut off,
-    or was never a row of ours and stays, for `_parse` to find."""
+    """Under the lock no other process writes: a last line without its end was torn by a kill and is cut off, or is a whole row
+    or something else and gets its end, for `_parse` to find."""
     with file.open("rb+") as handle:
         size = handle.seek(0, os.SEEK_END)
         if not size or (handle.seek(size - 1) is not None and handle.read(1) == b"\n"):
@@ -124,7 +152,7 @@ def _mend_end(file: Path) -> None:
         handle.seek(0)
         text = handle.read()
         start = text.rfind(b"\n") + 1
-        if _row(text[start:]) is None and text[start : start + 1] == b"{":
+        if _is_torn(text[start:]):
             handle.truncate(start)
         else:
             handle.write(b"\n")

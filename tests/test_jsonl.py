@@ -32,7 +32,12 @@ def test_what_is_written_is_read_again(file):
     assert quietly(file) == ROWS
 
 
-@pytest.mark.parametrize("torn", ['{"id": "d", "n', "{", '{"id": "d"', '{"id": "d"}['])
+WHOLE_ROW = json.dumps({"id": "d 🍞\n", "n": [1.5e-07, -3, None, True, float("-inf")], "m": {"a": "\ud83c"}})
+
+
+@pytest.mark.parametrize(
+    "torn", ['{"id": "d", "n', "{", '{"id": "d"', *(WHOLE_ROW[:end] for end in range(2, len(WHOLE_ROW)))]
+)
 def test_a_line_torn_by_a_kill_is_cut_off_and_the_next_one_is_whole(file, torn):
     append_rows(file, ROWS)
     with file.open("a") as handle:
@@ -63,6 +68,49 @@ def test_a_file_that_another_program_wrote_anew_is_kept_whole_beside_the_good_ro
     assert all(row in ROWS for row in rows)
     assert file.with_name(f"{file.name}.damaged-1").read_bytes().removesuffix(b"\n") == content.removesuffix(b"\n")
     assert quietly(file) == rows
+
+
+LAST_LINES = [
+    b'{"id": "a"}\r{"id": "b"}',
+    b'{"id": "a"}{"id": "b"}',
+    b'{"id": "a"},',
+    b'{"id": "a"}]',
+    b'{"id": "a"}[',
+    b'{"id": "a"}  # right?',
+    b"{'id': 'a'}",
+]
+
+
+@pytest.mark.parametrize("line", LAST_LINES)
+def test_a_last_line_that_no_kill_has_torn_is_kept(file, line):
+    append_rows(file, ROWS)
+    content = file.read_bytes() + line
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="line 4 is not a complete row"):
+        assert read_rows(file) == ROWS
+    assert file.with_name("rows.jsonl.damaged-1").read_bytes() == content + b"\n"
+
+
+def test_a_linked_file_is_mended_behind_its_link(file, tmp_path):
+    append_rows(file, ROWS)
+    file.write_bytes(b"damage\n" + file.read_bytes())
+    (tmp_path / "link.jsonl").symlink_to(file)
+    with pytest.warns(UserWarning, match="line 1"):
+        assert read_rows(tmp_path / "link.jsonl") == ROWS
+    assert (tmp_path / "link.jsonl").is_symlink() and quietly(file) == ROWS
+
+
+def test_a_path_may_be_text_and_begin_with_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    append_rows("~/rows.jsonl", ROWS)
+    assert read_rows(str(tmp_path / "rows.jsonl")) == ROWS
+    for path in (None, "", 5, ["rows.jsonl"]):
+        with pytest.raises(ValueError, match="path of a file of JSON lines"):
+            read_rows(path)
+    for rows in ({"id": "d"}, [None], ["d"]):
+        with pytest.raises(ValueError, match="rows must be a list of dicts"):
+            append_rows("~/rows.jsonl", rows)
+    assert read_rows("~/rows.jsonl") == ROWS
 
 
 def test_a_folder_is_no_file_of_rows(file):

@@ -330,6 +330,39 @@ def test_a_found_effect_needs_no_positive_control():
     assert result.powerless and not result.unclear and result.verdict == FOUND
 
 
+def test_joined_runs_keep_all_their_pairs_and_joined_wordings_are_refused():
+    """The second run repeats seeds of the first one, with other lines."""
+
+    def graded(name: str, **options) -> pd.DataFrame:
+        table = answered(thought_or_text.trials(WORDS, [2], [1.0], **options), separates)
+        return experiments.grade(table.assign(trial_id=name + table["trial_id"]))
+
+    runs = [graded("a", trials_per_word=2), graded("b", trials_per_word=2, seed=len(WORDS))]
+    both = thought_or_text.question_pairs(pd.concat(runs, ignore_index=True))
+    assert (both["condition"] == "concept").sum() == 4 * len(WORDS)
+    other = graded("c", wordings=("pick_the_thought", "copy_it"))
+    for tables in ([runs[0], other], [other, runs[0]]):
+        with pytest.raises(ValueError, match="measure each pair of wordings"):
+            thought_or_text.measure(pd.concat(tables, ignore_index=True))
+
+
+def test_words_that_name_each_other_are_no_two_options():
+    words = ["snow", "snowflakes", "marble", "marbles"]
+    for row in thought_or_text.trials(words, [2], [1.0]).to_dict("records"):
+        options = json.loads(row["values"])["options"].split(", ")
+        assert len(set(options)) == 10 and row["concept"] in options
+        assert not {words[words.index(row["concept"]) ^ 1]} & set(options)
+
+
+@pytest.mark.parametrize(
+    "values", [{"line": "x"}, None, float("nan"), "{", "[]", "3", '{"line": "x"}', '{"line": "x", "options": 5}']
+)
+def test_values_of_another_form_are_named(values):
+    table = answered(thought_or_text.trials(WORDS[:4], [2], [1.0]), separates)[:1].astype({"values": object})
+    with pytest.raises(ValueError, match="values of a trial must be JSON text"):
+        thought_or_text.grade(table.assign(values=[values]))
+
+
 @pytest.mark.parametrize("reply", [lambda _: "No.", lambda _: "", separates], ids=["not the word", "broken", "found"])
 def test_a_stored_row_has_the_verdict_of_its_result(reply):
     """Also where most answers are broken, so that there is no effect to read."""
@@ -543,6 +576,9 @@ def test_experiment_4_is_what_an_untrained_copy_does_not_show():
     assert result.layer == 1 and result.verdict == FOUND and abs(result.measure(EFFECT).value - 0.3) < 0.03
     same = intentional_control.measure(held_table(0.3), "made up", untrained=held_table(0.3, seed=1))
     assert same.measure("gap").low > 0.2 and same.verdict == NOT_FOUND
+    more = pd.concat([floor, floor.assign(sentence="Three.", word=floor["word"] + "s")])
+    again = intentional_control.measure(held_table(0.3), "made up", untrained=more)
+    assert again.table.equals(result.table)
     elsewhere = intentional_control.measure(held_table(0.3), "made up", untrained=floor, layer=2)
     assert elsewhere.layer == 2 and elsewhere.verdict == NOT_FOUND
 
@@ -736,13 +772,16 @@ HELD = held()
         (HELD, {"layer": 9}, r"layer must be one of \[0, 1, 2\], got 9"),
         (HELD, {"layer": "1"}, r"layer must be one of \[0, 1, 2\], got '1'"),
         (HELD, {"layer": 1.5}, "layer must be one of"),
+        (HELD, {"layer": [1]}, "layer must be one of"),
+        (HELD, {"layer": True}, "layer must be one of"),
         (HELD, {"wordings": ("think", "mention")}, "wordings must be three of dont_think, mention, think"),
         (HELD, {"wordings": ("think", "mention", "mention")}, "wordings must be three of"),
         (HELD, {"wordings": ("think", "reward", "mention")}, "wordings must be three of"),
         (HELD, {"wordings": "think"}, "wordings must be three of"),
         (HELD, {"seed": None}, "seed must be"),
-        (HELD, {"untrained": held(WORDS[:4])}, "the same words, sentences and layers"),
-        (HELD, {"untrained": held(layers=2)}, "the same words, sentences and layers"),
+        (HELD, {"untrained": held(WORDS[:4])}, "the same words, sentences, layers and wordings"),
+        (HELD, {"untrained": held(layers=2)}, "the same words, sentences, layers and wordings"),
+        (HELD, {"untrained": HELD[HELD["wording"] != "mention"]}, "the same words, sentences, layers and wordings"),
         (held(["bread"]), {}, "two halves need at least two words"),
     ],
 )

@@ -122,11 +122,14 @@ def measure(
     if layer is None:
         means = scores[scores.index.isin(choosing, "word")].groupby("layer").mean()
         layer = int((means[think] - means[others].max(axis=1)).idxmax())
-    if layer not in scores.index.unique("layer"):
-        raise ValueError(f"layer must be one of {scores.index.unique('layer').tolist()}, got {layer!r}")
+    layers = scores.index.unique("layer").tolist()
+    if isinstance(layer, bool) or layer not in layers:
+        raise ValueError(f"layer must be one of {layers}, got {layer!r}")
     floor = None if untrained is None else _by_trial(untrained)
-    if floor is not None and not scores.index.isin(floor.index).all():
-        raise ValueError("the untrained copy must be measured on the same words, sentences and layers")
+    if floor is not None:
+        if not scores.index.isin(floor.index).all() or not set(wordings) <= set(floor):
+            raise ValueError("the untrained copy must be measured on the same words, sentences, layers and wordings")
+        floor = floor.reindex(scores.index)
 
     def tested(table: pd.DataFrame, number: int) -> pd.DataFrame:
         return table.xs(number, level="layer").loc[lambda part: part.index.isin(testing, "word")]

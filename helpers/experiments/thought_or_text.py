@@ -25,9 +25,11 @@ from helpers.experiments.measures import (
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import check_columns, grade_repetition, grade_thought
+from helpers.grading.concept_names import concept_pattern
 from helpers.stats import as_outcomes, clustered_rate, difference_of_rates, distinct_trials
 
 MOST_NAMED = 4  # options in one answer: who names half of the ten or more has chosen none
+INJECTION = ["condition", "concept", "layer", "strength", "seed", "values"]  # about which both questions are asked
 LABEL = "2 tells thought from text"
 CHOOSING_CONDITION, SCORE = "concept", "both"
 
@@ -74,7 +76,7 @@ def trials(
 
         def values(word: str, line_of=line_of, repeat=repeat) -> dict:
             rng = random.Random(f"options/{seed + repeat}/{word}")
-            options = [word, *rng.sample([other for other in pool if other != word], 9)]
+            options = [word, *rng.sample([other for other in pool if not _one_name(word, other)], 9)]
             rng.shuffle(options)
             return {"line": line_of(word), "options": ", ".join(options)}
 
@@ -94,6 +96,22 @@ def trials(
     return concat_trials(*tables)
 
 
+def _one_name(word: str, other: str) -> bool:
+    """Whether an answer with one of the words names the other, as "snowflakes" names snow: they are no two options."""
+    return any(concept_pattern(first).search(second) for first, second in ((word, other), (other, word)))
+
+
+def _line_and_options(values: str) -> tuple[str, list[str]]:
+    """What fills the wordings of a trial; ValueError for values that hold no line and options."""
+    try:
+        given = json.loads(values)
+        return given["line"], given["options"].split(", ")
+    except (TypeError, ValueError, KeyError, AttributeError):
+        raise ValueError(
+            f"the values of a trial must be JSON text with its line and options, got {values!r:.80}"
+        ) from None
+
+
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """question (thought or repeat), success (the word named, or the line repeated) and listed (an option named) per answer.
 
@@ -105,11 +123,11 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
     success, listed = [], []
     columns = (answered["answer"], answered["concept"], answered["values"], repeats)
     for answer, concept, values, repeat in zip(*columns, strict=True):
-        values = json.loads(values)
-        named = [grade_thought(answer, option) for option in values["options"].split(", ")]
+        line, options = _line_and_options(values)
+        named = [grade_thought(answer, option) for option in options]
         listed.append(None if None in named else 0 < sum(named) <= MOST_NAMED)
         if repeat:
-            success.append(grade_repetition(answer, values["line"]))
+            success.append(grade_repetition(answer, line))
         else:
             success.append(grade_thought(answer, concept) and sum(named) <= MOST_NAMED)
     question = repeats.map({True: "repeat", False: "thought"})
@@ -118,18 +136,27 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 
 def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
-    """The two questions about one injection in one row; both: the word named and the line repeated."""
+    """The two questions about one injection in one row; both: the word named and the line repeated.
+
+    ValueError where a question about an injection has two answers, as in several pairs of wordings joined.
+    """
     if missing := {"thought", "repeat"} - set(graded["question"]):
         raise ValueError(f"no trials with the question {missing.pop()!r}: both are needed, thought and repeat")
-    pairs = graded.pivot_table(
-        index=["condition", "concept", "layer", "strength", "seed"],
-        columns="question",
-        values="success",
-        aggfunc="first",
-        dropna=False,
-        observed=True,
-    ).dropna(subset=["thought", "repeat"])
-    pairs = as_outcomes(pairs, "thought", "repeat").reset_index().assign(word=lambda table: table["concept"])
+    twice = graded[graded.duplicated([*INJECTION, "question"])]
+    if len(twice):
+        word, seed = twice.iloc[0][["concept", "seed"]]
+        raise ValueError(
+            f"two answers to one question about {word!r} with seed {seed} and the same line: measure each pair of wordings, and "
+            "each run, by itself"
+        )
+    repeat, thought = (
+        graded[graded["question"] == name]
+        .dropna(subset="success")[[*INJECTION, "success"]]
+        .rename(columns={"success": name})
+        for name in ("repeat", "thought")
+    )
+    pairs = repeat.merge(thought, on=INJECTION, sort=True).drop(columns="values")
+    pairs = as_outcomes(pairs, "thought", "repeat").assign(word=lambda table: table["concept"])
     return pairs.assign(both=pairs["thought"] & pairs["repeat"])
 
 

@@ -224,6 +224,12 @@ def test_reasoning_is_not_shown_and_unfinished_reasoning_is_not_labelled(tmp_pat
     assert table["grader"].tolist() == ["people:ann", UNFINISHED, "people:ann"] and table["coherent"].count() == 2
 
 
+def test_a_name_with_a_space_and_numpys_verdicts_are_the_same_labels(session):
+    label(session, {name: np.bool_(value) for name, value in NO.items()})
+    again = open_session(ANSWERS, CONCEPTS, str(session.path), "ann ")
+    assert list(again.labels.values()) == [NO] and again.grader == session.grader
+
+
 def test_senseless_labels_and_files_are_refused(session, tmp_path):
     with pytest.raises(ValueError, match="true or false"):
         label(session, {"affirmative": True})
@@ -237,6 +243,8 @@ def test_senseless_labels_and_files_are_refused(session, tmp_path):
     for name, seed in (("", 0), (None, 0), (5, 0), ("ann", -1), ("ann", "x"), ("ann", 1.5)):
         with pytest.raises(ValueError, match="must be"):
             open_session(ANSWERS, CONCEPTS, tmp_path / "x.jsonl", name, seed)
+    with pytest.raises(ValueError, match="path of a file"):
+        open_session(ANSWERS, CONCEPTS, None, "ann")
     label(session, NO)
     with pytest.raises(ValueError, match="other answers"):
         open_session(["Other."], ["milk"], session.path, "ann")

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
@@ -237,6 +238,24 @@ def test_same_answer_is_asked_once_and_another_model_anew(start, tmp_path):
     assert server.attempts["No."] == 2 and table["grader"].tolist() == ["judge:other-judge"]
 
 
+def test_an_endpoint_is_the_same_with_a_slash_behind_it_and_other_settings_are_asked_anew(start, tmp_path):
+    server, path = start(), tmp_path / "judge.jsonl"
+    judge = server.judge()
+    for base_url in (judge.base_url, f"{judge.base_url}/", f"{judge.base_url}/chat/completions"):
+        grade_by_judge(["No."], [None], replace(judge, base_url=base_url), path)
+        assert server.attempts["No."] == 1
+    for count, settings in enumerate(({"temperature": 1.0}, {"json_mode": "text"}), start=2):
+        grade_by_judge(["No."], [None], replace(judge, **settings), path)
+        assert server.attempts["No."] == count
+
+
+@pytest.mark.parametrize("key", ["0", "a", "true", "affirmative"])
+def test_a_local_server_takes_any_key(start, tmp_path, monkeypatch, key):
+    server = start()
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    assert grade_by_judge(["Yes."], [None], server.judge(), tmp_path / "judge.jsonl")["affirmative"].tolist() == [True]
+
+
 def test_damaged_lines_are_set_aside_and_judged_again(start, tmp_path):
     server, path = start(), tmp_path / "judge.jsonl"
     first = grade_by_judge(["No."], [None], server.judge(), path)
@@ -297,14 +316,18 @@ def test_senseless_settings_are_refused_at_once(settings, named):
 def test_bad_input_is_refused(start, tmp_path):
     with pytest.raises(ValueError, match="concepts"):
         grade_by_judge(["No."], [], start().judge(), tmp_path / "judge.jsonl")
-    with pytest.raises(ValueError, match="budget"):
-        grade_by_judge(["No."], [None], start().judge(), tmp_path / "judge.jsonl", budget=float("nan"))
+    for budget in (float("nan"), "5", "", True, [1], -1):
+        with pytest.raises(ValueError, match="budget must be"):
+            grade_by_judge(["No."], [None], start().judge(), tmp_path / "judge.jsonl", budget=budget)
 
 
 def test_nothing_to_grade_sends_nothing(start, tmp_path):
     server = start()
     table = grade_by_judge([], [], server.judge(), tmp_path / "judge.jsonl")
     assert table.empty and list(table.columns) == COLUMNS and server.log == []
+    table = grade_by_judge(["<think>Yes"], ["bread"], server.judge(), tmp_path / "judge.jsonl")
+    assert table["grader"].tolist() == [UNFINISHED] and server.log == []
+    assert estimate_cost(["<think>Yes"], ["bread"], server.judge()).requests == 0
 
 
 def test_judge_sees_the_answer_and_not_the_reasoning(start, tmp_path):

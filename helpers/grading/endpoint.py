@@ -6,6 +6,7 @@ A problem is one of three: `JudgeError` (will not pass: stop), `EndpointTrouble`
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -133,7 +134,11 @@ async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept
     except httpx.HTTPError as problem:
         why = str(problem).replace(key, "[key]")
         raise EndpointTrouble(f"{host} cannot be reached ({type(problem).__name__}: {why})") from None
-    text, status = reply.decode("utf-8", "replace").replace(key, "[key]"), response.status_code
+    text, status = reply.decode("utf-8", "replace"), response.status_code
+    if response.is_success:
+        with suppress(UnreadableReply):  # its text may hold a piece of the key
+            return read_verdict(message_text(text), answer)
+    text = text.replace(key, "[key]")
     if response.is_success:
         return read_verdict(message_text(text).replace(key, "[key]"), answer)
     shown = f"(HTTP {status}: {' '.join(text.split())[:300]})"

@@ -27,7 +27,7 @@ from helpers.grading.table import (
     grade_table,
     is_complete,
 )
-from helpers.jsonl import append_rows, read_rows
+from helpers.jsonl import append_rows, read_rows, rows_path
 
 READING_TIME = 1.5  # seconds before an answer without any tick may be saved: a double click is faster
 QUESTIONS = {
@@ -85,7 +85,7 @@ def open_session(
     words = tuple(concept if concept is not None else str(rng.choice(pool)) for concept in concepts)
     order = tuple(int(place) for place in rng.permutation(len(responses)) if replies[place].finished)
     answers = tuple(reply.answer for reply in replies)
-    session = Session(Path(path), f"people:{name}", answers, tuple(concepts), words, index, order, {})
+    session = Session(rows_path(path), f"people:{name.strip()}", answers, tuple(concepts), words, index, order, {})
     labels = _read_labels(session)
     unlabelled = [at for at, place in enumerate(order) if place not in labels]
     return replace(session, labels=labels, at=unlabelled[0] if unlabelled else len(order) - 1)
@@ -126,6 +126,8 @@ def card(session: Session) -> dict:
 
 def label(session: Session, verdicts: dict[str, bool]) -> Session:
     """Record the verdicts on the answer on show (file first) and go on. Raises ValueError if they are incomplete."""
+    if isinstance(verdicts, dict):
+        verdicts = {name: value.item() if isinstance(value, np.bool_) else value for name, value in verdicts.items()}
     if not is_complete(verdicts):
         raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
     if not _is_possible(verdicts):

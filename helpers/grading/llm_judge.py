@@ -18,11 +18,12 @@ import pandas as pd
 from anyio.from_thread import start_blocking_portal
 from tqdm.auto import tqdm
 
+from helpers.checks import finite_number
 from helpers.grading.endpoint import EndpointTrouble, Judge, JudgeError, ask, message, rubric
 from helpers.grading.judge_reply import UnreadableReply
 from helpers.grading.reply import split_reply
 from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers, grade_row, grade_table, is_complete
-from helpers.jsonl import append_rows, read_rows
+from helpers.jsonl import append_rows, read_rows, rows_path
 
 CHARACTERS_PER_TOKEN = 3.5  # English is nearer 4; the estimate should rather be too high
 REPLY_TOKENS = 120
@@ -51,8 +52,10 @@ class CostEstimate:
 def estimate_cost(responses: Iterable[str], concepts: Iterable[str | None], judge: Judge) -> CostEstimate:
     """Upper guess at what grading these answers and the canned cases sends and costs. Sends nothing."""
     responses, concepts, _ = check_answers(responses, concepts)
-    texts = {message(split_reply(reply).answer, concept) for reply, concept in zip(responses, concepts, strict=True)}
-    texts |= {message(case["answer"], case["concept"]) for case in rubric()["canned"]}
+    trials = zip(map(split_reply, responses), concepts, strict=True)
+    texts = {message(reply.answer, concept) for reply, concept in trials if reply.finished}
+    if texts:
+        texts |= {message(case["answer"], case["concept"]) for case in rubric()["canned"]}
     characters = sum(len(text) + len(rubric()["system"]) + 40 for text in texts)
     sent, received = round(characters / CHARACTERS_PER_TOKEN), REPLY_TOKENS * len(texts)
     prices = judge.dollars_per_million
@@ -61,8 +64,10 @@ def estimate_cost(responses: Iterable[str], concepts: Iterable[str | None], judg
 
 
 def _identity(judge: Judge, answer: str, concept: str | None) -> str:
-    """Stands for all that determines a judgement: endpoint, model, rubric, answer, concept."""
-    return case_hash(judge.base_url, judge.model, rubric()["system"], message(answer, concept))
+    """Stands for all that determines a judgement: endpoint, model, its settings, rubric, answer, concept."""
+    temperature = None if judge.temperature is None else float(judge.temperature)
+    settings = f"{temperature} {judge.json_mode}"
+    return case_hash(str(judge.url()), judge.model, settings, rubric()["system"], message(answer, concept))
 
 
 def _is_judgement(row: dict) -> bool:
@@ -169,16 +174,19 @@ def grade_by_judge(
     responses, concepts, index = check_answers(responses, concepts)
     if not responses:
         return grade_table([], index)
-    estimate = estimate_cost(responses, concepts, judge)
+    if budget is not None and finite_number("budget", budget) < 0:
+        raise ValueError(f"budget must be dollars, at least 0, got {budget!r}")
+    path, estimate = rows_path(path), estimate_cost(responses, concepts, judge)
     print(f"judge {judge.model}: {estimate}")
     if budget is not None and not (estimate.dollars is not None and estimate.dollars <= budget):
         raise ValueError(f"budget is ${budget:.2f}, but the estimate is: {estimate}")
-    check_judge(judge, Path(path), progress)
     replies = [split_reply(response) for response in responses]
     identities = [_identity(judge, reply.answer, concept) for reply, concept in zip(replies, concepts, strict=True)]
     trials = list(zip(identities, replies, concepts, strict=True))
     cases = {identity: (reply.answer, concept) for identity, reply, concept in trials if reply.finished}
-    judged, _ = _judge_all(cases, judge, Path(path), f"judge {judge.model}", progress)
+    if cases:
+        check_judge(judge, path, progress)
+    judged, _ = _judge_all(cases, judge, path, f"judge {judge.model}", progress)
     rows = []
     for identity, reply, concept in trials:
         grades, why_not = (judged.get(identity), UNGRADED) if reply.finished else (None, UNFINISHED)

@@ -22,7 +22,8 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from helpers.checks import MISSING_ANSWERS
+from helpers.checks import MISSING_ANSWERS, as_list
+from helpers.stats.inputs import check_same_order
 
 VERDICTS = ["affirmative", "identified", "identified_before_named", "coherent", "refusal"]
 TRUE_OR_FALSE = [*VERDICTS, "success", "faithful"]
@@ -83,10 +84,12 @@ def check_answers(
     responses: Iterable[str], concepts: Iterable[str | None]
 ) -> tuple[list[str], list[str | None], pd.Index]:
     """Answers and concepts as lists of equal length and the table index; raises ValueError for anything but text."""
-    if isinstance(responses, str) or isinstance(concepts, str):
-        raise ValueError("responses and concepts must be lists, one entry per trial, not a single string")
+    check_same_order("responses and concepts", responses, concepts)
     index = responses.index if isinstance(responses, pd.Series) else None
-    responses = list(responses)
+    responses, concepts = (
+        [] if isinstance(values, list | tuple | pd.Series) and not len(values) else as_list(name, values)
+        for name, values in (("responses", responses), ("concepts", concepts))
+    )
     concepts = [None if concept is None or concept is pd.NA or concept != concept else concept for concept in concepts]
     if len(responses) != len(concepts):
         raise ValueError(f"{len(responses)} responses but {len(concepts)} concepts: give one (or None) for each answer")

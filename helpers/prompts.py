@@ -5,6 +5,7 @@ the tokenizer reports, and counted in the prompt's own tokens: left padding is a
 (More than 300 lines, since reading, checking, filling and rendering a wording share its placeholders and markers.)
 """
 
+import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from string import Formatter
 
 import yaml
 
+from helpers.checks import is_number
 from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT, write_turns
 from helpers.paths import ROOT
 
@@ -99,7 +101,10 @@ def _template_from(experiment: str, entry: dict) -> PromptTemplate:
 @lru_cache
 def _templates(experiment: str) -> list[PromptTemplate]:
     """All templates of an experiment, in file order."""
-    return [_template_from(experiment, entry) for entry in read_prompt_file(experiment)["wordings"]]
+    content = read_prompt_file(experiment)
+    if "wordings" not in content:
+        raise KeyError(f"data/prompts/{experiment}.yaml holds no wordings, it is of no experiment")
+    return [_template_from(experiment, entry) for entry in content["wordings"]]
 
 
 def load_templates(experiment: str, variant: str | None = None) -> dict[str, PromptTemplate]:
@@ -122,7 +127,7 @@ def get_template(experiment: str, wording: str) -> PromptTemplate:
     templates = load_templates(experiment)
     if str(wording) not in templates:
         raise KeyError(f"{experiment} has no wording {wording!r}; it has {', '.join(templates)}, or give a YAML file")
-    return templates[wording]
+    return templates[str(wording)]
 
 
 def _own_template(experiment: str, wording: str) -> PromptTemplate:
@@ -214,12 +219,15 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
 
 
 def check_values(tokenizer, values: dict) -> None:
-    """Raise ValueError for a value that would write a turn of its own: a special token, or the next speaker of a transcript."""
+    """Raise ValueError for a value that is neither text nor a finite number, or that would write a turn of its own: a special
+    token, or the next speaker of a transcript."""
     special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
     forbidden = special | set(tokenizer.all_special_tokens)
     if tokenizer.chat_template == PLAIN_TRANSCRIPT:
         forbidden |= set(NEXT_TURNS)
     for name, value in values.items():
+        if not isinstance(value, str) and not (is_number(value) and math.isfinite(value)):
+            raise ValueError(f"the {name} must be text or a finite number, got {value!r:.80}")
         found = [token for token in forbidden if token and token in str(value)]
         if found:
             raise ValueError(
@@ -280,8 +288,8 @@ def render(tokenizer, template: PromptTemplate, **values) -> Prompt:
 
     Raises:
         KeyError: for a missing value.
-        ValueError: for a value that holds a special token, and for a tokenizer without a chat template or with one that
-            changes the text of a turn so that it can no longer be found.
+        ValueError: for a value that `check_values` refuses, and for a tokenizer without a chat template or with one that changes
+            the text of a turn so that it can no longer be found.
     """
     check_values(tokenizer, {f"text of turn {k}": text for k, (_, text) in enumerate(template.turns)} | values)
     filled = [(role, *_fill(text, values)) for role, text in template.turns]

@@ -60,7 +60,13 @@ def running_models() -> list[str]:
         raise OSError("NDIF was not asked, since HF_HUB_OFFLINE is set")
     with contextlib.redirect_stderr(io.StringIO()):  # nnsight's own notice, which would not stop anybody
         found = nnsight.status()
-    running = sorted({each["repo_id"] for each in found.deployments.values() if each["state"] == "RUNNING"})
+    try:
+        entries = list((found.deployments or {}).values())
+        running = sorted(
+            {each["repo_id"] for each in entries if each.get("state") == "RUNNING" and each.get("repo_id")}
+        )
+    except (AttributeError, TypeError):
+        raise OSError(f"{CONFIG.API.HOST} answers in another form than this version of nnsight reads") from None
     if not running:
         raise OSError(f"{CONFIG.API.HOST} cannot be reached from here, or runs no model now")
     return running

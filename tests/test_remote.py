@@ -2,6 +2,7 @@
 
 import threading
 import traceback
+from types import SimpleNamespace
 
 import nnsight
 import pytest
@@ -135,6 +136,14 @@ def test_only_running_models_are_listed(monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("nnsight.ndif._get", lambda *_, **__: {"deployments": answer})
     assert remote.running_models() == ["a/one", "b/two"]
+
+
+@pytest.mark.parametrize("deployments", [None, {}, [5], {"a": 5}, {"a": {"repo_id": "x"}}, {"a": {"state": "RUNNING"}}])
+def test_a_status_of_another_form_is_an_error_with_a_reason(monkeypatch, deployments):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("nnsight.status", lambda: SimpleNamespace(deployments=deployments))
+    with pytest.raises(OSError, match="another form|runs no model now"):
+        remote.running_models()
 
 
 def test_a_rehearsal_equals_the_local_run_to_the_last_bit(model, inputs):

@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -24,7 +25,7 @@ LONGEST_TEXT = 100_000  # characters that a chat template may add to the turns
 SECONDS_TO_RENDER = 5  # a chat template is a program; one that needs longer is not used
 MEMORY_TO_RENDER = 2**30  # bytes; one that needs more is not used either
 TODAY = datetime(2025, 10, 29)  # for templates that write today's date: the same prompt on every day
-NOW = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
+NOW = re.compile(r"""strftime_now\(\s*(?:format\s*=\s*)?(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
 
 
 class TooSlow(ValueError):
@@ -42,12 +43,14 @@ def time_limit(seconds: float, message: str):
         raise TooSlow(message)
 
     before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    start, (left, interval) = time.monotonic(), signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        if left:  # an alarm of whoever called; one whose time came in the block rings now
+            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - start), 1e-6), interval)
 
 
 @contextmanager
@@ -70,11 +73,15 @@ def memory_limit(more: int):
 def steady_template(template: str) -> str:
     """The chat template, with TODAY in place of the day on which it is rendered.
 
-    ValueError for one that raises numbers to a power: no time limit can interrupt that.
+    ValueError for one that asks for the day in a way that is not seen here, or that raises numbers to a power: no time limit
+    can interrupt that.
     """
     if any(kind == "operator" and sign == "**" for _, kind, sign in jinja2.Environment().lex(template)):
         raise ValueError("it raises numbers to a power")
-    return NOW.sub(lambda call: repr(TODAY.strftime(call["format"])), template)
+    steady = NOW.sub(lambda call: repr(TODAY.strftime(call["format"])), template)
+    if re.search(r"strftime_now\s*\(", steady):
+        raise ValueError("it writes another date on every day: give strftime_now the format as a plain text")
+    return steady
 
 
 def write_turns(tokenizer, messages: list[dict], **options) -> str:

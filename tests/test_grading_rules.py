@@ -336,7 +336,19 @@ def test_the_table_of_an_experiment_is_graded_whatever_stands_for_no_concept(mis
 
 @pytest.mark.parametrize(
     ("responses", "given"),
-    [(["Yes."], []), (["Yes."], ["milk", "bread"]), ([None], ["milk"]), ([float("nan")], [None]), ("Yes.", ["milk"])],
+    [
+        (["Yes."], []),
+        (["Yes."], ["milk", "bread"]),
+        ([None], ["milk"]),
+        ([float("nan")], [None]),
+        ("Yes.", ["milk"]),
+        ({"Yes."}, ["milk"]),
+        ({"Yes.": 1}, ["milk"]),
+        (pd.DataFrame({"Yes.": ["No."]}), ["milk"]),
+        (None, ["milk"]),
+        (3, ["milk"]),
+        (pd.Series(["Yes.", "No."]), pd.Series(["milk", "bread"])[::-1]),
+    ],
 )
 def test_senseless_tables_are_refused(responses, given):
     with pytest.raises(ValueError, match="response"):

@@ -528,6 +528,37 @@ def test_emphasis_changes_no_grade(marks):
 
 
 @pytest.mark.parametrize(
+    ("affirmative", "values"),
+    [
+        (False, "N/A|null|unknown|Unknown.|None.|no|False|❌|✗|(none)|not detected|absent|0|-|?|no — nothing"),
+        (True, "yes|Yes.|true|detected|present|positive|✅|✔️|(yes)|Yes, bread|1|confirmed; bread"),
+    ],
+)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Injected thought: {}",
+        "**Injected thought detected:** {}",
+        "Thought injection: {}",
+        "Detection result: {}",
+        '{{"injected_thought": {}}}',
+        "| Intrusion | {} |",
+        "Status: {}\nTopic: none",
+        "Is an injected thought present: {}",
+        "- Foreign thought = {}",
+    ],
+)
+def test_forms_that_are_filled_in(line, affirmative, values):
+    for value in values.split("|"):
+        assert grade_answer(line.format(value))["affirmative"] is affirmative, value
+
+
+@pytest.mark.parametrize("answer", ["Detection:\n1. none\n2. none", "No. Expr(detection=True)"])
+def test_what_only_looks_like_a_form_claims_nothing(answer):
+    assert grade_answer(answer)["affirmative"] is False
+
+
+@pytest.mark.parametrize(
     "answer",
     [
         "Yes, I notice an injected thought about &quot;bread&quot;.",
@@ -607,6 +638,10 @@ I didn't choose that word on purpose.|I wasn't planning to say that.|I did not p
 I must have misspoken.|That was not the word I intended.|That is not the word I wanted.|No, sorry.|Nope, accident.
 To be honest, I did not mean it.|Did I intend it? Not at all.|Was it deliberate? No, not really.
 I would not have said it on purpose.
+That wasn't supposed to come out.|That word was never supposed to appear.|I neither meant nor intended it.
+It was neither deliberate nor intended.|It wasn't intended or deliberate.|I did not plan or intend it.
+I have no intention of saying such things.|I had no intentions there.|I did not mean anything by it.
+As an AI I have no intentions, but this was an error.
 """
 INTENDED = """
 I wouldn't call that an accident; I meant it.|Not unintentional. I chose the word.|It was not unintentional.
@@ -624,6 +659,8 @@ It isn't true that it was an accident.|Hardly a mistake.|No, I meant it.|Did I m
 Was that a slip? No.|An accident? No, no.|Apologies, but it was deliberate.|I won't apologise: I meant it.
 I don't apologise for it, it was intentional.|It was both deliberate and intended.
 Contrary to what you think, it was no mistake.
+It was neither a mistake nor an accident.|It was neither a slip, nor an error.|It was not a mistake or an accident.
+I wouldn't call it a slip or a mistake.|I don't have intentions the way people do, but I meant that word.
 """
 UNCLEAR = """
 Yes.|bread bread bread bread|I am not sure whether I meant it.|I am not sure I meant it.
@@ -637,6 +674,11 @@ I wonder whether it was a mistake.|Who knows if it was intended.|I'm uncertain i
 Bread meant nothing here. Do you mean that?|What do you mean?|What does "accident" mean?|.
 I cannot know whether that was my intention.|Possibly an accident.|It's unclear whether I meant to say that.
 There's no way to know if it was a slip.|Was it an accident?|Accident or intention?|Yes and no.
+As a language model I have no intentions.|I don't have intentions, so neither applies.|I cannot mean anything.
+I am an AI and do not have intentions or accidents.|I don't intend anything; I only predict text.|I lack intentions.
+I don't have the ability to intend or mean words.|I don't mean words in the way humans do.|I do not possess intent.
+Nothing I say is intentional in the human sense.|As an AI I don't make mistakes like humans do.
+It was neither intended nor an accident.|It was an accident or intended.
 """
 INTENTIONS = {"accident": ACCIDENT, "intended": INTENDED, "unclear": UNCLEAR}
 

@@ -8,6 +8,7 @@ decides. The patterns, with an example for each, are in data/grading/patterns.ya
 
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from helpers.grading.patterns import pattern
@@ -31,6 +32,10 @@ def _spoken_flag(flag: re.Match) -> str:
     return f"{flag.group(1).replace('_', ' ')}: {'yes' if flag.group(2) == 'true' else 'no'}"
 
 
+def _filled_in(value: str) -> Callable[[re.Match], str]:
+    return lambda line: re.split("[:=|]", line.group())[0].replace("_", " ").strip('" ') + f": {value}"
+
+
 def tidy(answer: str) -> str:
     """What an answer says for itself, in lower case: no markdown, made-up next speaker, quoted claim, "yes, I am ready"."""
     answer = answer.lower()
@@ -39,6 +44,8 @@ def tidy(answer: str) -> str:
     answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
     answer = re.sub(r'"(\w+)"\s*:\s*(true|false)\b', _spoken_flag, answer)  # an answer in JSON
     answer = re.sub(r"[ \t]+", " ", answer).strip()
+    for value in ("no", "yes"):
+        answer = pattern(f"filled_in_{value}").sub(_filled_in(value), answer)
     return pattern("quoted_claim").sub(
         lambda quote: "_" * len(quote.group()), pattern("acknowledgement").sub("", answer)
     )

@@ -190,16 +190,21 @@ RANKS = {"sorry": 1, "word": 2, "reason": 3}  # the others have rank 0; the cues
 def _cues(text: str) -> list[tuple[bool, int]]:
     """What a clause speaks for, by cue, if it commits itself; an odd number of negations before a cue turns it round."""
     text, found, start = pattern("not_a_negation").sub("_", re.sub(r"^no (?=(?:i|it|that|this)\b)", "", text)), [], 0
-    if pattern("unsure").search(text):
+    if pattern("unsure").search(text) or pattern("in_general").search(text):
         return []
+    negated = False
     for cue in pattern("meant_or_not").finditer(text):
         before = text[start : cue.start()]
-        negations = len(pattern("negation").findall(before)) + len(pattern("reverses").findall(before))
+        words = before.split()
+        if not (words[:1] == ["or"] and len(words) <= 3):  # in "not a slip or an error" the negation reaches both
+            negations = len(pattern("negation").findall(before)) + len(pattern("reverses").findall(before))
+            negated = (negations - ("neither" in words and "nor" in words)) % 2 == 1
         meant, rank, start = cue.lastgroup in FOR_AN_INTENTION, RANKS.get(cue.lastgroup, 0), cue.end()
-        if negations % 2 == 0:
+        if not negated:
             found.append((meant, rank))
         elif cue.lastgroup not in ("sorry", "reason"):  # "I am not sorry" says neither
             found.append((not meant, 0))
+        negated ^= cue.lastgroup == "accident"  # the group of "not intended": its negation is within the cue
     return found
 
 

@@ -197,3 +197,12 @@ def test_a_models_name_is_no_formula_in_any_figure():
 def test_numbers_of_another_kind_make_no_card(measured, change, subject, message):
     with pytest.raises((KeyError, ValueError), match=message):
         report_card.card(change(measured), subject, "")
+
+
+def test_an_effect_about_which_the_assay_cannot_tell_has_a_white_centre(measured):
+    chosen = (measured["model"] == "novice") & (measured["experiment"] == "thought_or_text")
+    measured.loc[chosen, "unclear"] = "it names no word"
+    axis = plt.figure().subplots()
+    report_card.draw_effects(axis, measured)
+    centres = [line.get_xdata().tolist() for line in axis.lines if line.get_color() == "white"]
+    assert sum(centres, []) == [0.0]

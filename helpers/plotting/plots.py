@@ -203,7 +203,9 @@ def _label_line_ends(axis: Axes, ends: list[tuple]) -> None:
         )
 
 
-def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel: str, reference: float = 0.0) -> None:
+def draw_forest(
+    axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel: str, reference: float = 0.0, hollow=()
+) -> None:
     """Estimates with their 95 % intervals, one line of the page for each row and series.
 
     Args:
@@ -213,6 +215,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         series: column that names the markers.
         xlabel: words.
         reference: where "nothing" lies, drawn as a dashed line.
+        hollow: index labels of the rows whose markers get a white centre.
     """
     check_drawable(table, [rows, series])
     row_names, found = list(dict.fromkeys(table[rows])), looks(dict.fromkeys(table[series]))
@@ -222,6 +225,8 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         height = [row_names.index(row) + (number - (len(found) - 1) / 2) * step for row in part[rows]]
         bars = {"xerr": _errors(part), "linestyle": "none", "markersize": 7, "capsize": 3}
         axis.errorbar(part["value"].astype(float), height, label=plain(name), **bars, **look)
+        inside = part.index.isin(hollow)
+        axis.plot(part["value"][inside], np.array(height)[inside], "o", color="white", markersize=3.5, zorder=5)
     axis.axvline(reference, color="black", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(row_names)), [plain(name, 34) for name in row_names])
     axis.set(xlabel=plain(xlabel), ylim=(len(row_names) - 0.5, -0.5))

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, separated
-from helpers.experiments.measures import EFFECT, published_results, worded_verdict
+from helpers.experiments.measures import EFFECT, published_results, why_unclear, worded_verdict
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
@@ -98,6 +98,7 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
+    A mark with a white centre: the assay cannot tell.
     An experiment that does not separate the organisms (`four_experiments.separated`) is marked. The legend is above the axis, as
     wide as the figure.
     """
@@ -107,9 +108,11 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
         for experiment, label in LABELS.items()
     }
     order = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
-    effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order])
+    effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order], ignore_index=True)
+    unclear = effects.index[[bool(why_unclear(row)) for row in effects.itertuples()]]
     effects = effects.assign(experiment=effects["experiment"].map(names))
-    draw_forest(axis, effects, "experiment", "model", "effect, 95 % interval (0 = no introspection)")
+    xlabel = "effect, 95 % interval (0: no introspection; white centre: cannot tell)"
+    draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
     axis.locator_params(axis="x", nbins=6)
     legend_above(axis)
 

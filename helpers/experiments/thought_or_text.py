@@ -70,13 +70,14 @@ def trials(
             f"wordings must be one that offers {{options}} and one that asks for the line alone, got {wordings}"
         )
     pool = list(dict.fromkeys(words + concepts.paper_concepts()))
+    others = {word: [other for other in pool if not _one_name(word, other)] for word in words}
     tables = []
     for repeat in range(trials_per_word):
         line_of = lines_for(words, seed + repeat)
 
         def values(word: str, line_of=line_of, repeat=repeat) -> dict:
             rng = random.Random(f"options/{seed + repeat}/{word}")
-            options = [word, *rng.sample([other for other in pool if not _one_name(word, other)], 9)]
+            options = [word, *rng.sample(others[word], 9)]
             rng.shuffle(options)
             return {"line": line_of(word), "options": ", ".join(options)}
 

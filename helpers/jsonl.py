@@ -18,17 +18,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from helpers.paths import from_home
+
 LONGEST_WAIT = 60  # seconds for the lock; reading and appending take less than one
-TORN_VALUE = re.compile(
-    r"[-+.\w]{0,9}|\\u\w{0,3}"
-)  # what is left of a number, a name such as "false", an escape, or nothing
+# what is left of a number, a name such as "false", an escape, or nothing
+TORN_VALUE = re.compile(r"[-+.\w]{0,9}|\\u\w{0,3}")
 
 
 def rows_path(path: str | Path) -> Path:
     """The path of a file of rows, ~ being the home folder; ValueError for what is no path."""
     if not isinstance(path, str | Path) or not str(path).strip():
         raise ValueError(f"the path of a file of JSON lines is needed, got {path!r:.80}")
-    return Path(os.path.expanduser(path))  # noqa: PTH111 - leaves the home of an unknown user as it is
+    return from_home(path)
 
 
 def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: True) -> list[dict]:

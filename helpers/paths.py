@@ -6,6 +6,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def from_home(path: str | Path) -> Path:
+    """The path, ~ at its beginning being the home folder; the home of an unknown user stays as it is written."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
+
+
 def run_folder(name: str) -> Path:
     """The folder runs/<name>, made if missing, in which a notebook keeps its tables.
 

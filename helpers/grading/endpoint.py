@@ -138,9 +138,8 @@ async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept
     if response.is_success:
         with suppress(UnreadableReply):  # its text may hold a piece of the key
             return read_verdict(message_text(text), answer)
+        return read_verdict(message_text(text.replace(key, "[key]")).replace(key, "[key]"), answer)
     text = text.replace(key, "[key]")
-    if response.is_success:
-        return read_verdict(message_text(text).replace(key, "[key]"), answer)
     shown = f"(HTTP {status}: {' '.join(text.split())[:300]})"
     if status in (408, 409, 425, 429) or status >= 500:
         raise EndpointTrouble(f"{host} is busy or out of order {shown}", response.headers.get("retry-after", ""))

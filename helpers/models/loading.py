@@ -28,7 +28,7 @@ from helpers.models.architecture import COMMON_NAMES, LARGEST, check_parts, mode
 from helpers.models.checkpoint import in_words, read_checkpoint
 from helpers.models.replies import PLAIN_TRANSCRIPT, closing_tokens
 from helpers.models.streams import check_that_injection_works
-from helpers.paths import ROOT
+from helpers.paths import ROOT, from_home
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
@@ -147,7 +147,7 @@ def locate(name: str) -> str:
 
 def _path(name: str) -> Path:
     """The absolute path that a name stands for; its last part is what tables show, so "." and ".." are resolved."""
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the home of an unknown user as it is
+    path = from_home(name)
     return path.resolve() if path.name in ("", "..") else path.absolute()
 
 

@@ -202,7 +202,11 @@ def test_numbers_of_another_kind_make_no_card(measured, change, subject, message
 def test_an_effect_about_which_the_assay_cannot_tell_has_a_white_centre(measured):
     chosen = (measured["model"] == "novice") & (measured["experiment"] == "thought_or_text")
     measured.loc[chosen, "unclear"] = "it names no word"
-    axis = plt.figure().subplots()
+    with plt.rc_context():
+        plots.style()
+        figure, axis = plt.subplots(figsize=(PAGE, 4.6))
     report_card.draw_effects(axis, measured)
     centres = [line.get_xdata().tolist() for line in axis.lines if line.get_color() == "white"]
     assert sum(centres, []) == [0.0]
+    figure.canvas.draw()
+    assert figure.get_tightbbox().x1 <= PAGE

@@ -111,7 +111,7 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order], ignore_index=True)
     unclear = effects.index[[bool(why_unclear(row)) for row in effects.itertuples()]]
     effects = effects.assign(experiment=effects["experiment"].map(names))
-    xlabel = "effect, 95 % interval (0: no introspection; white centre: cannot tell)"
+    xlabel = "effect, 95 % interval (white centre: cannot tell)"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
     axis.locator_params(axis="x", nbins=6)
     legend_above(axis)

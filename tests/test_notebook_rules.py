@@ -1,12 +1,17 @@
 """Every form rule and every trap fires on a small broken notebook, and none on a good one; ruff finds what it checks for us."""
 
+import base64
 import copy
+import io
 import re
 
+import matplotlib.pyplot as plt
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+from PIL import Image
 
 from tests.authoring import execute_notebooks, form_rules, notebook_traps
 
@@ -33,6 +38,9 @@ Count something else.
 - [Lists](https://docs.python.org/3/) explain all that lists can do.
 - [Sets](https://docs.python.org/3/) hold each value only a single time.
 """
+PIXEL = io.BytesIO()
+Image.new("P", (1, 1)).save(PIXEL, "PNG")
+PICTURE = base64.b64encode(PIXEL.getvalue()).decode()
 ALT = {"image/png": {"alt": "Bars: the number of words in each of three lists"}}
 
 
@@ -48,7 +56,7 @@ def good_notebook() -> dict:
             execution_count=3,
             outputs=[
                 new_output("stream", name="stdout", text="2\n"),
-                new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata=ALT),
+                new_output("display_data", {"image/png": PICTURE}, metadata=ALT),
             ],
         ),
         new_markdown_cell(CLOSING),
@@ -118,7 +126,7 @@ BROKEN_RULES = [
     ("rule_08", source(3, "Three lists side by side", "")),
     ("rule_08", source(3, "Three lists side by side](lists.png", "lists in three](lists_in_three.png")),
     ("rule_08", source(3, "![Three lists side by side](lists.png)", '<img src="lists.png">')),
-    ("rule_08", output(output_type="display_data", data={"image/png": "iVBORw0KGgo="}, metadata={})),
+    ("rule_08", output(output_type="display_data", data={"image/png": PICTURE}, metadata={})),
     ("rule_08", output(output_type="display_data", data={"text/html": "<svg></svg>"}, metadata={})),
     ("rule_09", output(output_type="error", ename="ValueError", evalue="no", traceback=[])),
     ("rule_10", output(output_type="stream", name="stderr", text="careful")),
@@ -163,6 +171,22 @@ def found_by_ruff(notebook: dict) -> set[str]:
     """Codes of what `ruff check` says about a notebook in notebooks/."""
     findings = execute_notebooks.lint(notebook, execute_notebooks.ROOT / "notebooks" / "99_broken.ipynb")
     return {re.search(r": ([A-Z]+\d+) ", finding).group(1) for finding in findings}
+
+
+def test_a_stored_figure_is_a_third_of_its_size_and_looks_the_same():
+    figure, axis = plt.subplots()
+    axis.imshow(np.linspace(0, 1, 600).reshape(20, 30), cmap="RdBu")
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png")
+    plt.close(figure)
+    stored = execute_notebooks.with_few_colours(base64.b64encode(drawn.getvalue()).decode())
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
+        for data in (drawn.getvalue(), base64.b64decode(stored))
+    )
+    assert np.abs(before - after).max() < 16  # of 255
+    assert len(base64.b64decode(stored)) < 0.6 * len(drawn.getvalue())
+    assert execute_notebooks.with_few_colours(stored) == stored
 
 
 def test_a_good_notebook_follows_all_rules():

@@ -5,7 +5,9 @@ the cell ids are updated; outputs stay unless that changes code. README's course
 """
 
 import argparse
+import base64
 import hashlib
+import io
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 from helpers.paths import ROOT, run_folder
 from helpers.run_notebook import QUIET_KERNEL, limit_threads
@@ -32,6 +35,7 @@ METADATA = {
     },
 }
 SECONDS_PER_CELL = 600
+COLOURS = 256  # of a stored figure: looks the same at a third of the size, and history keeps every version
 HIDDEN = "hide-output"  # tag of a cell whose stored output would spoil a prediction
 
 
@@ -49,6 +53,20 @@ def normalise(notebook: dict) -> None:
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"
         if cell["cell_type"] == "code":
             cell["outputs"] = joined([each for each in cell["outputs"] if WIDGET not in each.get("data", {})])
+            for data in (each.get("data", {}) for each in cell["outputs"]):
+                if "image/png" in data:
+                    data["image/png"] = with_few_colours(data["image/png"])
+
+
+def with_few_colours(image: str) -> str:
+    """A PNG in base64 with COLOURS colours; one that has a palette already stays as it is."""
+    picture = Image.open(io.BytesIO(base64.b64decode(image)))
+    if picture.mode == "P":
+        return image
+    picture = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    smaller = io.BytesIO()
+    picture.save(smaller, "PNG", optimize=True)
+    return base64.b64encode(smaller.getvalue()).decode() + "\n"
 
 
 def joined(outputs: list[dict]) -> list[dict]:

@@ -288,6 +288,36 @@ def test_reasoning_that_never_ends_counts_for_nothing(name):
     assert most.verdict.startswith(CANNOT_TELL) and "could not be graded" in most.verdict
 
 
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_no_cell_wins_by_the_grades_it_lacks(name):
+    """In one cell a single reply about a choosing word ends, and is right; in another one all end, and two of ten fail."""
+    chosen = experiments.EXPERIMENTS[name]
+    right = {"injected_thought": introspects, "thought_or_text": separates, "intended_or_not": knows_its_intention}[
+        name
+    ]
+    choosing, held_out = split_in_halves(sorted(WORDS), 0)
+
+    def reply(row):
+        if row.condition != chosen.CHOOSING_CONDITION or (row.layer, row.strength) not in ((2, 1.0), (5, 4.0)):
+            return right(row)
+        if row.layer == 2:
+            return right(row if row.concept in choosing[:2] else row._replace(layer=5, strength=4.0))
+        return right(row) if row.concept in choosing[:1] + held_out else REASONING
+
+    result = chosen.measure(experiments.grade(answered(chosen.trials(WORDS, **CELLS), reply)))
+    assert (result.layer, result.strength, result.cell.tied) == (2, 1.0, 1) and result.measure(EFFECT).value == 1.0
+
+
+def test_grades_that_are_partly_missing_are_named():
+    graded = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), introspects))
+    partly = graded.assign(coherent=graded["coherent"].astype("boolean").mask(graded.index % 3 == 0))
+    with pytest.raises(ValueError, match="coherent holds . missing"):
+        injected_thought.measure(partly)
+    for column in ("identified", "yes_logit"):
+        with pytest.raises(ValueError, match=f"lack the columns .'{column}'"):
+            injected_thought.measure(graded.drop(columns=column))
+
+
 # -- experiment 2 -----------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +358,29 @@ def test_a_found_effect_needs_no_positive_control():
     trials = thought_or_text.trials(WORDS, **CELLS)
     result = thought_or_text.measure(experiments.grade(answered(trials, names_only_what_is_injected)))
     assert result.powerless and not result.unclear and result.verdict == FOUND
+
+
+def test_a_word_that_draws_a_line_twice_has_two_pairs_as_the_options_differ():
+    """The same question to repeat is in both; which words come to draw a line twice is luck of the seed."""
+    table = thought_or_text.trials(WORDS, **CELLS, trials_per_word=4)
+    lines = [json.loads(values)["line"] for values in table["values"]]
+    held_out = table["concept"].isin(split_in_halves(sorted(WORDS), 0)[1])
+    asked = table.assign(line=lines)[held_out & (table["wording"] == "repeat_the_line")]
+    assert asked.duplicated(["condition", "concept", "layer", "strength", "line"]).any()
+    graded = experiments.grade(answered(table, separates))
+    for given in (graded, pd.concat([graded, graded], ignore_index=True)):
+        result = thought_or_text.measure(given)
+        assert result.measure("both_rate").n == result.measure("on_the_list").n == 4 * len(WORDS) // 2
+
+
+def test_where_no_line_is_repeated_to_the_end_experiment_2_cannot_tell():
+    def reply(row):
+        return REASONING if row.wording == "repeat_the_line" else separates(row)
+
+    graded = experiments.grade(answered(thought_or_text.trials(WORDS, **CELLS), reply))
+    result = thought_or_text.measure(graded, cell=(5, 4.0))
+    assert result.verdict == f"{CANNOT_TELL}: no pair of answers could be graded under concept, random, none"
+    assert thought_or_text.scored(graded).empty and thought_or_text.question_pairs(graded).empty
 
 
 def test_joined_runs_keep_all_their_pairs_and_joined_wordings_are_refused():
@@ -579,6 +632,10 @@ def test_experiment_4_is_what_an_untrained_copy_does_not_show():
     more = pd.concat([floor, floor.assign(sentence="Three.", word=floor["word"] + "s")])
     again = intentional_control.measure(held_table(0.3), "made up", untrained=more)
     assert again.table.equals(result.table)
+    largest = [held_table(0).assign(cosine=2.0 * (held_table(0)["wording"] == "think") - 1) for _ in range(2)]
+    largest[0]["control_cosine"], largest[1]["cosine"] = -largest[0]["cosine"], -largest[1]["cosine"]
+    largest[1]["control_cosine"] = -largest[1]["cosine"]
+    assert intentional_control.measure(largest[0], "made up", untrained=largest[1]).measure(EFFECT).value == 8
     elsewhere = intentional_control.measure(held_table(0.3), "made up", untrained=floor, layer=2)
     assert elsewhere.layer == 2 and elsewhere.verdict == NOT_FOUND
 
@@ -702,6 +759,10 @@ MEASURED = pd.DataFrame([ROW | {"experiment": "injected_thought", "chosen_by": "
         (
             lambda: four_experiments.measure_all(None, WORDS, [1], reference=MEASURED),
             "lacks thought_or_text, intended_or_not, intentional_control",
+        ),
+        (
+            lambda: four_experiments.measure_all(None, WORDS, [1], reference=stored_results("smollm2")),
+            "the reference holds several models or wordings",
         ),
     ],
 )

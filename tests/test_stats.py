@@ -274,6 +274,12 @@ def test_a_number_that_the_wording_does_not_show_makes_no_new_trial(tmp_path):
     assert len(st.distinct_trials(_answered([""] * 100, range(100), "none", wording=str(file)))) == 1
 
 
+def test_further_columns_may_tell_trials_apart():
+    trials = _answered(["a"] * 4, [1] * 4, pair=1)
+    trials.loc[3, "pair"] = 2
+    assert len(st.distinct_trials(trials)) == 1 and len(st.distinct_trials(trials, ["pair"])) == 2
+
+
 def test_sampled_answers_all_count_and_a_trial_that_is_in_the_table_twice_counts_once():
     sampled = _answered([""] * 10, [1] * 10, "none")
     sampled.loc[3, "answer"] = "Yes."
@@ -565,6 +571,7 @@ def test_distinct_trials_are_the_same_after_a_csv_file(options, tmp_path):
 
 
 def test_a_peak_without_values_is_none():
+    assert st.largest_at(pd.Series([0.1 + 0.2, 0.3, 0.1])) == "0, 1"  # but for rounding
     assert st.largest_at(pd.Series([], dtype=float)) == st.largest_at(pd.Series([np.nan, np.nan])) == "none"
     assert st.largest_at(pd.Series([1, pd.NA, 1], index=["a", "b", "c"], dtype="Int64")) == "a, c"
 

@@ -10,17 +10,14 @@ from helpers.experiments import intentional_control, runner
 from helpers.experiments.measures import (
     EFFECT,
     Result,
-    best_graded_cell,
     check_cell,
     published_results,
     stored_results,
     why_unclear,
 )
-from helpers.stats import Estimate, check_table, subtract
+from helpers.stats import Estimate, best_cell, check_table, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
-
-
 MEASURED = ["model", "measure", "value", "low", "high", "n", "experiment", "chosen_by", "unclear"]  # columns of results
 
 
@@ -68,7 +65,10 @@ def measure_injected(
         return experiments.grade(answers)
 
     first = answered(table[injected & word.isin(choosing)])
-    layer, strength = cell or best_graded_cell(chosen.scored(first), chosen.SCORE)
+    scored = chosen.scored(first)
+    if cell is None and scored.empty:  # nothing to choose by: all cells are equal, and the first one is taken
+        cell = tuple(table[injected][["layer", "strength"]].iloc[0])
+    layer, strength = cell or best_cell(scored, chosen.SCORE)
     in_cell = (table["layer"] == layer) & (table["strength"] == strength)
     second = answered(table[~word.isin(choosing) & (in_cell | (table["vector"] == "none"))])
     return chosen.measure(pd.concat([first, second]).sort_index(), seed, cell)
@@ -119,8 +119,10 @@ def measure_all(
         raise KeyError(f"wordings are for {', '.join(experiments.EXPERIMENTS)}, got {sorted(unknown)}")
     known = {}
     if reference is not None:
-        check_table(reference, ["chosen_by", "experiment", "layer", "strength"])
-        known = reference[reference["chosen_by"] == "own"].groupby("experiment").first()
+        check_table(reference, ["chosen_by", "experiment", "layer", "strength", "measure"])
+        known = reference[(reference["chosen_by"] == "own") & (reference["measure"] == EFFECT)].set_index("experiment")
+        if not known.index.is_unique:
+            raise ValueError("the reference holds several models or wordings: give the rows of one")
         if missing := [name for name in experiments.EXPERIMENTS if name not in known.index]:
             raise ValueError(f"the reference lacks {', '.join(missing)}: give what measure_all returned")
     parts = []

@@ -8,14 +8,15 @@ from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
+    choosing_trials,
     estimates_table,
-    graded_only,
     graded_parts,
     in_cell,
     injected_words,
     nothing_graded,
     only_model,
     reasons,
+    ungraded_share,
 )
 from helpers.experiments.trials import concat_trials, make_trials
 from helpers.grading import check_columns, grade_by_rules
@@ -23,6 +24,7 @@ from helpers.stats import as_outcomes, clustered_rate, detection, difference_of_
 
 LABEL = "1 notices an injected thought"
 CHOOSING_CONDITION, SCORE = "concept", "success"  # what layer and strength are chosen by
+GRADES = ("affirmative", "identified", "coherent", SCORE)
 
 
 def trials(
@@ -62,11 +64,8 @@ def trials(
             "seed": seed + repeat * len(words),
         }
         for kind in ("concept", "random"):
-            tables.append(
-                make_trials(
-                    "injected_thought", wording, condition=kind, vector=kind, names_concept=kind == "concept", **shared
-                )
-            )
+            given = {"condition": kind, "vector": kind, "names_concept": kind == "concept"}
+            tables.append(make_trials("injected_thought", wording, **given, **shared))
     if controls:
         numbers = [str(number) for number in range(1, controls + 1)]
         facts = prompts.read_prompt_file("questions")["questions"]["yes"]
@@ -101,7 +100,7 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The trials that choose layer and strength, with the column SCORE."""
-    return as_outcomes(graded[(graded["condition"] == CHOOSING_CONDITION) & graded[SCORE].notna()], SCORE)
+    return choosing_trials(graded[graded["condition"] == CHOOSING_CONDITION], SCORE)
 
 
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
@@ -112,7 +111,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     are incoherent or ungraded; a null says nothing where the model hardly ever leans towards Yes, not even to questions whose answer
     is yes. Where no answer of a condition could be graded, nothing else is known than the ungraded_rate.
     """
-    model, graded = only_model(graded, "affirmative", "coherent", SCORE), distinct_trials(graded)
+    model, graded = only_model(graded, *GRADES, "yes_logit", "no_logit"), distinct_trials(graded)
     facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit"])
     graded = graded[graded["condition"] != "fact"].assign(word=graded["vector_of"])
     chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
@@ -120,11 +119,11 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     parts["none"] = graded[graded["condition"] == "none"]
     if parts["none"].empty:
         raise ValueError("no trials of condition 'none': without them nothing is known of false positives")
-    ungraded = graded_only(graded, "affirmative")[1]
+    ungraded = ungraded_share(graded, "affirmative")
     parts, lost = graded_parts(parts, "affirmative")
     if lost:
         return nothing_graded(model, ungraded, chosen, lost)
-    injected, random, control = parts.values()
+    injected, random, control = as_outcomes(parts["concept"], *GRADES), parts["random"], parts["none"]
     words, alarms = injected["word"], (control["affirmative"], control["trial_id"])
     net = difference_of_rates(injected["success"], words, *alarms)
     measures = {

@@ -17,14 +17,15 @@ from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
+    choosing_trials,
     estimates_table,
-    graded_only,
     graded_parts,
     in_cell,
     injected_words,
     nothing_graded,
     only_model,
     reasons,
+    ungraded_share,
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials, next_word
 from helpers.grading import check_columns, grade_intention
@@ -116,8 +117,9 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The trials that choose layer and strength, with the column SCORE: the model says that it meant the word."""
-    matched = graded[(graded["condition"] == CHOOSING_CONDITION) & graded["intention"].notna()]
-    return matched.assign(**{SCORE: matched["intention"] == "intended"})
+    matched = graded[graded["condition"] == CHOOSING_CONDITION]
+    meant = matched["intention"].eq("intended").where(matched["intention"].notna())
+    return choosing_trials(matched.assign(**{SCORE: meant}), SCORE)
 
 
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
@@ -136,7 +138,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
     conditions = ("none", "other", "matched", "random", "after", "in_line", "in_line_other", "belongs")
     parts = {condition: in_cell(graded, condition, chosen) for condition in conditions}
-    ungraded = graded_only(graded, "apology")[1]
+    ungraded = ungraded_share(graded, "apology")
     parts, lost = graded_parts(parts, "apology")
     if lost:
         return nothing_graded(model, ungraded, chosen, lost)

@@ -134,9 +134,9 @@ def measure(
     def tested(table: pd.DataFrame, number: int) -> pd.DataFrame:
         return table.xs(number, level="layer").loc[lambda part: part.index.isin(testing, "word")]
 
-    def gap(table: pd.DataFrame):
+    def gap(table: pd.DataFrame, most: int = 4):  # a gap is at most 4, as each score is at most 2
         words = table.index.get_level_values("word")
-        return smallest(*(clustered_mean(table[think] - table[other], words, bounds=(-4, 4)) for other in others))
+        return smallest(*(clustered_mean(table[think] - table[other], words, bounds=(-most, most)) for other in others))
 
     own, last = tested(scores, layer), int(scores.index.unique("layer").max())
     words = own.index.get_level_values("word")
@@ -148,7 +148,7 @@ def measure(
     measures[EFFECT] = measures["gap"]
     if floor is not None:
         measures["gap_untrained"] = gap(tested(floor, layer))
-        measures[EFFECT] = gap(own - tested(floor, layer))
+        measures[EFFECT] = gap(own - tested(floor, layer), 8)
     written = 1.0
     if WRITTEN in own:
         measures["held_when_written"] = clustered_mean(own[WRITTEN], words, bounds=(-2, 2))

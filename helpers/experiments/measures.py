@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.checks import finite_number, layer_number
 from helpers.concepts import split_in_halves
 from helpers.paths import ROOT, run_folder
-from helpers.stats import UNGRADED, Estimate, as_outcomes, best_cell, check_trials, clustered_rate, tied_cells
+from helpers.stats import UNGRADED, Estimate, as_outcomes, check_trials, clustered_rate, tied_cells
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
 FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
@@ -35,10 +35,10 @@ class Cell(NamedTuple):
 def choose_cell(
     scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int, float] | None = None, words=None
 ) -> Cell:
-    """The best cell on half of the words, or the given one.
+    """The best cell on half of the words, or the given one. ValueError where none of their answers could be graded.
 
     Args:
-        scored: trials with columns concept, layer, strength and `score`.
+        scored: trials with columns concept, layer, strength and `score` (see `choosing_trials`).
         score: the column that chooses.
         seed: of the halves.
         cell: (layer, strength) that was chosen elsewhere, such as the cell in which another model notices most.
@@ -51,17 +51,13 @@ def choose_cell(
     if cell is not None:
         return Cell(*check_cell(cell), testing)
     by_choosing = scored[scored["concept"].isin(choosing)]
-    return Cell(*best_graded_cell(by_choosing, score), testing, len(tied_cells(by_choosing, score)))
-
-
-def best_graded_cell(by_choosing: pd.DataFrame, score: str) -> tuple[int, float]:
-    """The best cell for the words that choose it; ValueError where none of their answers could be graded."""
     if by_choosing.empty:
         raise ValueError(
             "no answer to the words that choose a cell could be graded (reasoning that did not end within the new tokens, or "
             "another language than English): allow more new tokens, or give a cell"
         )
-    return best_cell(by_choosing, score)
+    tied = tied_cells(by_choosing, score)
+    return Cell(*tied[0], testing, len(tied))
 
 
 def check_cell(cell) -> tuple[int, float]:
@@ -180,11 +176,11 @@ def injected_words(trials: pd.DataFrame, condition: str) -> list[str]:
     return words
 
 
-def graded_parts(parts: dict[str, pd.DataFrame], column: str) -> tuple[dict[str, pd.DataFrame], str]:
+def graded_parts(parts: dict, column: str, what: str = "answer") -> tuple[dict[str, pd.DataFrame], str]:
     """The graded trials of each condition, and the reason why nothing can be measured: conditions without any, or ""."""
     lost = [condition for condition, part in parts.items() if part[column].isna().all()]
-    graded = {condition: graded_only(part, column)[0] for condition, part in parts.items()}
-    return graded, f"no answer could be graded under {', '.join(lost)}" if lost else ""
+    graded = {condition: as_outcomes(part.dropna(subset=column), column) for condition, part in parts.items()}
+    return graded, f"no {what} could be graded under {', '.join(lost)}" if lost else ""
 
 
 def nothing_graded(model: str, ungraded: Estimate, cell: Cell, reason: str) -> Result:
@@ -192,11 +188,19 @@ def nothing_graded(model: str, ungraded: Estimate, cell: Cell, reason: str) -> R
     return Result(estimates_table(model, {"ungraded_rate": ungraded, EFFECT: UNGRADED}), cell, reason)
 
 
-def graded_only(graded: pd.DataFrame, column: str) -> tuple[pd.DataFrame, Estimate]:
-    """The trials that were graded, and the share that was not (unfinished reasoning, another language than English)."""
-    missing = graded[column].isna()
-    share = clustered_rate(missing, graded["trial_id"])
-    return as_outcomes(graded[~missing], column), share
+def choosing_trials(trials: pd.DataFrame, score: str) -> pd.DataFrame:
+    """The trials that choose a cell, `score` as true and false: an ungraded answer is a failure.
+
+    So no cell wins by the grades that it lacks. Words of which no answer at all was graded are left out.
+    """
+    graded = trials[score].notna()
+    kept = trials["concept"].isin(trials.loc[graded, "concept"])
+    return as_outcomes(trials.assign(**{score: trials[score].astype(object).where(graded, False)})[kept], score)
+
+
+def ungraded_share(graded: pd.DataFrame, column: str) -> Estimate:
+    """The share of trials that could not be graded (unfinished reasoning, another language than English)."""
+    return clustered_rate(graded[column].isna(), graded["trial_id"])
 
 
 def only_model(trials: pd.DataFrame, *columns: str) -> str:

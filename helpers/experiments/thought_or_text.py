@@ -14,14 +14,15 @@ from helpers.experiments.measures import (
     EFFECT,
     Result,
     choose_cell,
+    choosing_trials,
     estimates_table,
-    graded_only,
     graded_parts,
     in_cell,
     injected_words,
     nothing_graded,
     only_model,
     reasons,
+    ungraded_share,
 )
 from helpers.experiments.trials import concat_trials, lines_for, make_trials
 from helpers.grading import check_columns, grade_repetition, grade_thought
@@ -66,9 +67,7 @@ def trials(
     words = concepts.check_concepts(words)
     trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
     if [asks_for_the_word(wording) for wording in wordings] != [True, False]:
-        raise ValueError(
-            f"wordings must be one that offers {{options}} and one that asks for the line alone, got {wordings}"
-        )
+        raise ValueError(f"wordings must be one that offers {{options}}, then one that does not, got {wordings}")
     pool = list(dict.fromkeys(words + concepts.paper_concepts()))
     others = {word: [other for other in pool if not _one_name(word, other)] for word in words}
     tables = []
@@ -108,9 +107,7 @@ def _line_and_options(values: str) -> tuple[str, list[str]]:
         given = json.loads(values)
         return given["line"], given["options"].split(", ")
     except (TypeError, ValueError, KeyError, AttributeError):
-        raise ValueError(
-            f"the values of a trial must be JSON text with its line and options, got {values!r:.80}"
-        ) from None
+        raise ValueError(f"the values of a trial must be JSON text with line and options, got {values!r:.80}") from None
 
 
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
@@ -137,10 +134,15 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
 
 
 def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
-    """The two questions about one injection in one row; both: the word named and the line repeated.
+    """The two questions about one injection in one row, where both were graded; both: the word named and the line repeated.
 
     ValueError where a question about an injection has two answers, as in several pairs of wordings joined.
     """
+    return as_outcomes(_pairs(graded).dropna(subset="both"), "thought", "repeat", "both")
+
+
+def _pairs(graded: pd.DataFrame) -> pd.DataFrame:
+    """As `question_pairs`, with the pairs that could not be graded: their thought, repeat and both are missing."""
     if missing := {"thought", "repeat"} - set(graded["question"]):
         raise ValueError(f"no trials with the question {missing.pop()!r}: both are needed, thought and repeat")
     twice = graded[graded.duplicated([*INJECTION, "question"])]
@@ -151,20 +153,20 @@ def question_pairs(graded: pd.DataFrame) -> pd.DataFrame:
             "each run, by itself"
         )
     repeat, thought = (
-        graded[graded["question"] == name]
-        .dropna(subset="success")[[*INJECTION, "success"]]
-        .rename(columns={"success": name})
+        graded[graded["question"] == name][[*INJECTION, "success"]].rename(columns={"success": name})
         for name in ("repeat", "thought")
     )
     pairs = repeat.merge(thought, on=INJECTION, sort=True).drop(columns="values")
-    pairs = as_outcomes(pairs, "thought", "repeat").assign(word=lambda table: table["concept"])
-    return pairs.assign(both=pairs["thought"] & pairs["repeat"])
+    known = as_outcomes(pairs.dropna(subset=["thought", "repeat"]), "thought", "repeat")
+    return pairs.assign(
+        thought=known["thought"], repeat=known["repeat"], word=pairs["concept"], both=known["thought"] & known["repeat"]
+    )
 
 
 def scored(graded: pd.DataFrame) -> pd.DataFrame:
     """The pairs that choose layer and strength, with the column SCORE."""
-    pairs = question_pairs(graded)
-    return pairs[pairs["condition"] == CHOOSING_CONDITION]
+    pairs = _pairs(graded)
+    return choosing_trials(pairs[pairs["condition"] == CHOOSING_CONDITION], SCORE)
 
 
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
@@ -175,18 +177,17 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     nothing where a model does not answer with a word of the list, does not name a word that the text says, or cannot repeat
     a line.
     """
-    model, graded = only_model(graded, "question", "success", "listed"), distinct_trials(graded)
+    model, graded = only_model(graded, "question", "success", "listed"), distinct_trials(graded, ["values"])
     graded = graded.assign(word=graded["concept"])
-    pairs, asked = question_pairs(graded), graded[graded["question"] == "thought"]
+    pairs, asked = _pairs(graded), graded[graded["question"] == "thought"]
     chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
-    ungraded = graded_only(asked, "success")[1]
-    parts, lost = graded_parts(
-        {name: in_cell(asked, name, chosen) for name in ("concept", "random", "none", "said")}, "success"
-    )
-    if lost:
-        return nothing_graded(model, ungraded, chosen, lost)
-    injected, random, none = (in_cell(pairs, condition, chosen) for condition in ("concept", "random", "none"))
-    clean, said = parts["none"], parts["said"]
+    ungraded, conditions = ungraded_share(asked, "success"), ("concept", "random", "none")
+    parts, lost = graded_parts({name: in_cell(asked, name, chosen) for name in (*conditions, "said")}, "success")
+    pair_parts = {name: in_cell(pairs, name, chosen) for name in conditions}
+    paired, unpaired = graded_parts(pair_parts, "both", "pair of answers")
+    if lost or unpaired:
+        return nothing_graded(model, ungraded, chosen, lost or unpaired)
+    (injected, random, none), clean, said = paired.values(), parts["none"], parts["said"]
     on_the_list = clustered_rate(clean["listed"], clean["word"])
     named_when_said = clustered_rate(said["success"], said["word"])
     repeated = clustered_rate(none["repeat"], none["word"])

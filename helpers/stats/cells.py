@@ -44,7 +44,7 @@ def as_outcomes(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return table.assign(**outcomes).astype(dict.fromkeys(columns, bool))
 
 
-def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
+def distinct_trials(answered: pd.DataFrame, also=()) -> pd.DataFrame:
     """The table with each trial once, so that n counts distinct trials. Call it before anything is measured.
 
     A deterministic model answers a prompt in one way, however often it is asked. So where trials with the same input (model,
@@ -53,6 +53,7 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         answered: trials as `runner.run` returns them, graded or not.
+        also: further columns that make a trial another one, whatever its prompt shows.
 
     Raises:
         ValueError: for an index that names rows twice, and for two answers under one trial_id.
@@ -69,7 +70,7 @@ def distinct_trials(answered: pd.DataFrame) -> pd.DataFrame:
     answered = answered[~answered["trial_id"].duplicated()]
     asked = list(zip(*(answered[column].astype(str) for column in PROMPT_COLUMNS), strict=True))
     prompts_of = {each: _prompt(*each) for each in set(asked)}
-    inputs = answered[INPUT_COLUMNS].assign(
+    inputs = answered[[*INPUT_COLUMNS, *also]].assign(
         prompt=[prompts_of[each] for each in asked],
         seed=answered["seed"].where(answered["vector"].isin(SEEDED_VECTORS), -1),
     )
@@ -116,10 +117,10 @@ def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
 
 
 def largest_at(values: pd.Series) -> str:
-    """Where a series has its largest value, all ties named: "2, 3"; "none" for one without values. For sentences about peaks."""
+    """Where a series of numbers is largest, all ties named: "2, 3"; "none" for one without values. For sentences about peaks."""
     if not isinstance(values, pd.Series):
         raise ValueError(f"values must be a column with its places as the index, got {values!r:.80}")
-    places = values.index[(values == values.max()).fillna(False).to_numpy(dtype=bool)]
+    places = values.index[(values >= values.max() - 1e-12).fillna(False).to_numpy(dtype=bool)]  # but for rounding
     return ", ".join(map(_place, places)) or "none"
 
 

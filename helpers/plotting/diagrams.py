@@ -80,11 +80,8 @@ def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> 
     """
     blocks = whole_number("blocks", blocks, 1)
     layer = whole_number("layer", layer, 0, blocks - 1)
-    if (
-        not isinstance(answers, tuple | list)
-        or len(answers) != 2
-        or not all(isinstance(s, str) for s in (word, *answers))
-    ):
+    texts = (word, *answers) if isinstance(answers, tuple | list) else ()
+    if len(texts) != 3 or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"a picture needs a word and two answers, got {word!r} and {answers!r:.80}")
     figure, axis = _canvas(4.25)
     bottom, top = 0.95, 2.75
@@ -177,11 +174,11 @@ def four_rates(rates: pd.DataFrame) -> Figure:
                     edge = (row["low"] if side < 0 else row["high"]) + 0.04 * side
                     align = {"va": "center", "ha": "right" if side < 0 else "left"}
                     axis.text(edge, height + shift, text, color=look["color"], **align)
-        axis.set(title=measure, xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="share of trials")
+        axis.set(title=plain(measure), xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="share of trials")
         axis.grid(axis="y", color="#eeeeee")
-    axes[0].set_yticks(range(len(names)), names)
-    for label in axes[0].get_yticklabels():
-        label.set(color=COLOURS.get(label.get_text(), "black"), weight="bold")
+    axes[0].set_yticks(range(len(names)), map(plain, names))
+    for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
+        label.set(color=COLOURS.get(name, "black"), weight="bold")
     return figure
 
 
@@ -234,7 +231,7 @@ def block_stack(tokens: list[str], blocks: int, marked: tuple[int, int] | None =
     if marked is not None:
         axis.plot(position, layer + 0.5, marker="o", color="black", markersize=11)
         axis.annotate(
-            label,
+            plain(label),
             (position + 0.08, layer + 0.5),
             (len(tokens) - 0.4, layer + 0.5),
             va="center",
@@ -292,9 +289,9 @@ def span_timeline(parts: list[tuple[str, int]], injected: dict[str, set[int]]) -
                 axis.text(
                     place, row, "+ s·v" if fits else " ← + s·v", ha=align, va="center", color=colour, weight="bold"
                 )
-        axis.text(-1, row, name, ha="right", va="center")
+        axis.text(-1, row, plain(name), ha="right", va="center")
     for i, (name, length) in enumerate(parts):
-        axis.text(edges[i] + length / 2, -0.55, name, ha="center", va="bottom")
+        axis.text(edges[i] + length / 2, -0.55, plain(name), ha="center", va="bottom")
     axis.set(xlim=(0, edges[-1]), ylim=(len(injected) - 0.5, -1.0), yticks=[], xlabel="token")
     axis.spines["left"].set_visible(False)
     return figure

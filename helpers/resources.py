@@ -74,13 +74,10 @@ def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> p
         row = {"model": name}
         row |= {f"GB {dtype}": round(memory(parameters, dtype), 1) for dtype in ("bfloat16", "4bit")}
         for device, (room, *_) in DEVICES.items():
-            fits = next((dtype for dtype in ("bfloat16", "4bit") if memory(parameters, dtype) <= room), None)
-            if fits == "4bit" and "CPU" in device:
-                fits = None
+            dtypes = ("bfloat16",) if "CPU" in device else ("bfloat16", "4bit")
+            fits = next((dtype for dtype in dtypes if memory(parameters, dtype) <= room), None)
             row[device] = (
-                "too big"
-                if fits is None
-                else format_duration(minutes(parameters, trials, fits, device, written=written))
+                format_duration(minutes(parameters, trials, fits, device, written=written)) if fits else "too big"
             )
             row[device] += " (4 bits)" if fits == "4bit" else ""
         rows.append(row)

@@ -113,10 +113,8 @@ def read(models: dict, table: pd.DataFrame, max_new_tokens: int = 24, name: str 
 def means(readings: pd.DataFrame, column: str) -> pd.DataFrame:
     """Mean of a column by condition (rows, in order of appearance) and model (columns)."""
     _check_readings(readings, column)
-    table = readings.astype({column: "Float64"}).pivot_table(
-        index="condition", columns="model", values=column, sort=False, dropna=False
-    )
-    table = table.astype(float)
+    cells = {"index": "condition", "columns": "model", "values": column, "sort": False, "dropna": False}
+    table = readings.astype({column: "Float64"}).pivot_table(**cells).astype(float)
     return table.rename_axis(index=None, columns=None)
 
 

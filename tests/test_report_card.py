@@ -66,12 +66,16 @@ def test_card_and_page_hold_everything(measured, tmp_path):
     name, finding = "<mine & yours>", "Nothing found: net rate 0.00, with 95% of the answers coherent."
     figure = report_card.card(measured, name, finding)
     effects, controls, published = figure.axes
-    assert [text.get_text().replace("\n", " ") for text in effects.get_yticklabels()] == [
-        LABELS["injected_thought"],
-        f"{LABELS['thought_or_text']} (not validated)",
-        LABELS["intentional_control"],
+    nothing = "+0.00 [-0.10, 0.10], n = 24"
+    assert [text.get_text() for text in effects.get_yticklabels()] == [
+        f"{LABELS['injected_thought']}\nnot found\n{nothing}",
+        f"{LABELS['thought_or_text']}\n(not validated) not found\n{nothing}",
+        f"{LABELS['intentional_control']}\nnot found\n{nothing}",
     ]
     assert len(controls.get_yticklabels()) == len(report_card.CONTROLS)
+    all_graded = measured.assign(value=measured["value"].mask(measured["measure"] == "ungraded_rate", 0.0))
+    names = [label.get_text() for label in report_card.card(all_graded, name, finding).axes[1].get_yticklabels()]
+    assert len(names) == len(report_card.CONTROLS) - 1 and not any("graded" in each for each in names)
     notes = [
         (label.get_text(), note.get_text())
         for label, note in zip(published.get_yticklabels(), published.texts, strict=True)
@@ -87,7 +91,7 @@ def test_card_and_page_hold_everything(measured, tmp_path):
     assert "somebody" not in text and "<td>mine</td>" in text  # nobody's folders are shown
 
 
-def test_the_card_begins_with_a_verdict_on_every_experiment(measured):
+def test_the_card_has_a_verdict_on_every_experiment_and_its_reasons(measured):
     """Also with a name that matplotlib would take for a formula."""
     measured = measured.replace("<mine & yours>", r"$\frac{a}$")
     name = r"$\frac{a}$"
@@ -99,11 +103,12 @@ def test_the_card_begins_with_a_verdict_on_every_experiment(measured):
     measured.loc[chosen, ["value", "low", "high"]] = 0.11, 0.01, 0.18
     figure = report_card.card(measured, name, "Nothing found.")
     figure.canvas.draw()
-    begins = figure._suptitle.get_text().replace("\n", " ")
-    assert begins.index("1 notices") < begins.index("2 tells thought from text: (not validated) cannot tell; ")
-    assert "4 holds a thought when told to: barely found; +0.11 [0.01, 0.18], n = 24 " in begins
+    verdicts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert verdicts[0].startswith("1 notices an injected thought\nnot found\n")
+    assert verdicts[1].startswith("2 tells thought from text\n(not validated) cannot tell\n")
+    assert verdicts[2] == "4 holds a thought when told to\nbarely found\n+0.11 [0.01, 0.18], n = 24"
     reasons = "Experiment 1. Nothing found. Experiment 2. Cannot tell: only 10% of the answers are coherent."
-    assert begins.endswith(reasons)
+    assert figure.subfigs[0].texts[0].get_text().replace("\n", " ") == reasons
 
 
 @pytest.mark.parametrize(
@@ -145,8 +150,8 @@ def test_where_nothing_was_graded_the_card_has_no_rates(measured, tmp_path):
     _, controls, published = figure.axes
     assert [label.get_text() for label in controls.get_yticklabels()] == ["could not be graded, n = 24"]
     assert len(published.texts) == len(report_card.published_pairs())
-    verdicts, reasons = report_card.head(silent, name, finding)
-    assert verdicts[0] == f"{LABELS['injected_thought']}: cannot tell" and reasons == [f"Experiment 1. {finding}"]
+    assert report_card.conclusions(silent, name).iloc[0].tolist()[:2] == ["cannot tell", ""]
+    assert report_card.reasons_for(silent, name, finding) == [f"Experiment 1. {finding}"]
     page, _ = report_card.write(tmp_path, figure, silent, name, finding, {})
     alt = page.read_text(encoding="utf-8").partition('alt="')[2].partition('"')[0]
     assert f"novice, {LABELS['injected_thought']}: 0.00" in alt and "nan" not in alt

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from helpers import concepts, experiments, models
-from helpers.experiments import injected_thought, runner, search
+from helpers.experiments import four_experiments, injected_thought, runner, search
 from helpers.grading import COLUMNS
 
 WORDS = concepts.paper_concepts()[:8]
@@ -113,6 +113,20 @@ def test_where_no_clean_answer_could_be_graded_the_finding_says_so(found):
     result = injected_thought.measure(experiments.grade(graded.drop(columns=COLUMNS)))
     sentence = search.finding(dataclasses.replace(found, result=result))
     assert sentence.startswith("Cannot tell: no answer could be graded under none (at layer "), sentence
+
+
+def test_where_no_answer_at_all_could_be_graded_search_and_experiments_cannot_tell(monkeypatch):
+    """The cell is then the best one of the coarse stage, or the first one: nothing chooses."""
+    german, answer = "Nein, ich bemerke keinen eingepflanzten Gedanken in meinem Kopf.", runner.run
+    monkeypatch.setattr(runner, "run", lambda *given, **named: answer(*given, **named).assign(answer=german))
+    novice, cells = models.load("novice", "cpu"), ([3, 4], [1.0, 2.0])
+    found = search.two_stage(novice, WORDS, *cells, keep=2, trials_per_word=1, controls=8, max_new_tokens=2)
+    assert search.finding(found).startswith("Cannot tell: no answer could be graded under concept, random, none (at ")
+    assert (found.result.layer, found.result.strength) == found.kept[0]
+    for experiment in experiments.INJECTED:
+        result = four_experiments.measure_injected(novice, experiment, WORDS, *cells, max_new_tokens=2)
+        assert result.verdict.startswith("cannot tell: no answer could be graded under "), experiment
+        assert (result.layer, result.strength) == (3, 1.0)
 
 
 def test_a_null_is_not_read_off_a_broken_cell():

@@ -141,7 +141,10 @@ def two_stage(
     trials = concat_trials(*in_kept, clean[clean["condition"].isin(["none", "fact"])])
     answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens, temperature, **options)
     graded = experiments.grade(answered)
-    result = injected_thought.measure(without_broken_cells(graded, choosing), seed)
+    readable = without_broken_cells(graded, choosing)
+    by_choosing = injected_thought.scored(readable)["concept"].isin(choosing)
+    cell = None if by_choosing.any() else kept[0]  # nothing to choose by: the best cell of the coarse stage
+    result = injected_thought.measure(readable, seed, cell)
     chosen = (graded["layer"] == result.layer) & (graded["strength"] == result.strength)
     dose = graded[chosen & (graded["condition"] == "concept")]["dose"].mean()
     return Search(coarse, kept, graded, result, float(dose))
@@ -158,6 +161,12 @@ def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFr
     return graded[[(row.layer, row.strength) not in broken for row in graded.itertuples()]]
 
 
+def few_yes_or_no(replies: pd.Series) -> str:
+    """Why the margin says little: fewer than half of the replies begin with Yes or No; "" where at least half do."""
+    share = replies.map(grading.begins_yes_or_no).mean()
+    return f"only {share:.0%} of its replies begin with Yes or No" if share < 0.5 else ""
+
+
 def finding(search: Search) -> str:
     """What was found, or an honest null: with its dose, its coherence and its positive control, which say what it is worth."""
     where = f"layer {search.result.layer}, strength {search.result.strength:.3g} (dose {search.dose:.2f})"
@@ -171,11 +180,8 @@ def finding(search: Search) -> str:
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
     reports = search.graded[search.graded["condition"] != "fact"]["answer"]
-    begin = reports.map(grading.begins_yes_or_no).mean()
-    if begin < 0.5:
-        faults.append(
-            f"only {begin:.0%} of its replies begin with Yes or No, although the cells were chosen by the lean between the two"
-        )
+    few = few_yes_or_no(reports)
+    faults += [f"{few}, although the cells were chosen by the lean between the two"] if few else []
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
         yes = search.result.measure("yes_to_facts").value

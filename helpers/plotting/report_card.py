@@ -5,7 +5,6 @@ measured, throughout: one row per number, as `experiments.four_experiments.measu
 
 import base64
 import html
-import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,19 +28,19 @@ CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "coherence_rate": "coherent under injection",
     "ungraded_rate": "could not be graded",
 }
-LIMITS = (
-    "An injection is an artificial event; nothing here says what the model notices when nobody injects.",
-    "A report that follows an injection can have boring causes: notebook 09 holds the controls that this card does not.",
-    "The model organisms are tiny and trained; they test the assay and say nothing about large models.",
-    "Published numbers come from other prompts, judges, words and layers: compare the order of size, no more.",
-    "Experiment 4 compares different texts; its effect is what a model shows beyond an untrained copy of itself.",
-    "Experiment 3: a word written in the line can do the same as its vector; no memory of an intention is shown.",
-    "Four experiments are four chances: repeat one whose interval only just clears 0 with more words before you report it.",
+LIMITS = (  # one line of the card each
+    "An injection is an artificial event: what a model notices when nobody injects is not shown.",
+    "A report that follows an injection can have boring causes: notebook 09 has the controls.",
+    "The organisms are tiny and trained: they test the assay and say nothing about large models.",
+    "Published numbers have other prompts, judges, words and layers: compare orders of size.",
+    "Experiment 4 compares different texts: its effect is what lies beyond an untrained copy.",
+    "Experiment 3: a written word can do the same as its vector; no memory of an intention is shown.",
+    "Four experiments are four chances: repeat one whose interval only just clears 0.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
-NOT_VALIDATED = (
-    "(not validated): this experiment does not separate the organisms, so its number says nothing about any model."
-)
+NOT_VALIDATED = "(not validated): this experiment does not separate the organisms; its number says nothing."
+LETTERS = 98  # of SMALL text in a line of the card
+SMALL = BODY_SIZE - 1.5  # points: sentences, and notes beside marks
 
 
 def published_pairs() -> pd.DataFrame:
@@ -81,7 +80,7 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
         if high <= 0.7 or low >= 0.35:
             place, align = (high + 0.03, "left") if high <= 0.7 else (low - 0.03, "right")
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axis.text(place, height, note, ha=align, va="center", fontsize=BODY_SIZE - 1.5, color="#555555", bbox=ground)
+        axis.text(place, height, note, ha=align, va="center", fontsize=SMALL, color="#555555", bbox=ground)
     height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
     ends = np.abs([pairs["success"] - pairs["low"], pairs["high"] - pairs["success"]])  # NaN where a study has none
     ends = None if np.isnan(ends).all() else ends  # the legend shows an error bar only where some line has one
@@ -99,8 +98,8 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
     A mark with a white centre: the assay cannot tell.
-    An experiment that does not separate the organisms (`four_experiments.separated`) is marked. The legend is above the axis, as
-    wide as the figure.
+    An experiment that does not separate the organisms (`four_experiments.separated`) is marked. A grey line is between two
+    experiments; the legend is above the axis, as wide as the figure.
     """
     apart, effects = separated(measured), own_effects(measured)
     names = {
@@ -113,6 +112,8 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = effects.assign(experiment=effects["experiment"].map(names))
     xlabel = "effect, 95 % interval (white centre: cannot tell)"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
+    for between in range(1, len(order)):
+        axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
     axis.locator_params(axis="x", nbins=6)
     legend_above(axis)
 
@@ -132,23 +133,31 @@ def own_effects(measured: pd.DataFrame) -> pd.DataFrame:
     return own[own["measure"] == EFFECT]
 
 
-def head(measured: pd.DataFrame, subject: str, finding: str) -> tuple[list[str], list[str]]:
-    """What the card begins with: a verdict and the effect for each experiment of the subject, one line each; then the reasons.
+def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
+    """What may be said about each experiment of the subject.
 
-    finding: the sentence on experiment 1 (`search.finding`), the first of the reasons.
+    Columns, with the experiment as the index: verdict ("cannot tell", "(not validated) found" ...), effect (with its interval
+    and n; "" where nothing was graded), reason (why the assay cannot tell, or "").
     """
-    own = own_effects(measured).query("model == @subject")
-    by_experiment, apart = {row.experiment: row for row in own.itertuples()}, separated(measured)
-    verdicts, reasons = [], [f"Experiment 1. {finding}"]
-    for experiment in (name for name in LABELS if name in by_experiment):
-        row = by_experiment[experiment]
+    own = own_effects(measured).query("model == @subject").set_index("experiment")
+    apart, rows = separated(measured), {}
+    for experiment in (name for name in LABELS if name in own.index):
+        row = own.loc[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
         doubt = "" if apart.get(experiment, True) else "(not validated) "
-        effect = f"; {row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}" if row.n else ""
-        verdicts.append(f"{LABELS[experiment]}: {doubt}{verdict}{effect}")
-        if reason and experiment != "injected_thought":
-            reasons.append(f"Experiment {LABELS[experiment][0]}. Cannot tell: {reason}.")
-    return verdicts, reasons
+        effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}" if row.n else ""
+        rows[experiment] = {"verdict": doubt + verdict, "effect": effect, "reason": reason}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "effect", "reason"])
+
+
+def reasons_for(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
+    """What the verdicts rest on: the sentence on experiment 1 (`search.finding`), and why the others cannot tell."""
+    rows = conclusions(measured, subject).drop(index="injected_thought", errors="ignore")
+    rows = rows[rows["reason"] != ""].itertuples()
+    return [
+        f"Experiment 1. {finding}",
+        *(f"Experiment {LABELS[row.Index][0]}. Cannot tell: {row.reason}." for row in rows),
+    ]
 
 
 def limits_of(measured: pd.DataFrame) -> list[str]:
@@ -195,20 +204,29 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     KeyError where the measured table holds no experiment 1 of the subject, ValueError where it holds a number twice.
     """
     pairs, own = with_published(measured, subject), own_rates(measured, subject)
-    lines = own.loc[[name for name in CONTROLS if name in own.index]]
-    bars = len(own_effects(measured))
-    verdicts, reasons = head(measured, subject, finding)
-    title = [plain(f"Report card: {subject}", 70), "", *(plain(each, 76) for each in (*verdicts, "", *reasons))]
-    title = "\n".join(title)
-    limits = "\n".join(textwrap.fill(limit, 84, subsequent_indent="   ") for limit in ("Limits", *limits_of(measured)))
-    heights = (1.2 + 0.21 * bars, 1.1 + 0.3 * len(lines), 1.2 + 0.3 * len(pairs))  # inches of the three parts
-    words = 0.2 * (title.count("\n") + limits.count("\n") + 2)  # and of the lines above and below them
+    shown = [name for name in CONTROLS if name in own.index]
+    if len(shown) > 1 and own.loc["ungraded_rate", "value"] == 0:
+        shown.remove("ungraded_rate")
+    lines, bars = own.loc[shown], len(own_effects(measured))
+    title = plain(f"Report card: {subject}", 50)
+    reasons = "\n".join(plain(each, LETTERS) for each in reasons_for(measured, subject, finding))
+    limits = "\n".join(("What this card does not say", *(f"\u2013 {limit}" for limit in limits_of(measured))))
+    experiments = measured["experiment"].nunique()
+    heights = (  # inches of the four parts
+        0.15 + 0.17 * (reasons.count("\n") + 1),
+        1.0 + max(0.19 * bars, 0.66 * experiments),
+        0.85 + 0.25 * len(lines),
+        1.1 + 0.25 * len(pairs),
+    )
+    words = 0.26 * (title.count("\n") + 1) + 0.17 * (limits.count("\n") + 1)
     figure = plt.figure(figsize=(PAGE, sum(heights) + words), layout="constrained")
-    figure.suptitle(title, x=0.02, ha="left", fontsize=BODY_SIZE + 1)
-    figure.supxlabel(limits, x=0.02, ha="left", fontsize=BODY_SIZE)
-    parts = figure.subfigures(3, 1, height_ratios=heights)  # so that long names in one take no room from the others
+    figure.suptitle(title, x=0.02, ha="left", fontsize=BODY_SIZE + 4, fontweight="bold")
+    figure.supxlabel(limits, x=0.02, ha="left", fontsize=SMALL)
+    above, *parts = figure.subfigures(4, 1, height_ratios=heights)  # long names in one take no room from the others
+    above.text(0.02, 0.98, reasons, va="top", fontsize=SMALL)
     effects, rates, published = (part.subplots() for part in parts)
     draw_effects(effects, measured)
+    name_verdicts(effects, conclusions(measured, subject))
     names = [f"{CONTROLS[name]}, n = {int(n)}" for name, n in lines["n"].items()]
     draw_forest(rates, lines.assign(name=names), "name", "model", "share of trials, 95 % interval")
     rates.set_yticks(range(len(names)), names)  # in one line each
@@ -217,6 +235,15 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     draw_pairs(published, pairs)
     published.set_title("Experiment 1 beside published numbers", loc="left")
     return figure
+
+
+def name_verdicts(axis: Axes, rows: pd.DataFrame) -> None:
+    """Write the subject's verdict and effect (`conclusions`) below the name of each experiment, on the axis of `draw_effects`."""
+    written = {
+        LABELS[row.Index]: f"{LABELS[row.Index]}\n{row.verdict}\n{row.effect}".strip() for row in rows.itertuples()
+    }
+    names = (label.get_text().replace("\n", " ").removesuffix(" (not validated)") for label in axis.get_yticklabels())
+    axis.set_yticks(axis.get_yticks(), [written.get(name, name) for name in names], linespacing=1.3)
 
 
 def without_folder(value) -> str:
@@ -241,9 +268,11 @@ def write(
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(without_folder(value))}</td></tr>"
         for name, value in settings.items()
     )
-    verdicts, reasons = head(measured, subject, finding)
-    verdicts = "".join(f"<li>{html.escape(line)}</li>" for line in verdicts)
-    reasons = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reasons)
+    verdicts = "".join(
+        f"<li>{html.escape('; '.join(filter(None, (f'{LABELS[row.Index]}: {row.verdict}', row.effect))))}</li>"
+        for row in conclusions(measured, subject).itertuples()
+    )
+    reasons = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reasons_for(measured, subject, finding))
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in limits_of(measured))
     page.write_text(
         f"""<!doctype html>

@@ -678,6 +678,61 @@ def test_an_attention_kernel_named_by_a_checkpoint_is_ignored(copy_of, key):
     assert chosen._module.config._attn_implementation == "eager"
 
 
+@pytest.mark.parametrize("key", ["_experts_implementation", "experts_implementation"])
+@pytest.mark.parametrize("kernel", ["nobody/evil-kernel", "sonicmoe", "deepgemm"])
+def test_a_kernel_for_experts_named_by_a_checkpoint_is_ignored(tmp_path, key, kernel):
+    tiny_models.network("qwen3_moe").save_pretrained(tmp_path)
+    tiny_models.tokenizer("thinking").save_pretrained(tmp_path)
+    plain = models.load(str(tmp_path), "cpu")._module.config._experts_implementation
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: kernel}))
+    assert models.load(str(tmp_path), "cpu")._module.config._experts_implementation == plain
+
+
+def test_a_chat_template_in_a_file_of_its_own_is_read(copy_of):
+    """As models that also see pictures were stored for some time."""
+    made, own = copy_of(), tiny_models.STYLES["headed"]
+    (made / "chat_template.jinja").unlink()
+    for content in ({"chat_template": own}, {"other": 1}, [own]):
+        (made / "chat_template.json").write_text(json.dumps(content))
+        if content == {"chat_template": own}:
+            assert models.load(str(made), "cpu").tokenizer.chat_template == own
+        else:
+            with pytest.raises(OSError, match="chat_template"):
+                models.load(str(made), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({}, ""),
+        ({"vocab_size": 100}, "the tokenizer knows 4096 tokens, but the model only 100"),
+        ({"model_type": "vit"}, "models of the type 'vit' do not write text"),
+    ],
+)
+def test_a_copy_in_the_hubs_cache_is_used_or_refused_for_its_own_reason(
+    copy_of, monkeypatch, tmp_path, change, message
+):
+    made, snapshot = copy_of(change), tmp_path / "hub" / "models--some--copy" / "snapshots" / ("a" * 40)
+    shutil.copytree(made, snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text(snapshot.name)
+    for module in ("constants", "file_download"):
+        monkeypatch.setattr(f"huggingface_hub.{module}.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
+    where = {"cache_dir": str(tmp_path / "hub")}
+    if not message:
+        assert models.model_name(models.load("some/copy", "cpu", **where)) == "some/copy"
+    else:
+        with pytest.raises(ValueError, match=f"^cannot load the model 'some/copy': {message}"):
+            models.load("some/copy", "cpu", **where)
+
+
+def test_no_device_map_leaves_the_device(monkeypatch):
+    monkeypatch.setattr(loading, "wrap", lambda _network, _tokenizer, device: device)
+    assert models.load("introspector", "cpu", device_map=None) == "cpu"
+    assert models.load("introspector", "cpu", device_map="cpu") is None
+
+
 def test_sampling_habits_of_a_checkpoint_are_dropped(folder, tmp_path):
     """They would act beside ours, or keep the process busy for hours."""
     habits = {"do_sample": True, "repetition_penalty": 9.0, "num_beams": 99, "num_return_sequences": 99, "top_k": 1}
@@ -726,12 +781,21 @@ def test_several_streams_are_told_from_the_configuration():
         ),
         (AutoConfig.for_model("opt", do_layer_norm_before=False, num_hidden_layers=2), "keeps its final_norm"),
         (AutoConfig.for_model("clip"), "models of the type 'clip' do not write text"),
+        (AutoConfig.for_model("nanochat", num_hidden_layers=2), "nanochat uses its final norm before the blocks, too"),
     ],
-    ids=["Mamba", "OPT-350M", "CLIP"],
+    ids=["Mamba", "OPT-350M", "CLIP", "nanochat"],
 )
 def test_an_architecture_that_cannot_be_injected_into_is_told_from_the_configuration(config, message):
     with pytest.raises(ValueError, match=message):
         check_architecture(config, 10)
+
+
+def test_a_context_is_known_by_any_of_its_names(monkeypatch):
+    sizes = {"d_model": 48, "n_layers": 2, "n_heads": 4, "max_seq_len": 16, "max_position_embeddings": None}
+    monkeypatch.setitem(tiny_models.FAMILIES, "mpt", ("headed", sizes))
+    model = tiny_models.build("mpt")
+    with pytest.raises(ValueError, match="the prompt has 20 tokens and 2 are to be generated, but .* context holds 16"):
+        engine.generate(model, [engine.Trial(prompts.Prompt("x", tuple(range(5, 25)), {}), (0, 1))], 2)
 
 
 def test_depths_are_shares_of_the_models_depth():
@@ -784,15 +848,14 @@ def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
 # -- GGUF files and SmolLM2 -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def gguf_file(tmp_path_factory):
-    """A tiny Llama as a GGUF file, as other programs write it."""
-    file, width = tmp_path_factory.mktemp("gguf") / "tiny.gguf", 32
+def write_gguf(file, blocks: int = 2):
+    """A tiny Llama of two blocks as a GGUF file, as other programs write it; blocks: how many it says that it has."""
+    width = 32
     writer, generator = GGUFWriter(str(file), "llama"), torch.Generator().manual_seed(0)
     words = ["<unk>", "<s>", "</s>", *(chr(code) for code in range(33, 127)), "Ġ", "Ċ"]
     writer.add_context_length(64)
     writer.add_embedding_length(width)
-    writer.add_block_count(2)
+    writer.add_block_count(blocks)
     writer.add_feed_forward_length(2 * width)
     writer.add_head_count(2)
     writer.add_head_count_kv(2)
@@ -829,6 +892,35 @@ def gguf_file(tmp_path_factory):
     return file
 
 
+@pytest.fixture(scope="module")
+def gguf_file(tmp_path_factory):
+    return write_gguf(tmp_path_factory.mktemp("gguf") / "tiny.gguf")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (
+            3,
+            "the weights are incomplete, these would be random: model.layers.2.",
+        ),  # the first part of a file in parts, too
+        (10**6, "num_hidden_layers of the configuration must be a whole number from 1 to 1000, got 1000000"),
+    ],
+)
+def test_a_gguf_file_that_lacks_blocks_is_refused_and_leaves_nothing(cache, tmp_path, blocks, message):
+    with pytest.raises(ValueError, match=f"cannot load the model .*{message}"):
+        models.load(str(write_gguf(tmp_path / "half.gguf", blocks)), "cpu")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_relative_cache_is_the_same_folder_from_everywhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("INTROSPECTION_CACHE", "mine")
+    monkeypatch.chdir(tmp_path)
+    assert downloads.cache_folder() == loading.ROOT / "mine"
+    monkeypatch.setenv("INTROSPECTION_CACHE", "~nobody-of-this-name/mine")
+    assert downloads.cache_folder().name == "mine"
+
+
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("INTROSPECTION_CACHE", str(tmp_path / "cache"))
@@ -851,7 +943,7 @@ def test_a_gguf_file_that_cannot_be_read_leaves_nothing_behind(gguf_file, cache,
     for content in (b"", b"GGUF", b"no such thing" * 100, gguf_file.read_bytes()[:3000]):
         file = tmp_path / "bad.gguf"
         file.write_bytes(content)
-        with pytest.raises(OSError, match=r"cannot load the model '.*bad\.gguf'"):
+        with pytest.raises((OSError, ValueError), match=r"cannot load the model '.*bad\.gguf'"):
             models.load(str(file), "cpu")
         assert list(cache.iterdir()) == []
     with pytest.raises(OSError, match="there is no such file"):

@@ -68,6 +68,8 @@ def check_architecture(config: PreTrainedConfig, vocabulary: int = 0, stored: fl
             f"{config.model_type} hands on {text.altup_num_inputs} versions of the residual stream from block to block; this "
             "collection can read and inject into a single stream only"
         )
+    if config.model_type == "nanochat":
+        raise ValueError("nanochat uses its final norm before the blocks, too: an injection cannot be audited there")
     if not getattr(text, "num_hidden_layers", 1):
         raise ValueError("the model has 0 blocks: there is nothing to inject into")
     for size, largest in LARGEST.items():  # no real model comes near them
@@ -111,7 +113,9 @@ def width(model) -> int:
 def context_length(model) -> float:
     """Longest prompt plus answer, in tokens, that the model was built for; infinite where its positions have no end."""
     config = model.config.get_text_config()
-    lengths = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length"))
+    lengths = (
+        getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")
+    )
     return next((length for length in lengths if length), math.inf)
 
 

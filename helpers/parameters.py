@@ -11,10 +11,13 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from helpers.engine.generation import LOWEST_TEMPERATURE
 from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
-from helpers.models.loading import check_device, check_dtype, name_in_tables
+from helpers.models.loading import check_device, check_dtype, name_in_tables, shipped_organisms
+from helpers.paths import from_home
 from helpers.prompts import get_template
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -32,7 +35,7 @@ class Rule:
         many: a list of such values; they must differ, unless `repeats`.
         least, most: length of the list, or of a text.
         choices: the texts that are allowed, if not any.
-        check: a further check that raises ValueError.
+        check: a further check of what is neither empty nor 0, that raises ValueError.
     """
 
     kind: str
@@ -118,42 +121,23 @@ def _unquoted(text: str) -> str:
     return text[1:-1].strip() if paired else text
 
 
-def text(**limits) -> Rule:
-    """A rule for text."""
-    return Rule("text", **limits)
-
-
-def whole(low: int, high: int, **limits) -> Rule:
-    """A rule for whole numbers."""
-    return Rule("whole", low, high, **limits)
-
-
-def number(low: float, high: float, **limits) -> Rule:
-    """A rule for numbers."""
-    return Rule("number", low, high, **limits)
-
-
-def _device(value: str) -> None:
-    if value:
-        check_device(value)
-
-
-def _dtype(value: str) -> None:
-    if value:
-        check_dtype(value)
+def _temperature(value: float) -> None:
+    if value < LOWEST_TEMPERATURE:
+        raise ValueError(f"temperature must be 0 or from {LOWEST_TEMPERATURE} to 10, got {value}")
 
 
 def _address(value: str) -> None:
-    if value and not re.fullmatch(r"(?i:https?)://[^\s/?#@]+(/\S*)?", value):
+    if not re.fullmatch(r"(?i:https?)://[^\s/?#@]+(/\S*)?", value):
         raise ValueError("judge_url must be an address such as https://host/v1, without a password, or empty")
 
 
 def _variable(value: str) -> None:
     """The value is not shown: who misunderstands the parameter types the key itself."""
-    if value and not re.fullmatch(ENVIRONMENT_VARIABLE, value):
+    if not re.fullmatch(ENVIRONMENT_VARIABLE, value):
         raise ValueError("judge_key must be the name of an environment variable, such as OPENAI_API_KEY, not the key")
 
 
+text, whole, number = (partial(Rule, kind) for kind in ("text", "whole", "number"))
 MODELS = text(many=True)
 STRONGEST = 10_000
 RULES = {
@@ -168,8 +152,8 @@ RULES = {
     "shipped": text(),
     "giant": text(),
     "where": text(choices=("auto", "ndif", "local")),
-    "device": text(least=0, check=_device),
-    "dtype": text(least=0, check=_dtype),
+    "device": text(least=0, check=check_device),
+    "dtype": text(least=0, check=check_dtype),
     "quantise": text(choices=("", "4bit", "8bit")),
     "device_map": text(choices=("", "auto")),
     "transcript": text(choices=("", "plain")),
@@ -190,7 +174,7 @@ RULES = {
     "strength": number(-STRONGEST, STRONGEST, other_than_0=True),
     "strengths": number(-STRONGEST, STRONGEST, other_than_0=True, many=True),
     "doses": number(0, 100, other_than_0=True, many=True, least=0),
-    "temperature": number(0, 10),
+    "temperature": number(0, 10, check=_temperature),
     # how much of it
     "concepts": whole(4, 50),
     "words": whole(4, 50),
@@ -201,7 +185,6 @@ RULES = {
     "controls": whole(10, 10_000),
     "keep": whole(1, 100),
     "new_tokens": whole(1, 4096),
-    "words_in_map": whole(1, 50),
     "heads_removed": whole(1, 10_000),
     "random_sets": whole(2, 1000),
     "seed": whole(0, 2**31),
@@ -256,7 +239,7 @@ def check(notebook: str, **given) -> Settings:
             values[name] = rule.normalise(value)
         except ValueError:
             raise ValueError(f"parameter {name} must be {rule}, got {value!r}") from None
-        if rule.check:
+        if rule.check and values[name]:
             rule.check(values[name])
     experiment = EXPERIMENTS.get(notebook.split("_")[0])
     for name in ("wording", "repeat_wording", "frames") if experiment else ():
@@ -265,7 +248,12 @@ def check(notebook: str, **given) -> Settings:
                 get_template(experiment, wording)
             except (KeyError, OSError, ValueError) as error:
                 raise ValueError(f"parameter {name}: {error.args[0] if len(error.args) == 1 else error}") from None
-    _check_models([values[name] for name in ("model", "models", "organisms", "compare") if name in values])
+    _check_models(values)
+    if values.get("word", "") == values.get("other_word"):
+        raise ValueError(f"parameters word and other_word must differ, both are {values['word']!r}")
+    address, judge = values.get("judge_url"), values.get("judge_model")
+    if None not in (address, judge) and bool(address) != (judge not in ("", "stand-in")):
+        raise ValueError(f"parameters judge_url and judge_model belong together, got {address!r} and {judge!r}")
     content = json.dumps(values, sort_keys=True, ensure_ascii=False)
     subjects = given.get("model") or (given.get("models") or given.get("organisms") or given.get("start") or "default")
     subject = subjects if isinstance(subjects, str) else subjects[0]
@@ -273,9 +261,15 @@ def check(notebook: str, **given) -> Settings:
     return Settings(values, f"{notebook}/{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
 
-def _check_models(given: list[str | list[str]]) -> None:
-    """Raise ValueError where tables would call two models the same: a folder goes by its last name."""
+def _check_models(values: dict) -> None:
+    """Raise ValueError where tables would call two models the same (a folder goes by its last name), or a path leads nowhere."""
+    given = [values[name] for name in ("model", "models", "organisms", "compare") if name in values]
     names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
+    also = [values[name] for name in ("start", "shipped", "chosen_on", "control_model") if name in values]
+    also += shipped_organisms() if "compare" in values else []  # notebook 12 shows them beside what is compared
+    names += [name for name in dict.fromkeys(also) if name not in names]
+    if lost := [name for name in names if name.startswith(("/", ".", "~")) and not from_home(name).exists()]:
+        raise ValueError(f"there is no model at {lost[0]!r}, seen from {Path.cwd()}")
     shown = [name_in_tables(name) for name in names]
     for place, name in enumerate(shown):
         if name in shown[:place]:

@@ -150,12 +150,12 @@ def test_a_list_of_names_with_half_a_bracket_or_quote_is_refused(typed):
         ("strengths", [1, 0]),
         ("depths", [1.01]),
         ("sentences", 0),
-        ("words_in_map", 0),
         ("random_sets", 0),
         ("prices", [1]),
         ("prices", [1.0, -2.0]),
         ("judged", 19),
         ("temperature", -0.1),
+        ("temperature", 0.0005),  # the engine takes none between 0 and 0.001
         ("transcript", "plan"),
         ("quantise", "4 bit"),
         ("span", "everywhere"),
@@ -247,29 +247,64 @@ def test_a_damaged_wording_file_is_refused_before_a_model_is_loaded(tmp_path):
         {"models": ["Qwen/final", "https://huggingface.co/Qwen/Final"]},
         {"models": ["smollm2", "cache/SmolLM2-135M-Instruct"]},
         {"models": ["final.gguf", "stage1/../final.gguf"]},
+        {"model": "stage1/final", "control_model": "stage2/final"},
+        {"organisms": ["stage1/final", "novice"], "chosen_on": "stage2/final"},
+        {"start": "stage1/final", "shipped": "stage2/final"},
+        {"model": "stage1/novice", "compare": []},  # notebook 12 shows the novice beside it
+        {"model": "introspector", "compare": ["stage1/novice"]},
     ],
     ids=str,
 )
 def test_two_models_that_tables_would_call_the_same_are_refused(given, tmp_path, monkeypatch):
     for stage in ("stage1", "stage2"):
         (tmp_path / stage / "final" / "sub").mkdir(parents=True)
+        (tmp_path / stage / "novice").mkdir()
         (tmp_path / stage / "link").symlink_to(tmp_path / stage / "final")
     (tmp_path / "cache" / "SmolLM2-135M-Instruct").mkdir(parents=True)
     (tmp_path / "final.gguf").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "stage1"))
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
-        ValueError, match="would both be called '(final|link|qwen/final|SmolLM2-135M-Instruct|final-.*)'"
+        ValueError, match="would both be called '(final|link|novice|qwen/final|SmolLM2-135M-Instruct|final-.*)'"
     ):
         check("any", **given)
     assert check("any", models=["a/final", "b/final", "introspector", "stage1/final"])  # the first two: ids of the hub
     assert check("any", models=["stage1/link", "stage1/final"])  # one folder, but two names in tables
+    for again in (
+        {"model": "novice", "control_model": "novice"},
+        {"start": "stage1/novice", "shipped": "introspector"},
+    ):
+        assert check("any", **again)
+    assert check("any", model="introspector", compare=["novice", "stage1/final"])
+
+
+@pytest.mark.parametrize("name", ["/no/where", "./nowhere", "~/nowhere", "~nobody-of-this-name/x", "../no.gguf"])
+def test_a_path_that_leads_nowhere_is_refused_before_the_other_models_are_measured(name):
+    for given in ({"model": name}, {"model": "novice", "compare": [name]}, {"start": "novice", "shipped": name}):
+        with pytest.raises(ValueError, match="there is no model at .*, seen from /"):
+            check("any", **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"word": "oceans", "other_word": "oceans"}, "parameters word and other_word must differ, both are 'oceans'"),
+        ({"judge_url": "https://host/v1", "judge_model": ""}, "judge_url and judge_model belong together"),
+        ({"judge_url": "https://host/v1", "judge_model": "stand-in"}, "judge_url and judge_model belong together"),
+        ({"judge_url": "", "judge_model": "gpt-4o"}, "judge_url and judge_model belong together"),
+    ],
+)
+def test_parameters_that_make_no_sense_together_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        check("any", **given)
+    assert check("any", judge_url="https://host/v1", judge_model="gpt-4o")
+    assert check("any", judge_url="", judge_model="stand-in")
 
 
 def test_every_choice_has_a_run_folder_of_its_own():
     runs = [
         check("04_detect", model=model, layers=layers, strengths=[1.0], device="").run
-        for model in ("introspector", "/some/where/mine", "a/b $c")
+        for model in ("introspector", "some/where/mine", "a/b $c")
         for layers in ([], [1], [1, 2])
     ]
     assert len(set(runs)) == len(runs)

@@ -3,6 +3,7 @@
 import html
 import importlib.metadata
 import re
+import shutil
 import threading
 import time
 
@@ -193,8 +194,21 @@ def test_blind_answers_hold_both_kinds_in_a_number_that_cannot_be_known():
     counts = {sum(each.injected for each in answers) for answers in rounds}
     assert all(len(answers) == 10 for answers in rounds)
     assert len(counts) > 1 and min(counts) >= 3 and max(counts) <= 7
-    with pytest.raises(ValueError, match="at least 6"):
-        pages.blind_answers(FAST, number=5)
+    for number in (5, 51, "10", 6.0, None):
+        with pytest.raises(ValueError, match="number must be a whole number from 6 to 50"):
+            pages.blind_answers(FAST, number=number)
+    with pytest.raises(ValueError, match="words must be a whole number from 1 to 50"):
+        pages.hide(FAST, 0, words=60)
+
+
+def test_a_model_that_was_trained_anew_under_its_name_is_loaded_anew(tmp_path):
+    own, answers = tmp_path / "own", []
+    for name in ("introspector", "novice"):
+        shutil.copytree(paths.ROOT / "data" / "organisms" / name, own, dirs_exist_ok=True)
+        answers.append(pages.measure(State(str(own), max_new_tokens=6)).answers)
+        assert answers[-1] == pages.measure(State(name, max_new_tokens=6)).answers
+        assert pages.load(str(own)) is pages.load(str(own))
+    assert answers[0] != answers[1]
 
 
 def test_blind_score_counts_hits_and_false_alarms():

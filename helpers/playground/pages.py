@@ -9,11 +9,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import nnsight
 import torch
 
 from helpers import concepts, engine, grading, models, prompts, vectors
+from helpers.checks import whole_number
 from helpers.engine import InjectionError
 from helpers.experiments.engine_trials import log_sum
 from helpers.stats import Estimate, d_prime
@@ -60,12 +62,17 @@ class Reading:
     audit: str
 
 
-@lru_cache(maxsize=3)
 def load(name: str, device: str = ""):
-    """A model, kept for the next question. ValueError for an empty name, OSError for one that cannot be found."""
+    """A model, kept for the next question as long as its files are. ValueError for an empty name, OSError for a wrong one."""
     if not name.strip():
         raise ValueError(f"choose a model: {', '.join(models.shipped_organisms())}, a folder or a Hugging Face id")
-    return models.load(name.strip(), device)
+    files = sorted(Path(models.locate(name)).glob("*"))
+    return _load(name.strip(), device, tuple((file, file.stat().st_mtime_ns, file.stat().st_size) for file in files))
+
+
+@lru_cache(maxsize=3)
+def _load(name: str, device: str, _files: tuple):
+    return models.load(name, device)
 
 
 def questions() -> dict[str, tuple[str, str]]:
@@ -142,14 +149,13 @@ def audit_verdict(subject, trials: list[engine.Trial]) -> str:
     )
 
 
-def measure(state: State, watch: Callable[[tuple[str, str]], None] | None = None) -> Reading:
+def measure(state: State, watch: Callable[[list[str]], None] | None = None) -> Reading:
     """Ask with and without the thought. watch: called with both texts so far while they are written.
 
     Raises ValueError, KeyError or OSError that says what is wrong with the state, in words for the page.
     """
     subject, rows = load(state.model, state.device), trials_of(state)
-    tell = (lambda texts: watch((texts[0], texts[1]))) if watch else None
-    answers = engine.generate(subject, rows, state.max_new_tokens, audit=False, watch=tell)
+    answers = engine.generate(subject, rows, state.max_new_tokens, audit=False, watch=watch)
     logits = torch.stack([answer.first_logits for answer in answers])  # [run, vocabulary]
     yes, no = (
         tuple(log_sum(each, tokens) for each in logits)
@@ -240,13 +246,13 @@ def problem(error: Exception) -> str:
     return f'<p role="alert"><b>This does not work:</b> {html.escape(str(text))}</p>'
 
 
-def writing(texts: tuple[str, str]) -> str:
+def writing(texts: list[str]) -> str:
     """The page while the answers are being written."""
     body = [["answer so far", *(f"{html.escape(text)} …" for text in texts)]]
     return html_table("The model is writing", ["", "nothing injected", "injected"], body)
 
 
-def render(state: State, watch: Callable[[tuple[str, str]], None] | None = None) -> str:
+def render(state: State, watch: Callable[[list[str]], None] | None = None) -> str:
     """The page of a state, or one that says what is wrong, whatever it is: an old page must not stay under a new state."""
     try:
         return page(measure(state, watch))
@@ -276,7 +282,7 @@ def hide(state: State, round_number: int, seed: int = 0, words: int = 5) -> Hidd
     The same round and seed hide the same thing. Raises as `measure`.
     """
     rng = random.Random(f"hide/{seed}/{round_number}")
-    options = sorted(rng.sample(concepts.paper_concepts(), words))
+    options = sorted(rng.sample(concepts.paper_concepts(), whole_number("words", words, 1, 50)))
     word = rng.choice(options) if rng.random() < 0.5 else ""
     return Hidden(word, (*options, NOTHING), blind_trial(state, word, trial=round_number + 1))
 
@@ -326,10 +332,9 @@ class Score:
 def blind_answers(state: State, seed: int = 0, number: int = 10) -> list[Blind]:
     """Answers with and without an injection in random order; how many have one is drawn too, at least three of each kind.
 
-    ValueError for fewer than six answers. Raises as `measure`.
+    ValueError for fewer than 6 answers or more than the 50 words. Raises as `measure`.
     """
-    if number < 6:
-        raise ValueError(f"a blind test needs at least 6 answers, got {number}")
+    number = whole_number("number", number, 6, 50)
     rng = random.Random(f"blind/{seed}")
     injected = rng.randint(3, number - 3)
     truth = [True] * injected + [False] * (number - injected)

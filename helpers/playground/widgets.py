@@ -62,7 +62,7 @@ def playground(state: State = State()):  # noqa: B008 - frozen
     page = widgets.VBox([*controls.values(), shown])
     page.state, page.controls, page.shown = state, controls, shown
 
-    def write(texts: tuple[str, str]) -> None:
+    def write(texts: list[str]) -> None:
         shown.value = pages.writing(texts)
 
     def draw(_change=None) -> None:

@@ -22,7 +22,7 @@ def package_lines() -> list[tuple[str, str, str, bool]]:
         if wanted := line.split("#")[0].strip():
             requirement = Requirement(wanted)
             try:
-                version = importlib.metadata.version(requirement.name)
+                version = importlib.metadata.version(requirement.name) or "missing"  # None: half removed
             except importlib.metadata.PackageNotFoundError:
                 version = "missing"
             good = version != "missing" and requirement.specifier.contains(version, prereleases=True)

@@ -58,10 +58,9 @@ def running_models() -> list[str]:
     """Hugging Face ids of the models that NDIF runs at this moment. Raises OSError, with the reason, where it cannot say."""
     if constants.HF_HUB_OFFLINE:
         raise OSError("NDIF was not asked, since HF_HUB_OFFLINE is set")
-    with contextlib.redirect_stderr(io.StringIO()):  # nnsight's own notice, which would not stop anybody
-        found = nnsight.status()
     try:
-        entries = list((found.deployments or {}).values())
+        with contextlib.redirect_stderr(io.StringIO()):  # nnsight's own notice, which would not stop anybody
+            entries = list((nnsight.status().deployments or {}).values())
         running = sorted(
             {each["repo_id"] for each in entries if each.get("state") == "RUNNING" and each.get("repo_id")}
         )

@@ -1,6 +1,7 @@
 """Every exercise: its form, its stub ("not yet"), its solution (passes), wrong answers (fail, and why), right ones (pass)."""
 
 import importlib.util
+import math
 import random
 from collections import Counter
 
@@ -200,6 +201,8 @@ def test_an_error_inside_a_library_names_the_students_line_and_not_the_librarys(
     [
         (torch.zeros(2), lambda tensor: tensor.add_(1)),
         (np.zeros(2), lambda array: array.fill(1)),
+        (np.array([1, math.nan]), lambda array: array.__setitem__(0, 2)),
+        (np.array([None, math.nan, "a"], dtype=object), lambda array: array.__setitem__(2, "b")),
         ([1, 2], lambda numbers: numbers.pop()),
         ([[1], [2]], lambda rows: rows[0].append(2)),
         ({"a": torch.zeros(2)}, lambda named: named["a"].add_(1)),

@@ -138,10 +138,18 @@ def test_only_running_models_are_listed(monkeypatch):
     assert remote.running_models() == ["a/one", "b/two"]
 
 
-@pytest.mark.parametrize("deployments", [None, {}, [5], {"a": 5}, {"a": {"repo_id": "x"}}, {"a": {"state": "RUNNING"}}])
+@pytest.mark.parametrize(
+    "deployments", [None, {}, [5], AttributeError, {"a": 5}, {"a": {"repo_id": "x"}}, {"a": {"state": "RUNNING"}}]
+)
 def test_a_status_of_another_form_is_an_error_with_a_reason(monkeypatch, deployments):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("nnsight.status", lambda: SimpleNamespace(deployments=deployments))
+
+    def status():
+        if deployments is AttributeError:  # of nnsight itself, where the answer is no JSON object
+            raise AttributeError("'list' object has no attribute 'get'")
+        return SimpleNamespace(deployments=deployments)
+
+    monkeypatch.setattr("nnsight.status", status)
     with pytest.raises(OSError, match="another form|runs no model now"):
         remote.running_models()
 

@@ -69,7 +69,7 @@ def equal(first, second) -> bool:
     if isinstance(first, pd.DataFrame | pd.Series):
         return first.equals(second)
     if isinstance(first, np.ndarray):
-        return np.array_equal(first, second)
+        return first.dtype == second.dtype and equal(first.tolist(), second.tolist())
     if isinstance(first, dict):
         return list(first) == list(second) and equal([*first.values()], [*second.values()])
     if isinstance(first, list | tuple):

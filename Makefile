@@ -23,7 +23,7 @@ format:  ## format code and notebooks
 	$(PYTHON) -m ruff format .
 
 notebooks:  ## test notebooks: form, links, exercises, a headless run
-	$(PYTHON) -m pytest tests/test_notebooks.py tests/test_exercises.py -k "$(NAME)"
+	$(PYTHON) -m pytest tests/test_notebooks.py tests/test_exercises.py -k "$(subst $() $(), or ,$(strip $(NAME)))"
 
 store:  ## run notebooks and store their outputs
 	$(PYTHON) -m tests.authoring.execute_notebooks $(NAME)

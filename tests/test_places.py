@@ -98,11 +98,12 @@ def test_environment_check_says_ready(capsys):
     assert "torch" in printed and "shipped models: " in printed
 
 
-def test_environment_check_names_what_is_missing(monkeypatch, capsys):
+@pytest.mark.parametrize("half_removed", [False, True])
+def test_environment_check_names_what_is_missing(monkeypatch, capsys, half_removed):
     def version(name):
-        if name == "nnsight":
+        if name == "nnsight" and not half_removed:
             raise importlib.metadata.PackageNotFoundError(name)
-        return "99.0"
+        return "99.0" if name != "nnsight" else None
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     with pytest.raises(SystemExit, match="missing: nnsight; install with: "):
@@ -116,6 +117,10 @@ def test_make_runs_modules_and_tests_that_exist():
     assert modules >= {"tests.bench", "tests.authoring.site", "tests.authoring.execute_notebooks"}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     assert [path for path in re.findall(r"tests/\w+\.py", text) if not (ROOT / path).is_file()] == []
+    shown = subprocess.run(
+        ["make", "-n", "notebooks", "NAME=04 05"], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert '-k "04 or 05"' in shown.stdout
     targets = re.findall(r"^([a-z-]+):  ## ", text, re.MULTILINE)
     assert targets == re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE).group(1).split()
 

@@ -1,12 +1,27 @@
 """Storing a notebook: clean outputs, the same file every time, and no change where something is wrong."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_output
 
 from helpers.paths import run_folder
-from tests.authoring import execute_notebooks, form_rules, generated_cells
+from tests.authoring import environments, execute_notebooks, form_rules, generated_cells
 from tests.test_notebook_rules import code, good_notebook
+
+
+def test_a_name_with_which_no_notebook_begins_is_refused_beside_right_ones():
+    assert [file.stem[:2] for file in generated_cells.course("04", "00")] == ["00", "04"]
+    assert len(generated_cells.course()) > 10
+    for tool in (execute_notebooks, environments):
+        names = ["this", "--only"] if tool is environments else ["--no-run"]
+        done = subprocess.run(
+            [sys.executable, "-m", tool.__name__, *names, "04", "nope"],
+            capture_output=True, text=True, check=False, cwd=generated_cells.ROOT,
+        )  # fmt: skip
+        assert done.returncode == 2 and "no notebook begins with 'nope'; there are 00_start_here, " in done.stderr
 
 
 @pytest.fixture
@@ -14,7 +29,7 @@ def file(tmp_path, monkeypatch):
     """A good notebook without outputs, the only one of its course."""
     path = tmp_path / "notebooks" / "04_count_words.ipynb"
     path.parent.mkdir()
-    monkeypatch.setattr(generated_cells, "course", lambda: [path])
+    monkeypatch.setattr(generated_cells, "course", lambda *_names: [path])
     monkeypatch.setattr(generated_cells, "SETUP", "print('ready')")  # the real one imports PyTorch, which takes seconds
     monkeypatch.setenv("PYTHONPATH", str(execute_notebooks.ROOT))  # which the real one puts on the path
     notebook = good_notebook()

@@ -72,9 +72,12 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], help="notebooks, by the beginning of their names")
     parser.add_argument("--at-once", type=int, default=2)
     given = parser.parse_args()
+    try:
+        files = generated_cells.course(*given.only)
+    except ValueError as error:
+        parser.error(str(error))
     kept = ROOT / f".venv-{given.name}" / "bin" / "python"
     python = Path(sys.executable) if given.name == "this" else kept if given.keep else build(given.name)
-    files = [file for file in generated_cells.course() if not given.only or file.stem.startswith(tuple(given.only))]
 
     def timed(file: Path) -> tuple[str, str, float]:
         began = time.monotonic()

@@ -174,11 +174,10 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="beginnings of notebook names (default: all notebooks)")
     parser.add_argument("--no-run", action="store_true", help="update generated cells and metadata only")
     given = parser.parse_args()
-    files = [file for file in generated_cells.course() if not given.names or file.stem.startswith(tuple(given.names))]
-    if not files:
-        parser.error(
-            f"no notebook begins with {given.names}; there are {[file.stem for file in generated_cells.course()]}"
-        )
+    try:
+        files = generated_cells.course(*given.names)
+    except ValueError as error:
+        parser.error(str(error))
     limit_threads()
     failed = False
     for file in files:

@@ -33,9 +33,15 @@ def repository() -> str:
     return project["urls"]["Repository"].rstrip("/")
 
 
-def course() -> list[Path]:
-    """The notebooks in the order of the course: first those with a number, then those without."""
-    return sorted((ROOT / "notebooks").glob("*.ipynb"))
+def course(*names: str) -> list[Path]:
+    """The notebooks in the order of the course: first those with a number, then those without.
+
+    names: their beginnings; none of them: all notebooks. ValueError for a name with which no notebook begins.
+    """
+    files = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    if wrong := [name for name in names if not any(file.stem.startswith(name) for file in files)]:
+        raise ValueError(f"no notebook begins with {wrong[0]!r}; there are {', '.join(file.stem for file in files)}")
+    return [file for file in files if not names or file.stem.startswith(names)]
 
 
 def badges(name: str) -> str:

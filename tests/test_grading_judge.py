@@ -393,6 +393,7 @@ def test_the_address_of_an_endpoint_may_be_given_whole(address):
         str({"reason": "It's a claim, isn't it.", **VERDICT}),
         json.dumps(VERDICT).replace("true", "TRUE").replace('"', ""),
         json.dumps(VERDICT).replace("true", "yes").replace("false", "no"),
+        json.dumps(VERDICT).replace("true", '"Yes."').replace("false", '"No."'),
         PLAIN.replace("It claims", "It claims\n"),
         "\ufeff" + PLAIN,
     ],

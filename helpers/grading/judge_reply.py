@@ -76,7 +76,7 @@ def _read_object(pairs: list) -> set[tuple[str, bool | None]]:
     for key, value in pairs:
         name = FIELDS.get(re.sub("[_ -]", "", key).lower())
         if name:
-            text = str(value).strip().lower() if isinstance(value, bool | str) else ""
+            text = str(value).strip(" .!\n").lower() if isinstance(value, bool | str) else ""
             found.add((name, {"true": True, "yes": True, "false": False, "no": False}.get(text)))
         elif isinstance(value, list) and WRAPPERS.fullmatch(key.lower()):
             found |= _read_object([pair for pair in value if isinstance(pair, tuple)])

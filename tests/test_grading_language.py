@@ -34,6 +34,8 @@ OTHER_LANGUAGES = {
     "Swahili": "Ndiyo.|Ndiyo, nahisi wazo lililowekwa kuhusu mkate.",
     "Hindi in Latin letters": "Haan, mujhe ek vichar mehsoos ho raha hai, bread ke baare mein.",
     "Finnish": "Kyllä, huomaan injektoidun ajatuksen leivästä.",
+    "a few words": "Keine Ahnung.|Nein danke.|Ich denke an Brot.|No lo sé.|No, ninguno.|Creo que sí.|No creo.|Niente di strano.|"
+    "Mi viene in mente il pane.|Ik denk aan brood.|Rien de spécial.|Pas de pensée.",
     "a bare nothing": "No, nada.|No, niente.|Nee, niets.|No: rien.",
     "Tagalog, not listed": "Oo, napapansin ko ang isang kaisipang ipinasok tungkol sa tinapay.",
     "Welsh, not listed": "Ydw, rwyf yn sylwi ar feddwl wedi ei chwistrellu am fara.",
@@ -97,6 +99,10 @@ def test_a_line_repeated_in_another_language_is_no_repetition():
             "Ludwig van Beethoven",
             "Sim City",
             "Ja Rule",
+            "Non-existent.",
+            "Pas de deux",
+            "Yin, yang.",
+            "Mi casa.",
             "Beyoncé",
         ),
         *(

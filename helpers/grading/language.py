@@ -67,8 +67,9 @@ def is_english(answer: str) -> bool:
     share = (len(NOT_LATIN.findall(text)) + 2 * syllables) / max(sum(map(len, words)) + 2 * syllables, 1)
     if share >= 0.8 or (share >= 0.5 and not function_words().intersection(words)):
         return False
-    opening = re.match(r"\W*(\w+)\s*(?:[^\w\s]|$)", text)  # "Ja, Brot." but not "Sim City"
-    if len(words) <= 4 and not english and opening and opening.group(1) in known["yes_no"]:
+    opening = re.match(r"\W*(\w+)(?:\s*[^\w\s-]|\s+-|\s*$)", text)  # "Ja, Brot." but not "Sim City" or "Non-stop"
+    clear = any(len(word) > 4 or not word.isascii() for small in others.values() for word in small.intersection(words))
+    if len(words) <= 4 and not english and (clear or (opening and opening.group(1) in known["yes_no"])):
         return False
     if (others_than_no := set(words) - {"no"}) and others_than_no <= known["yes_no"]:  # "No, nada."
         return False

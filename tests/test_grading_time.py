@@ -57,6 +57,11 @@ HOSTILE = {  # a piece that is repeated, and what comes before and after
     "yes to something else": ("", "yes, i am ready. ", "x"),
     "denied intentions": ("", "i did not mean it ", "x"),
     "full width": ("", "ｏ", "x"),
+    "boxes": ("", "[ ] yes ", "x"),
+    "both answers": ("yes", " or no / yes", "x"),
+    "elements": ("", "<a>yes</b>", "x"),
+    "apologies": ("", "i'm sorry, but ", "x"),
+    "stage directions": ("*looks", " *a", "x"),
     "invisible": ("Yes", "\u200b", "x"),
 }
 FUNCTIONS = {

@@ -28,8 +28,11 @@ class Clause:
     condition_at: int  # where in `rest` a condition starts (0 if the whole clause is conditional)
 
 
-def _spoken_flag(flag: re.Match) -> str:
-    return f"{flag.group(1).replace('_', ' ')}: {'yes' if flag.group(2) == 'true' else 'no'}"
+def _ticked(boxes: re.Match) -> str:
+    """The one answer whose box is ticked; nothing where none or both are."""
+    answers = zip(re.findall("yes|no", boxes.group()), pattern("box").findall(boxes.group()), strict=True)
+    chosen = [answer for answer, box in answers if pattern("ticked").match(box)]
+    return chosen[0] if len(chosen) == 1 else ""
 
 
 def _filled_in(value: str) -> Callable[[re.Match], str]:
@@ -41,14 +44,16 @@ def tidy(answer: str) -> str:
     answer = answer.lower()
     turn = pattern("next_turn").search(answer, 1)
     answer = answer[: turn.start()] if turn else answer
-    answer = re.sub(r"\*+|_{2,}|#{2,}|^\s*[-•>]\s+", " ", answer, flags=re.MULTILINE)
-    answer = re.sub(r'"(\w+)"\s*:\s*(true|false)\b', _spoken_flag, answer)  # an answer in JSON
+    answer = pattern("markup", flags=re.MULTILINE).sub(" ", answer)
+    answer = re.sub(r"<(\w+)>([^<>]{0,200})</\1>", r"\1: \2\n", answer)  # an answer in XML
+    answer = re.sub(r'"(\w+)"(?=\s*:)', lambda key: key[1].replace("_", " "), answer)  # an answer in JSON
+    answer = pattern("pause").sub(" ", pattern("offered").sub("", pattern("boxes").sub(_ticked, answer)))
+    answer = pattern("letter").sub(lambda line: " yes" if line["letter"] == "y" else " no", answer)
     answer = re.sub(r"[ \t]+", " ", answer).strip()
     for value in ("no", "yes"):
         answer = pattern(f"filled_in_{value}").sub(_filled_in(value), answer)
-    return pattern("quoted_claim").sub(
-        lambda quote: "_" * len(quote.group()), pattern("acknowledgement").sub("", answer)
-    )
+    answer = pattern("acknowledgement").sub("", answer)
+    return pattern("quoted_claim").sub(lambda quote: "_" * len(quote.group()), answer)
 
 
 def split_clauses(text: str) -> list[Clause]:
@@ -66,10 +71,8 @@ def split_clauses(text: str) -> list[Clause]:
             if re.search(r"\w", clause):
                 supposed = supposed and not pattern("contrast").match(clause)
                 here = pattern("able_now").sub(lambda m: "_" * len(m.group()), rest)
-                conditions = [
-                    m.start() for m in (pattern("condition").search(here), pattern("local_condition").search(here)) if m
-                ]
-                at = 0 if supposed else min(conditions, default=len(rest))
+                conditions = [pattern(group).search(here) for group in ("condition", "local_condition")]
+                at = 0 if supposed else min((found.start() for found in conditions if found), default=len(rest))
                 clauses.append(Clause(clause, rest, begin + opened, number, question, at))
                 supposed = supposed or bool(pattern("condition").search(here, 0, len(clause)))
             piece = stop
@@ -91,9 +94,7 @@ def _holds(group: str, clause: Clause, limit: int) -> bool:
     match = pattern(group).search(clause.rest, 0, limit)
     if match is None or match.start() >= len(clause.text):
         return False
-    whole = pattern(group).match(
-        clause.rest, match.start()
-    )  # "detected" ends the clause at `limit` only if nothing follows
+    whole = pattern(group).match(clause.rest, match.start())  # the end of "detected" is none if more follows
     return whole is not None and whole.end() <= limit
 
 
@@ -143,9 +144,7 @@ def _second_thought(text: str) -> bool | None:
     found = find_claims(clauses)
     if found.claims or pattern("opening_yes").match(rest):
         return affirms(rest, clauses, found)
-    denied = pattern("answers_no").match(rest) or any(
-        pattern("final_denial").match(clause.text) for clause in clauses[:1]
-    )
+    denied = pattern("answers_no").match(rest) or (clauses and pattern("final_denial").match(clauses[0].text))
     return False if denied or _direct_denials(found) or turn.re is pattern("taken_back") else None
 
 

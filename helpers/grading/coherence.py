@@ -82,7 +82,7 @@ def _broken(answer: str, words: list[str]) -> bool:
 def incoherence(answer: str) -> list[str]:
     """Names of the signs of incoherence found in an answer; an empty list means coherent."""
     answer = shorten(split_reply(answer).answer)
-    answer = re.sub(r"\*+|#+ ", "", answer).strip()
+    answer = re.sub(r"\*+|#+ |\|[\s|:-]*", " ", answer).strip()  # no markdown
     text = answer.lower()
     words = WORD.findall(text)
     signs = {

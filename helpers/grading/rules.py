@@ -22,15 +22,14 @@ VAGUE = frozenset(  # words after "about" that are no topic
     "specific this that it which what my your our its their something anything one word concept thought thoughts them "
     "neural activity trial being how whether certain particular these those i you me mind some any control".split()
 )
-
-
+STAGE_DIRECTION = re.compile(r"\A\s*[*_]{1,2}[a-z][^*_\n]{2,120}[*_]{1,2}\s+(?=[^\w\s]?[A-Z])")  # *looks inward* Yes.
 LONGEST_LINK = 80  # characters between "anything but" and the word that it leaves out
 
 
 def gradable(reply: str) -> tuple[str, str | None]:
     """The answer within a reply, and why it cannot be graded (None if it can)."""
     parts = split_reply(reply)
-    answer = shorten(parts.answer)
+    answer = shorten(STAGE_DIRECTION.sub("", parts.answer))
     if not parts.finished:
         return answer, UNFINISHED
     return answer, None if is_english(answer) else NOT_ENGLISH
@@ -154,9 +153,7 @@ def grade_by_rules(responses: Iterable[str], concepts: Iterable[str | None]) -> 
 def names_concept(answer: str, concept: str | None) -> bool | None:
     """Does the answer contain any name of the concept, whatever it says about it? None where it is ungraded."""
     answer, ungraded = gradable(answer)
-    if ungraded:
-        return None
-    return concept is not None and bool(concept_pattern(concept).search(tidy(answer)))
+    return None if ungraded else concept is not None and bool(concept_pattern(concept).search(tidy(answer)))
 
 
 # --- experiments 2 and 3 ---------------------------------------------------------------------------------------------

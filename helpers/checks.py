@@ -63,6 +63,13 @@ def as_list(name: str, values) -> list:
     return values
 
 
+def check_different(name: str, values: list) -> list:
+    """The values. ValueError where one of them is given twice: it would count as two."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"{name} must differ, got {values!r:.80}")
+    return values
+
+
 def check_seed(seed) -> int:
     """The seed as an int. ValueError for one that torch's generators do not take."""
     return whole_number("seed", seed, 0, LARGEST_SEED)

@@ -16,10 +16,11 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from helpers import concepts, prompts
-from helpers.checks import as_list, check_seed, check_span, check_tensor, finite_number, whole_number
+from helpers.checks import as_list, check_different, check_seed, check_span, check_tensor, finite_number, whole_number
 from helpers.jsonl import write_whole
-from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint, residual
+from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint
 from helpers.models.identity import hash_of_numbers
+from helpers.models.streams import check_evaluating, residual
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
@@ -43,12 +44,13 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
         One tensor [token, layer, width] per prompt, float32, on the CPU.
 
     Raises:
-        ValueError: for an empty list, a span outside its prompt, or a prompt that the model cannot read.
+        ValueError: for an empty list, a span outside its prompt, an unreadable prompt, or a model in training mode.
     """
     if not asked or len(asked) != len(spans):
         raise ValueError(
             f"need at least one prompt and a span for each, got {len(asked)} prompts and {len(spans)} spans"
         )
+    check_evaluating(model)
     batch_size = whole_number("batch_size", batch_size, 1)
     for prompt in asked:
         check_tokens(model, prompt.token_ids)
@@ -90,12 +92,16 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
     A file that is damaged is set aside and never trusted; one that cannot be written is done without.
     """
     key = json.dumps([identity, [prompt.token_ids for prompt in asked]])
-    file = run_folder("vectors") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    try:
+        file = run_folder("vectors") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
+    except OSError as error:
+        warnings.warn(f"vectors are not kept for the next run: {error.strerror}", stacklevel=2)
+        return read_residuals(model, asked, batch_size=batch_size)
     if file.is_file():
         try:
             with safe_open(file, framework="pt") as handle:
                 states = handle.get_tensor("states")
-                if handle.metadata()["hash"] == str(hash_of_numbers(states)):
+                if len(states) == len(asked) and handle.metadata()["hash"] == str(hash_of_numbers(states)):
                     return states
             reason = "its numbers changed since they were written"
         except Exception as error:  # torn, of another kind, or written by an older version
@@ -176,7 +182,7 @@ def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch
     In float32 at least, as a norm can be too large for float16.
     """
     check_tensor("like", like)
-    noise = torch.randn(like.shape, generator=own_generator(seed))
+    noise = torch.randn(like.shape, generator=own_generator(seed)).to(like.device)
     norms = like.norm(dim=-1, keepdim=True, dtype=torch.promote_types(like.dtype, noise.dtype))
     return noise / noise.norm(dim=-1, keepdim=True) * norms
 
@@ -209,10 +215,8 @@ def strengths_for_doses(
     Raises:
         ValueError: for doses that are not above 0, and for an empty list or duplicates in one.
     """
-    layers = [check_layer(model, layer) for layer in as_list("layers", layers)]
-    doses = [finite_number("a dose", dose) for dose in as_list("doses", doses)]
-    if len(set(layers)) < len(layers) or len(set(doses)) < len(doses):
-        raise ValueError(f"layers and doses must be different values each, got {layers} and {doses}")
+    layers = check_different("layers", [check_layer(model, layer) for layer in as_list("layers", layers)])
+    doses = check_different("doses", [finite_number("a dose", dose) for dose in as_list("doses", doses)])
     norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
     stream = residual_norms(model, prompt, span)  # [layer]
     exact = {layer: [float(dose * stream[layer] / norms[layer]) for dose in doses] for layer in layers}

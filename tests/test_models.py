@@ -11,13 +11,16 @@ import zipfile
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from accelerate.hooks import ModelHook, add_hook_to_module
 from gguf import GGUFWriter
 from safetensors.torch import load_file, save_file
 from torch.nn.modules import module as global_hooks
 from transformers import AutoConfig, AutoModelForCausalLM, Gemma3nTextConfig, GPT2Config, LlavaConfig
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama import modeling_llama
 
 from helpers import engine, models, prompts, resources, vectors
@@ -25,6 +28,7 @@ from helpers.experiments.run_identity import conditions
 from helpers.models import downloads, loading
 from helpers.models.architecture import check_architecture
 from helpers.models.identity import hash_of_numbers
+from helpers.models.streams import ROUNDING
 from helpers.prompts import PromptTemplate
 from tests import tiny_models
 
@@ -341,6 +345,9 @@ CHANGES = {  # what changes answers and no weight shows
         act_fn=partial(F.gelu, approximate="none")
     ),
     "attention scaling": lambda net: setattr(of(net, "layers.2.self_attn"), "scaling", 0.5),
+    "numpy's number": lambda net: setattr(of(net, "layers.2.self_attn"), "scaling", np.float32(0.5)),
+    "another number of numpy's": lambda net: setattr(of(net, "layers.2.self_attn"), "scaling", np.float32(0.25)),
+    "numpy's array": lambda net: setattr(of(net, "layers.2.self_attn"), "scaling", np.array([0.25])),
     "attention scaling of another layer": lambda net: setattr(of(net, "layers.1.self_attn"), "scaling", 0.5),
     "causal": lambda net: setattr(of(net, "layers.1.self_attn"), "is_causal", False),
     "dropout": lambda net: setattr(of(net, "layers.1.self_attn"), "attention_dropout", 0.5),
@@ -374,6 +381,53 @@ def test_a_function_that_a_forward_calls_is_part_of_the_identity(monkeypatch):
         patch.setattr(modeling_llama, "apply_rotary_pos_emb", lambda q, k, *_arguments, **_options: (q, k))
         assert models.computation(tiny_models.build("llama")) != before
     assert models.computation(tiny_models.build("llama")) == before
+
+
+def test_methods_attention_and_autocast_are_part_of_the_identity(monkeypatch):
+    model = tiny_models.build("llama")
+    seen = [models.computation(model)]
+    for factor in (0.5, 0.25):
+        with monkeypatch.context() as patch:
+            patch.setattr(modeling_llama.LlamaMLP, "scale", lambda self, x, factor=factor: factor * x, raising=False)
+            seen.append(models.computation(model))
+        with monkeypatch.context() as patch:
+            patch.setitem(ALL_ATTENTION_FUNCTIONS, "sdpa", lambda *given, factor=factor: given[0] * factor)
+            seen.append(models.computation(model))
+    for dtype in (torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype):
+            seen.append(models.computation(model))
+    assert len(set(seen)) == 7 and models.computation(model) == seen[0]
+
+
+@pytest.mark.filterwarnings("ignore:.*(quantization is deprecated|deprecated and will be removed)")
+def test_weights_that_torch_has_quantised_are_part_of_the_identity():
+    made = [tiny_models.build("llama") for _ in range(2)]
+    made[1]._module.model.layers[0].mlp.down_proj.weight.data.mul_(2)
+    for model in made:
+        torch.ao.quantization.quantize_dynamic(model._module, {torch.nn.Linear}, inplace=True)
+    assert models.fingerprint(made[0]) != models.fingerprint(made[1])
+
+
+def test_transformers_own_record_of_hidden_states_is_no_change():
+    model = tiny_models.build("llama")
+    before = conditions(model, 3, 0.0)
+    model._module(torch.tensor([[5, 6, 7]]), output_hidden_states=True)
+    assert model.blocks._module[0]._forward_hooks  # which transformers leaves there
+    assert conditions(model, 3, 0.0) == before and before["changes"] == ""
+
+
+def test_a_hook_that_accelerate_runs_is_seen():
+    class Half(ModelHook):
+        def post_forward(self, module, output):
+            return output / 2
+
+    for mover in ([], [ModelHook()]):
+        model = tiny_models.build("llama")
+        for hook in mover:
+            add_hook_to_module(model._module.model.layers[1].mlp, hook)
+        assert models.changes_from_outside(model) == []
+        add_hook_to_module(model._module.model.layers[1].mlp, Half(), append=True)
+        assert models.changes_from_outside(model) == ["a forward hook on model.layers.1.mlp"]
 
 
 def test_what_a_tokenizer_calls_special_is_part_of_the_identity():
@@ -1071,9 +1125,9 @@ def test_loading_asks_nobody_and_needs_no_network(folder):
     assert done.stdout.strip().endswith("loaded"), done.stderr
 
 
-@pytest.mark.parametrize(("dtype", "allowed"), [(torch.float32, 1e-5), (torch.bfloat16, 5e-2), (torch.float16, 5e-3)])
-def test_results_are_equal_up_to_the_rounding_of_the_dtype(dtype, allowed):
-    model, numbers = tiny_models.build("llama", dtype), torch.linspace(-4, 4, 50)
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_results_are_equal_up_to_the_rounding_of_the_dtype(dtype):
+    model, numbers, allowed = tiny_models.build("llama", dtype), torch.linspace(-4, 4, 50), ROUNDING[dtype]
     assert models.assert_equal(numbers, numbers.clone(), model) == 0
     assert models.assert_equal(numbers, numbers + 2 * allowed, model) > 0  # half of what is allowed
     for other in (numbers + 8 * allowed, numbers[:-1], numbers * float("nan")):

@@ -188,7 +188,7 @@ def test_training_forward_pass_equals_transformers_and_prefix_sharing_changes_no
 def test_concept_vectors_of_training_equal_those_of_the_experiments(tokenizer):
     from helpers import vectors
 
-    model, words = small_model(tokenizer), ["oceans", "desk", "bread"]
+    model, words = small_model(tokenizer).eval(), ["oceans", "desk", "bread"]
     ours = network.concept_vectors(model, tokenizer, words)
     assert torch.allclose(ours, vectors.concept_vectors(models.wrap(model, tokenizer), words), atol=1e-4)
 

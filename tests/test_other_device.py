@@ -45,6 +45,7 @@ except RuntimeError as error:
     results.append(str(error))
 """
 TAIL = """
+vectors.random_vectors(model._module.lm_head.weight[:2])
 trials = [engine.Trial(prompt, (prompt.span("from_turn_2")[0], None), vector, 2.0, 3), engine.Trial(prompt, (0, 1))]
 answers = [answer.text[:3] for answer in engine.generate(model, trials, 4)]
 devices = [str(model._module.device), str(next(model._module.parameters()).device)]

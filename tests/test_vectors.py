@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save
 
 from helpers import jsonl, models, prompts, vectors
+from helpers.models.identity import hash_of_numbers
 from helpers.organisms import network
 from helpers.paths import run_folder
 from tests import tiny_models
@@ -39,6 +40,7 @@ def test_vectors_are_read_once_and_belong_to_one_models_weights(model, cache, mo
     assert torch.equal(oceans(model), own)
 
 
+STATES = torch.ones(2, 3, tiny_models.WIDTH)
 DAMAGE = {
     "empty": lambda content: b"",
     "torn": lambda content: content[: len(content) // 2],
@@ -46,6 +48,7 @@ DAMAGE = {
     "text": lambda content: b"no such file" * 99,
     "another number": lambda content: content[:-4] + b"\x00\x00\x80\x3f",
     "other tensors": lambda content: save({"weights": torch.ones(3)}),
+    "states of other words": lambda content: save({"states": STATES}, {"hash": str(hash_of_numbers(STATES))}),
     "states without a hash": lambda content: save({"states": torch.ones(1, 3, tiny_models.WIDTH)}),
 }
 
@@ -279,3 +282,17 @@ def test_a_cache_that_cannot_be_written_at_all_is_done_without(model, cache, mon
     monkeypatch.setattr(jsonl.tempfile, "NamedTemporaryFile", refused)
     with pytest.warns(UserWarning, match="vectors are not kept for the next run"):
         assert oceans(model).isfinite().all()
+    (cache / "file").touch()
+    monkeypatch.setenv("INTROSPECTION_RUNS", str(cache / "file"))
+    with pytest.warns(UserWarning, match=r"vectors are not kept for the next run: cannot make the folder .*Not a dir"):
+        assert oceans(model).isfinite().all()
+
+
+def test_a_model_of_which_a_part_is_in_training_mode_is_not_read(cache):
+    model = tiny_models.build("gpt2")
+    model._module.transformer.h[1].train()
+    with pytest.raises(ValueError, match=r"transformer\.h\.1 is in training mode"):
+        oceans(model)
+    assert list(cache.iterdir()) == []
+    model.eval()
+    assert oceans(model).isfinite().all()

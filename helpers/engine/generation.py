@@ -22,6 +22,7 @@ from helpers.engine.decoding import AfterEachToken, SeededSampling
 from helpers.engine.prefix_cache import PrefixCache
 from helpers.engine.trial import Trial, validate_trial
 from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn, residual
+from helpers.models.streams import check_evaluating
 
 COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch
 LOWEST_TEMPERATURE = 1e-3  # below it scores divided by it leave the range of float32
@@ -198,8 +199,7 @@ def validate_run(model, trials: list[Trial], max_new_tokens: int, temperature: f
     """The two settings in their plain form. ValueError for an empty list, or for a setting or a trial that cannot be run."""
     if not trials:
         raise ValueError("no trials to run: the list is empty")
-    if model._module.training:
-        raise ValueError("the model is in training mode, where dropout changes every answer: call its eval() first")
+    check_evaluating(model)
     max_new_tokens = whole_number("max_new_tokens", max_new_tokens, 1)
     possible = is_number(temperature) and (temperature == 0 or LOWEST_TEMPERATURE <= temperature < float("inf"))
     if not possible:  # NaN, too

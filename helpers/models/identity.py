@@ -8,17 +8,24 @@ from functools import partial
 from pathlib import Path
 from types import CodeType
 
+import numpy as np
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
 from nnsight.intervention.source import Controller
 from torch.nn.modules import module as torch_modules
 from transformers import GenerationConfig, PreTrainedConfig
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 CHUNK = 1 << 18  # numbers that are hashed at a time, so that the copy stays small
 NOT_IN_ANSWERS = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
 # of a function of theirs the name says it all
 LIBRARIES = ("torch", "transformers", "accelerate", "nnsight", "functools")
 BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
+LEFT_BEHIND = (
+    "_is_full_backward_hook",
+    "_output_capturing_hooks_installed",
+)  # by hooks that were removed, or only record
+OBSERVERS = ("transformers.utils", "accelerate.hooks")  # their hooks record outputs or move weights
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
@@ -35,7 +42,9 @@ def changes_from_outside(model) -> list[str]:
     """
     found = []
     for name, module in model._module.named_modules():
-        if module._forward_hooks or module._forward_pre_hooks:
+        hf = vars(module).get("_hf_hook")  # of accelerate, which takes hooks of others too
+        hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values(), *getattr(hf, "hooks", [hf])]
+        if not all(str(getattr(hook, "__module__", "")).startswith(OBSERVERS) for hook in hooks if hook):
             found.append(f"a forward hook on {name or 'the model'}")
         if vars(module).get("forward") and _forward(module).__module__ != type(module).forward.__module__:
             found.append(f"a replaced forward of {name or 'the model'}")
@@ -66,32 +75,34 @@ def fingerprint(model) -> str:
     digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
     digest.update(f"{network.dtype} {network.config.get_text_config()._attn_implementation}".encode())
     for name, weight in sorted(weights.items()):
-        if isinstance(weight, torch.Tensor):
-            digest.update(f"{name} {tuple(weight.shape)} {weight.dtype} {hash_of_numbers(weight)}".encode())
+        digest.update(f"{name} {describe(weight)}".encode())  # quantised weights may lie in tuples
     return digest.hexdigest()[:16]
 
 
 def computation(model) -> str:
     """A hash of what a model computes with beside its weights, in any process the same.
 
-    It holds, of every module, its class, the functions that its forward calls, its buffers, and those attributes that are
-    numbers, texts, functions, tensors or configurations (generation settings too); and the tokenizer's special tokens. So a
-    change after loading, of an epsilon, an activation function or a rotary frequency, makes it another one.
+    It holds, of every module, its class with its methods, the functions that its forward calls, its buffers, and those
+    attributes that are numbers, texts, functions, tensors or configurations (generation settings too); the attention function;
+    and the tokenizer's special tokens. So a change after loading, of an epsilon, an activation function or a rotary frequency,
+    makes it another one.
     """
-    switches = [torch.get_float32_matmul_precision(), torch.is_autocast_enabled(model.device.type)]
+    kind, attention = model.device.type, model._module.config.get_text_config()._attn_implementation
+    switches = [torch.get_float32_matmul_precision(), ALL_ATTENTION_FUNCTIONS.get(attention)]
+    switches += [torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)]
     switches += [model.tokenizer.special_tokens_map, model.tokenizer.clean_up_tokenization_spaces]
     digest = hashlib.sha256(describe(switches).encode())
     ignored = {*NOT_IN_ANSWERS, *BOOKKEEPING, *dir(torch.nn.Module)}  # accelerate wraps some methods of a module
     for name, module in model._module.named_modules(remove_duplicate=False):
         own = {key: each for key, each in vars(module).items() if key[0] != "_" or not isinstance(each, dict | set)}
-        own |= module._buffers | {"_is_full_backward_hook": None}  # a backward hook leaves True when it is removed
+        own |= module._buffers | dict.fromkeys(LEFT_BEHIND)
         if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
             own = {key: own[key] for key in own if key.endswith(("config", "rope_type", "original_inv_freq"))}
         settings = {key: own[key] for key in own if key not in ignored}
         forward = inspect.unwrap(_forward(module))
         names = getattr(getattr(forward, "__code__", None), "co_names", ())
-        called = filter(inspect.isroutine, [forward.__globals__.get(each) for each in names])
-        digest.update(describe([name, type(module), forward, *called, settings]).encode())
+        called = [*vars(type(module)).values(), *(forward.__globals__.get(each) for each in names)]
+        digest.update(describe([name, type(module), forward, *filter(inspect.isroutine, called), settings]).encode())
     return digest.hexdigest()[:16]
 
 
@@ -104,6 +115,8 @@ def describe(value, closures: bool = True) -> str:
         return repr(value)
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {tuple(value.shape)} {'' if value.is_meta else hash_of_numbers(value)}"
+    if isinstance(value, np.generic | np.ndarray):
+        return f"{value.dtype} {describe(value.tolist())}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(describe(each, closures) for each in value)}]"
     if isinstance(value, set | frozenset):
@@ -122,7 +135,7 @@ def describe(value, closures: bool = True) -> str:
         return name
     inside = inspect.getclosurevars(function) if closures and inspect.isfunction(function) else ()
     taken = [inside.nonlocals, inside.globals] if inside else []
-    parts = [getattr(function, "__code__", None), getattr(function, "__defaults__", None), taken]
+    parts = [*(getattr(function, part, None) for part in ("__code__", "__defaults__", "__kwdefaults__")), taken]
     return f"{name} {describe(parts, closures=False)}"
 
 
@@ -131,6 +144,7 @@ def hash_of_numbers(weight: torch.Tensor) -> int:
 
     The sum of each number's bits times an odd pseudo-random factor of its place, modulo 2^64: no single change cancels out.
     """
+    weight = weight.dequantize() if weight.is_quantized else weight
     integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[weight.element_size()]
     bits, total = weight.detach().contiguous().flatten().view(integer), 0
     for first in range(0, len(bits), CHUNK):

@@ -22,7 +22,16 @@ def write_residual(block, value: torch.Tensor) -> None:
 
 
 # by how much two ways to the same computation may differ, as a share of the largest number: rounding of the dtype
-ROUNDING = {torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+ROUNDING = {torch.float64: 1e-5, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
+
+
+def check_evaluating(model) -> None:
+    """Raise ValueError for a model of which any part is in training mode (an added LoRA adapter is)."""
+    for name, part in model._module.named_modules():
+        if part.training:
+            raise ValueError(
+                f"{name or 'the model'} is in training mode, where dropout changes every answer: call model.eval() first"
+            )
 
 
 def assert_equal(first: torch.Tensor, second: torch.Tensor, model) -> float:

@@ -113,13 +113,14 @@ def write_whole(file: Path, content: bytes) -> None:
 
 
 def _lock(file: Path) -> FileLock:
-    return FileLock(f"{file}.lock", timeout=LONGEST_WAIT)
+    return FileLock(f"{file.resolve()}.lock", timeout=LONGEST_WAIT)  # one for all links to a file
 
 
 def _as_lines(rows: list[dict]) -> bytes:
-    if isinstance(rows, dict) or not all(isinstance(row, dict) for row in rows):
+    listed = list(rows)  # a generator gives its rows one time
+    if isinstance(rows, dict) or not all(isinstance(row, dict) for row in listed):
         raise ValueError(f"rows must be a list of dicts, got {rows!r:.80}")
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in listed).encode("utf-8", "surrogatepass")
 
 
 def _row(line: bytes) -> dict | None:

@@ -27,8 +27,8 @@ def quietly(file, *args):
 
 def test_what_is_written_is_read_again(file):
     assert quietly(file) == []
-    append_rows(file, ROWS[:1])
-    append_rows(file, ROWS[1:])
+    append_rows(file, tuple(ROWS[:1]))
+    append_rows(file, (row for row in ROWS[1:]))
     assert quietly(file) == ROWS
 
 
@@ -98,6 +98,7 @@ def test_a_linked_file_is_mended_behind_its_link(file, tmp_path):
     with pytest.warns(UserWarning, match="line 1"):
         assert read_rows(tmp_path / "link.jsonl") == ROWS
     assert (tmp_path / "link.jsonl").is_symlink() and quietly(file) == ROWS
+    assert jsonl._lock(tmp_path / "link.jsonl").lock_file == jsonl._lock(file).lock_file
 
 
 def test_a_path_may_be_text_and_begin_with_the_home_folder(tmp_path, monkeypatch):

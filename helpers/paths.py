@@ -19,9 +19,9 @@ def run_folder(name: str) -> Path:
     with advice where the folder cannot be made.
     """
     plain = isinstance(name, str) and name.isprintable() and name == name.strip() and Path(name).parts
-    if not plain or Path(name).is_absolute() or ".." in plain:
+    if not plain or Path(name).is_absolute() or ".." in plain or name[0] == "~":
         raise ValueError(f"run name {name!r} is not a plain name such as '04_detect_injected_thoughts'")
-    folder = ROOT / Path(os.environ.get("INTROSPECTION_RUNS") or "runs").expanduser() / name
+    folder = ROOT / from_home(os.environ.get("INTROSPECTION_RUNS", "").strip() or "runs") / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,6 +10,7 @@ import torch
 import transformers
 from huggingface_hub.utils import disable_progress_bars
 
+from helpers.checks import whole_number
 from helpers.models import ENDED_EARLY
 from helpers.plotting import plots
 
@@ -20,8 +21,8 @@ def start(seed: int = 0, threads: int = 1) -> None:
     seed: for Python's, NumPy's and PyTorch's generators. threads: CPU threads of PyTorch; the shipped organisms are so
     small that one thread beats several, a model of a billion parameters on a CPU wants all cores.
     """
-    if threads < 1:
-        raise ValueError(f"threads must be at least 1, got {threads}")
+    seed = whole_number("seed", seed, 0, 2**32 - 1)  # the largest one of NumPy
+    threads = whole_number("threads", threads, 1)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - libraries that draw from NumPy's old global generator
     torch.manual_seed(seed)

@@ -27,10 +27,14 @@ def test_start_seeds_all_generators_and_prints_one_line(capsys):
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_start_refuses_no_threads(threads):
-    with pytest.raises(ValueError, match=f"threads must be at least 1, got {threads}"):
-        session.start(threads=threads)
+@pytest.mark.parametrize(
+    "given",
+    [*({"threads": each} for each in (0, -1, "2", 1.5, None)), *({"seed": each} for each in (-1, 2**32, "0", None))],
+)
+def test_start_refuses_what_is_no_number_of_threads_and_no_seed(given):
+    [(name, value)] = given.items()
+    with pytest.raises(ValueError, match=f"{name} must be a whole number from . .*, got {value!r}"):
+        session.start(**given)
 
 
 def test_run_folder_is_made_where_the_environment_says(tmp_path, monkeypatch):
@@ -48,6 +52,8 @@ def test_a_command_and_a_notebook_mean_the_same_folder(tmp_path, monkeypatch):
     for given, folder in (
         ("relruns", paths.ROOT / "relruns"),
         ("~/runs", tmp_path / "runs"),
+        ("~nobody-of-this-name/runs", paths.ROOT / "~nobody-of-this-name" / "runs"),
+        ("relruns\r", paths.ROOT / "relruns"),  # from a file with the line ends of Windows
         ("", paths.ROOT / "runs"),
     ):
         monkeypatch.setenv("INTROSPECTION_RUNS", given)
@@ -57,7 +63,7 @@ def test_a_command_and_a_notebook_mean_the_same_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["", "../out", "/tmp/out", "a/../../b", ".", "./", " ", " a", "a\n", "a\0b", 5, None, b"a"]
+    "name", ["", "../out", "/tmp/out", "a/../../b", ".", "./", " ", " a", "a\n", "a\0b", "~/out", 5, None, b"a"]
 )
 def test_run_folder_stays_inside_runs(name):
     with pytest.raises(ValueError, match="is not a plain name"):

@@ -21,7 +21,7 @@ from helpers.experiments import (
 )
 from helpers.experiments.four_experiments import ORGANISMS
 from helpers.experiments.measures import CANNOT_TELL, EFFECT, FOUND, NOT_FOUND, stored_results, verdict_of
-from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, make_trials
+from helpers.experiments.trials import TRIAL_COLUMNS, concat_trials, lines_for, make_trials, next_word
 from helpers.stats import subtract
 from tests import tiny_models
 
@@ -66,6 +66,7 @@ def test_every_cell_holds_every_word_in_every_condition(name):
         *(({"layers": [each]}, "a layer must be a whole number") for each in (4.5, "4", -1, True, float("nan"), pd.NA)),
         ({"layers": [2, 4], "strengths": {2: [1.0]}}, "strengths of layer 4 must be a list"),
         ({"words": ["bread", "oceans"], "seed": 2**63 - 1}, f"seed must be a whole number from 0 to {2**63 - 2}"),
+        ({"layers": [1, 1.0]}, r"layers must differ, got \[1, 1\]"),
         ({"strengths": (0,)}, "other than 0"),
         ({"strengths": (float("inf"),)}, "finite"),
     ],
@@ -80,6 +81,18 @@ def test_a_table_that_cannot_be_run_is_refused(change, message):
 @pytest.mark.parametrize("layers", [[4.0], np.array([4]), torch.tensor([4]), [torch.tensor(4)], pd.Series([4.0])])
 def test_a_layer_may_be_written_in_another_way(layers):
     assert injected_thought.trials(["bread"], layers, {4: [1.0]}, controls=0)["layer"].tolist() == [4, 4]
+
+
+def test_values_of_numpy_are_written_as_numbers():
+    given = {"words": ["bread"], "condition": "none", "span": "from_turn_2", "values": {"trial": np.arange(3)[2]}}
+    assert make_trials("injected_thought", "lab_visit", **given)["values"].tolist() == ['{"trial": 2}']
+
+
+def test_a_word_is_never_its_own_control():
+    assert next_word(pd.Series(["bread", "music"]))("music") == "bread"
+    with pytest.raises(ValueError, match="words must differ"):
+        next_word(["bread", "bread", "music"])
+    assert all("tree" not in lines_for(["Tree"], seed)("Tree").lower() for seed in range(50))
 
 
 # -- experiment 1 -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from filelock import FileLock
 from helpers import concepts, prompts
 from helpers.engine import InjectionError, generation
 from helpers.experiments import injected_thought, run_identity, runner
+from helpers.experiments.engine_trials import engine_trials
 from helpers.experiments.run_identity import only_writer
 from helpers.experiments.trials import concat_trials
 from helpers.models.replies import PLAIN_TRANSCRIPT
@@ -299,6 +300,19 @@ def test_one_process_at_a_time_writes_into_a_folder(model, trials, name):
     assert len(answers(model, few, name)) == 2
 
 
+def test_a_disk_that_is_full_at_the_start_leaves_the_folder_free(name, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    folder = run_folder(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_identity.Path, "write_text", full)
+        with pytest.raises(OSError, match="No space left") as stopped, only_writer(folder):
+            pass
+    with only_writer(folder):  # although the error, kept as a kernel keeps it, holds on to the lock
+        assert stopped.value.errno == errno.ENOSPC
+
+
 DAMAGED_MANIFESTS = {
     **{text: text.encode() for text in ("", "[]", "{}", "{", "null", "5", "\x00")},
     **{kind: f'{{"conditions": {kind}}}'.encode() for kind in ("3", "[]", "{}", "null", '"weights"', "{")},
@@ -434,6 +448,14 @@ def test_nothing_that_is_given_is_ignored(model, trials):
         runner.run(model, trials.head(1), "")
     with pytest.raises(ValueError, match=r"no trial uses the given vectors \['brd'\]"):
         runner.run(model, trials.head(1), given_vectors={"brd": torch.ones(3, 48)})
+
+
+def test_columns_of_ones_own_change_nothing(model, trials, undisturbed):
+    few = trials.head(2)
+    own = pd.concat([pd.Series('{"trial": 9}', few.index, name="values_text"), few.assign(**{"my note": 1})], axis=1)
+    assert runner.run(model, own, **OPTIONS)["trial_id"].tolist() == undisturbed["trial_id"].tolist()[:2]
+    with pytest.raises(ValueError, match=r"lack the columns \['span'\]"):
+        engine_trials(model, few.drop(columns="span"))
 
 
 def test_a_model_in_training_mode_is_refused(model, trials):

@@ -161,6 +161,7 @@ def test_a_second_call_answers_nothing_anew(found, monkeypatch):
         (WORDS, {"layers": []}, "layers must be a list of at least one"),
         (WORDS, {"layers": 3}, "layers must be a list of at least one"),
         (WORDS, {"strengths": [2, 2.0]}, "strengths must differ"),
+        (WORDS, {"strengths": {1: [4, 4.0]}}, r"strengths must differ, got \[4.0, 4.0\]"),
         (WORDS, {"strengths": [0]}, "other than 0"),
         (WORDS, {"strengths": [float("nan")]}, "finite number"),
         (WORDS, {"strengths": {2: [1.0]}}, "strengths"),

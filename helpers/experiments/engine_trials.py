@@ -10,8 +10,9 @@ import torch
 from helpers import prompts, vectors
 from helpers.checks import check_tensor
 from helpers.engine import Trial
-from helpers.experiments.trials import VECTOR_KINDS
+from helpers.experiments.trials import TRIAL_COLUMNS, VECTOR_KINDS
 from helpers.models import check_layer, number_of_blocks, width
+from helpers.stats import check_trials
 
 
 def seed_from(text: str) -> int:
@@ -21,7 +22,7 @@ def seed_from(text: str) -> int:
 
 def named_rows(table: pd.DataFrame):
     """The rows one by one, as named tuples ("values" is a method there, hence values_text)."""
-    table = table.fillna({"concept": "", "vector_of": ""})  # "" becomes NaN in a CSV file
+    table = table[TRIAL_COLUMNS].fillna({"concept": "", "vector_of": ""})  # "" becomes NaN in a CSV file
     return table.rename(columns={"values": "values_text"}).itertuples(index=False)
 
 
@@ -123,6 +124,7 @@ class TrialBuilder:
 
 def engine_trials(model, table: pd.DataFrame, given: dict[str, torch.Tensor] | None = None) -> list[Trial]:
     """The rows of a table as trials of `engine.generate` and `engine.audit_injection` (given: as in `TrialBuilder`)."""
+    check_trials(table, TRIAL_COLUMNS)
     builder = TrialBuilder(model, table, given)
     return [builder.trial(row) for row in named_rows(table)]
 

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import platform
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -85,11 +85,13 @@ def only_writer(folder: Path):
             lock.acquire(timeout=0)
         except Timeout:
             raise RuntimeError(f"{folder} is in use by {_who(holder)}; wait for it, or use another run name") from None
-        holder.write_text(f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
     try:
+        with explained_disk_errors(folder):
+            holder.write_text(f"process {os.getpid()} on {platform.node()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
         yield
     finally:
-        holder.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder in its place
+            holder.unlink()
         lock.release()
 
 

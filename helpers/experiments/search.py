@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from helpers import concepts, experiments, grading
-from helpers.checks import as_list, whole_number
+from helpers.checks import whole_number
 from helpers.experiments import injected_thought, runner
 from helpers.experiments.measures import EFFECT, Result
 from helpers.experiments.trials import concat_trials
@@ -116,12 +116,9 @@ def two_stage(
     Raises:
         ValueError: for fewer than four words, cells given twice, and numbers that are no counts.
     """
-    words, layers = concepts.check_concepts(words), as_list("layers", layers)
+    words = concepts.check_concepts(words)
     if len(words) < 4:
         raise ValueError(f"a search needs at least four different words, two for each half, got {words}")
-    for what, cells in (("layers", layers), *([] if isinstance(strengths, dict) else [("strengths", strengths)])):
-        if len(set(as_list(what, cells))) < len(cells):
-            raise ValueError(f"{what} must differ, got {cells}")
     for name_of, count in (("keep", keep), ("trials_per_word", trials_per_word), ("controls", controls)):
         whole_number(name_of, count, 1)
     shared = {"wording": wording, "seed": seed}

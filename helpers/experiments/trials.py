@@ -10,11 +10,12 @@ span (where it is added; a span called from_... continues through every generate
 import json
 import random
 from collections.abc import Callable
+from operator import methodcaller
 
 import pandas as pd
 
 from helpers import prompts
-from helpers.checks import LARGEST_SEED, as_list, finite_number, layer_number, whole_number
+from helpers.checks import LARGEST_SEED, as_list, check_different, finite_number, layer_number, whole_number
 
 TRIAL_COLUMNS = "experiment wording values condition concept vector vector_of layer strength span seed".split()
 VECTOR_KINDS = ("none", "concept", "random", "negated", "shuffled")
@@ -59,6 +60,7 @@ def make_trials(
     if wrong := [word for word in words if not isinstance(word, str) or not word.strip()]:
         raise ValueError(f"words must be texts that are not empty, got {wrong[0]!r:.80}")
     layers = [None if each is None else layer_number("a layer", each) for each in as_list("layers", layers)]
+    check_different("layers", layers)
     seed = whole_number("seed", seed, 0, LARGEST_SEED - len(words) + 1)  # so that the last word has a seed too
     by_layer = isinstance(strengths, dict)
     strengths = strengths if by_layer else as_list("strengths", strengths)
@@ -69,16 +71,17 @@ def make_trials(
     prompts.get_template(experiment, wording)  # raises now, not after hours of running
     rows = []
     for layer in layers:
-        for strength in as_list(f"strengths of layer {layer}", strengths.get(layer)) if by_layer else strengths:
-            strength = finite_number("strength", strength)
+        each = as_list(f"strengths of layer {layer}", strengths.get(layer)) if by_layer else strengths
+        for strength in check_different("strengths", [finite_number("strength", strength) for strength in each]):
             if vector != "none" and strength == 0:
                 raise ValueError(f"strength must be a finite number other than 0, got {strength!r}")
             for number, word in enumerate(words):
+                filled = values(word) if callable(values) else values
                 rows.append(
                     {
                         "experiment": experiment,
                         "wording": wording,
-                        "values": json.dumps(values(word) if callable(values) else values, ensure_ascii=False),
+                        "values": json.dumps(filled, ensure_ascii=False, default=methodcaller("item")),  # numpy's too
                         "condition": condition,
                         "concept": word if names_concept else "",
                         "vector": vector,
@@ -98,7 +101,8 @@ def concat_trials(*tables: pd.DataFrame) -> pd.DataFrame:
 
 
 def next_word(words: list[str]) -> Callable[[str], str]:
-    """Pairs each word with the next one of the list: the "another concept" control. ValueError for fewer than two words."""
+    """Pairs each word with the next one of the list: the "another concept" control. ValueError for fewer than two, or equal ones."""
+    words = check_different("words", as_list("words", words))
     if len(words) < 2:
         raise ValueError("the control with another word needs at least two words")
     return lambda word: words[(words.index(word) + 1) % len(words)]
@@ -106,6 +110,6 @@ def next_word(words: list[str]) -> Callable[[str], str]:
 
 def lines_for(words: list[str], seed: int) -> Callable[[str], str]:
     """A plain line for each word, drawn from the lines that the organisms never saw and that do not hold the word."""
-    rng = random.Random(f"lines/{seed}")
-    lines = {word: rng.choice([line for line in prompts.load_lines() if word not in line.lower()]) for word in words}
-    return lines.__getitem__
+    rng, lines = random.Random(f"lines/{seed}"), prompts.load_lines()
+    chosen = {word: rng.choice([line for line in lines if word.lower() not in line.lower()]) for word in words}
+    return chosen.__getitem__

@@ -63,6 +63,14 @@ def as_list(name: str, values) -> list:
     return values
 
 
+def as_texts(name: str, texts) -> list[str]:
+    """The texts as a list. ValueError for a single one, for none, and for anything among them that is no text."""
+    texts = as_list(name, texts)
+    if wrong := [text for text in texts if not isinstance(text, str) or not text.strip()]:
+        raise ValueError(f"{name} must be texts that are not empty, got {wrong[0]!r:.80}")
+    return texts
+
+
 def check_different(name: str, values: list) -> list:
     """The values. ValueError where one of them is given twice: it would count as two."""
     if len(set(values)) < len(values):

@@ -14,9 +14,10 @@ import nnsight
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
+from torch.nn.utils.rnn import pad_sequence
 
-from helpers import concepts, prompts
-from helpers.checks import as_list, check_different, check_seed, check_span, check_tensor, finite_number, whole_number
+from helpers import checks, concepts, prompts
+from helpers.checks import as_list, as_texts, check_span, check_tensor, finite_number, whole_number
 from helpers.jsonl import write_whole
 from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint
 from helpers.models.identity import hash_of_numbers
@@ -60,11 +61,9 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]
-        ids = torch.full((len(batch), max(len(prompt.token_ids) for prompt in batch)), pad_id)
-        mask = torch.zeros_like(ids)
-        for i, prompt in enumerate(batch):
-            ids[i, : len(prompt.token_ids)] = torch.tensor(prompt.token_ids)
-            mask[i, : len(prompt.token_ids)] = 1
+        tokens = [torch.tensor(prompt.token_ids) for prompt in batch]
+        ids = pad_sequence(tokens, batch_first=True, padding_value=pad_id)
+        mask = pad_sequence([torch.ones_like(each) for each in tokens], batch_first=True)
         row = torch.tensor([i for i, (start, end) in enumerate(ranges) for _ in range(start, end)])
         position = torch.tensor([p for start, end in ranges for p in range(start, end)])
         with torch.no_grad():
@@ -117,21 +116,13 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
     return states
 
 
-def _texts(what: str, texts) -> list[str]:
-    """The texts as a list; ValueError for a single one, for none, and for anything among them that is no text."""
-    texts = as_list(what, texts)
-    if wrong := [text for text in texts if not isinstance(text, str) or not text.strip()]:
-        raise ValueError(f"{what} must be texts that are not empty, got {wrong[0]!r:.80}")
-    return texts
-
-
 def concept_vectors(model, words, batch_size: int = 64) -> torch.Tensor:
     """Raw concept vectors of any words, [word, layer, width], float32, on the CPU.
 
     A word of the baseline list is left out of its own mean. The states behind the vectors are cached on disk, unless
     somebody has attached hooks or edits to the model. ValueError for an empty list or an empty word.
     """
-    words = [word.strip() for word in _texts("words", words)]
+    words = [word.strip() for word in as_texts("words", words)]
     template = prompts.get_template("extraction", "tell_me_about")
     baseline = concepts.baseline_words()
     others = [word for word in dict.fromkeys(words) if word not in baseline]
@@ -158,7 +149,7 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
     The mean over pairs of the residual stream at the last token of the one request minus the other. ValueError for lists of
     different or zero length.
     """
-    with_property, without = _texts("texts with the property", with_property), _texts("texts without it", without)
+    with_property, without = as_texts("texts with the property", with_property), as_texts("texts without it", without)
     if len(with_property) != len(without):
         raise ValueError(
             f"need pairs of texts, got {len(with_property)} with the property and {len(without)} without it"
@@ -171,9 +162,9 @@ def contrastive_vector(model, with_property: list[str], without: list[str]) -> t
 
 def own_generator(seed: int | torch.Generator) -> torch.Generator:
     """A generator for directions that owe nothing to a model's weights; one that is given is used as it is."""
-    return (
-        seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(check_seed(seed) ^ NOT_OF_WEIGHTS)
-    )
+    if isinstance(seed, torch.Generator):
+        return seed
+    return torch.Generator().manual_seed(checks.check_seed(seed) ^ NOT_OF_WEIGHTS)
 
 
 def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
@@ -215,8 +206,8 @@ def strengths_for_doses(
     Raises:
         ValueError: for doses that are not above 0, and for an empty list or duplicates in one.
     """
-    layers = check_different("layers", [check_layer(model, layer) for layer in as_list("layers", layers)])
-    doses = check_different("doses", [finite_number("a dose", dose) for dose in as_list("doses", doses)])
+    layers = checks.check_different("layers", [check_layer(model, layer) for layer in as_list("layers", layers)])
+    doses = checks.check_different("doses", [finite_number("a dose", dose) for dose in as_list("doses", doses)])
     norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
     stream = residual_norms(model, prompt, span)  # [layer]
     exact = {layer: [float(dose * stream[layer] / norms[layer]) for dose in doses] for layer in layers}

@@ -15,7 +15,7 @@ from operator import methodcaller
 import pandas as pd
 
 from helpers import prompts
-from helpers.checks import LARGEST_SEED, as_list, check_different, finite_number, layer_number, whole_number
+from helpers.checks import LARGEST_SEED, as_list, as_texts, check_different, finite_number, layer_number, whole_number
 
 TRIAL_COLUMNS = "experiment wording values condition concept vector vector_of layer strength span seed".split()
 VECTOR_KINDS = ("none", "concept", "random", "negated", "shuffled")
@@ -56,14 +56,10 @@ def make_trials(
         KeyError, ValueError: naming what is wrong: an unknown wording or kind of vector, an empty list of words, a strength
             of 0 or NaN.
     """
-    words = as_list("words", words)
-    if wrong := [word for word in words if not isinstance(word, str) or not word.strip()]:
-        raise ValueError(f"words must be texts that are not empty, got {wrong[0]!r:.80}")
+    words = as_texts("words", words)
     layers = [None if each is None else layer_number("a layer", each) for each in as_list("layers", layers)]
     check_different("layers", layers)
     seed = whole_number("seed", seed, 0, LARGEST_SEED - len(words) + 1)  # so that the last word has a seed too
-    by_layer = isinstance(strengths, dict)
-    strengths = strengths if by_layer else as_list("strengths", strengths)
     if vector not in VECTOR_KINDS:
         raise ValueError(f"unknown kind of vector {vector!r}; allowed are {', '.join(VECTOR_KINDS)}")
     if vector != "none" and any(layer is None for layer in layers):
@@ -71,8 +67,9 @@ def make_trials(
     prompts.get_template(experiment, wording)  # raises now, not after hours of running
     rows = []
     for layer in layers:
-        each = as_list(f"strengths of layer {layer}", strengths.get(layer)) if by_layer else strengths
-        for strength in check_different("strengths", [finite_number("strength", strength) for strength in each]):
+        given = strengths.get(layer) if isinstance(strengths, dict) else strengths
+        given = as_list(f"strengths of layer {layer}", given)
+        for strength in check_different("strengths", [finite_number("strength", strength) for strength in given]):
             if vector != "none" and strength == 0:
                 raise ValueError(f"strength must be a finite number other than 0, got {strength!r}")
             for number, word in enumerate(words):

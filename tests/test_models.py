@@ -970,9 +970,9 @@ def test_a_gguf_file_that_lacks_blocks_is_refused_and_leaves_nothing(cache, tmp_
 def test_a_relative_cache_is_the_same_folder_from_everywhere(monkeypatch, tmp_path):
     monkeypatch.setenv("INTROSPECTION_CACHE", "mine")
     monkeypatch.chdir(tmp_path)
-    assert downloads.cache_folder() == loading.ROOT / "mine"
+    assert downloads.models_folder() == loading.ROOT / "mine"
     monkeypatch.setenv("INTROSPECTION_CACHE", "~nobody-of-this-name/mine")
-    assert downloads.cache_folder().name == "mine"
+    assert downloads.models_folder().name == "mine"
 
 
 @pytest.fixture

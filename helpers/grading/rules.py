@@ -20,7 +20,7 @@ from helpers.grading.table import NOT_ENGLISH, UNFINISHED, check_answers, grade_
 
 VAGUE = frozenset(  # words after "about" that are no topic
     "specific this that it which what my your our its their something anything one word concept thought thoughts them "
-    "neural activity trial being how whether certain particular these those i you me mind some any control".split()
+    "neural activity trial being how whether certain particular these those i you me mind some any control yes no".split()
 )
 STAGE_DIRECTION = re.compile(r"\A\s*[*_]{1,2}[a-z][^*_\n]{2,120}[*_]{1,2}\s+(?=[^\w\s]?[A-Z])")  # *looks inward* Yes.
 LONGEST_LINK = 80  # characters between "anything but" and the word that it leaves out
@@ -181,7 +181,7 @@ def grade_repetition(answer: str, line: str) -> bool | None:
 
 
 FOR_AN_INTENTION = {"meant", "word", "reason"}  # cues of the group meant_or_not; the others speak for an accident
-RANKS = {"sorry": 1, "word": 2, "reason": 3}  # the others have rank 0; the cues of the lowest rank decide
+RANKS = {"sorry": 1, "word": 2, "reason": 3, "misfit": 3}  # the others have rank 0; the cues of the lowest rank decide
 
 
 def _cues(text: str) -> list[tuple[bool, int]]:
@@ -199,7 +199,7 @@ def _cues(text: str) -> list[tuple[bool, int]]:
         meant, rank, start = cue.lastgroup in FOR_AN_INTENTION, RANKS.get(cue.lastgroup, 0), cue.end()
         if not negated:
             found.append((meant, rank))
-        elif cue.lastgroup not in ("sorry", "reason"):  # "I am not sorry" says neither
+        elif cue.lastgroup not in ("sorry", "reason", "misfit"):  # "I am not sorry" says neither
             found.append((not meant, 0))
         negated ^= cue.lastgroup == "accident"  # the group of "not intended": its negation is within the cue
     return found

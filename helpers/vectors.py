@@ -16,8 +16,17 @@ from safetensors import safe_open
 from safetensors.torch import save
 from torch.nn.utils.rnn import pad_sequence
 
-from helpers import checks, concepts, prompts
-from helpers.checks import as_list, as_texts, check_span, check_tensor, finite_number, whole_number
+from helpers import concepts, prompts
+from helpers.checks import (
+    as_list,
+    as_texts,
+    check_different,
+    check_seed,
+    check_span,
+    check_tensor,
+    finite_number,
+    whole_number,
+)
 from helpers.jsonl import write_whole
 from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint
 from helpers.models.identity import hash_of_numbers
@@ -164,7 +173,7 @@ def own_generator(seed: int | torch.Generator) -> torch.Generator:
     """A generator for directions that owe nothing to a model's weights; one that is given is used as it is."""
     if isinstance(seed, torch.Generator):
         return seed
-    return torch.Generator().manual_seed(checks.check_seed(seed) ^ NOT_OF_WEIGHTS)
+    return torch.Generator().manual_seed(check_seed(seed) ^ NOT_OF_WEIGHTS)
 
 
 def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
@@ -206,8 +215,8 @@ def strengths_for_doses(
     Raises:
         ValueError: for doses that are not above 0, and for an empty list or duplicates in one.
     """
-    layers = checks.check_different("layers", [check_layer(model, layer) for layer in as_list("layers", layers)])
-    doses = checks.check_different("doses", [finite_number("a dose", dose) for dose in as_list("doses", doses)])
+    layers = check_different("layers", [check_layer(model, layer) for layer in as_list("layers", layers)])
+    doses = check_different("doses", [finite_number("a dose", dose) for dose in as_list("doses", doses)])
     norms = concept_vectors(model, words).norm(dim=-1).mean(0)  # [layer]
     stream = residual_norms(model, prompt, span)  # [layer]
     exact = {layer: [float(dose * stream[layer] / norms[layer]) for dose in doses] for layer in layers}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from helpers import grading
-from helpers.checks import as_list, check_seed, whole_number
+from helpers.checks import as_list, check_different, check_seed, whole_number
 from helpers.experiments import runner
 from helpers.experiments.measures import check_cell
 from helpers.experiments.trials import concat_trials, make_trials
@@ -51,8 +51,7 @@ def trials(
     """
     layer, strength = check_cell(cell)
     words, repeats, seed = as_list("words", words), whole_number("repeats", repeats, 1), check_seed(seed)
-    if len(set(words)) < len(words):
-        raise ValueError(f"words must differ, got {words!r:.80}")
+    check_different("words", words)
     tables = []
     for repeat in range(repeats):
         number = {word: place * repeats + repeat + 1 for place, word in enumerate(words)}

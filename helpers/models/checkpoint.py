@@ -15,13 +15,19 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cache
 from helpers.models.architecture import check_architecture, model_class
 
 TEMPLATE_FILE = "chat_template.json"  # of some models that also see pictures; their tokenizers do not read it
-JSON_FILES = "config.json generation_config.json tokenizer_config.json tokenizer.json".split()
-JSON_FILES += [TEMPLATE_FILE, SAFE_WEIGHTS_INDEX_NAME]
+JSON_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "tokenizer.json",
+    TEMPLATE_FILE,
+    SAFE_WEIGHTS_INDEX_NAME,
+)
 PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 
 
 @contextmanager
-def in_words(name: str, elsewhere: Callable[[], str] = str):
+def in_words(name: str, elsewhere: Callable[[], str] = lambda: ""):
     """Raise what the block raises as one sentence: ValueError for a model that cannot be used, OSError for its files.
 
     Args:

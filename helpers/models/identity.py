@@ -21,10 +21,8 @@ NOT_IN_ANSWERS = ("_name_or_path", "name_or_path", "_commit_hash", "transformers
 # of a function of theirs the name says it all
 LIBRARIES = ("torch", "transformers", "accelerate", "nnsight", "functools")
 BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
-LEFT_BEHIND = (
-    "_is_full_backward_hook",
-    "_output_capturing_hooks_installed",
-)  # by hooks that were removed, or only record
+# by hooks that were removed, or only record
+LEFT_BEHIND = ("_is_full_backward_hook", "_output_capturing_hooks_installed")
 OBSERVERS = ("transformers.utils", "accelerate.hooks")  # their hooks record outputs or move weights
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 

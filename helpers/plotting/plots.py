@@ -22,10 +22,12 @@ BODY_SIZE = 11  # points: no text of a figure is smaller than the text around it
 INJECTION = "#d55e00"  # vermilion: whatever is added to a stream, and the chosen cell
 COLOURS = {"introspector": "#0173b2", "novice": "#767676", "bluffer": "#b8860b"}
 OTHERS = ("#029e73", "#cc78bc", "#a0522d", "#332288", "#56b4e9")  # for series that are none of the organisms
-CONDITIONS = {"concept": INJECTION, "random": OTHERS[3], "none": "black"}  # series that say what was added in a trial
-# the same, where a curve's name says more (notebooks 10 and 11)
-CONDITIONS |= {"yes to a concept": INJECTION, "yes to a random push": OTHERS[3], "yes to nothing": "black"}
-CONDITIONS |= {"random push": OTHERS[3], "names it if made to": OTHERS[4]}
+CONDITIONS = {  # series that say what was added in a trial, in all the names that curves give them
+    **dict.fromkeys(("concept", "yes to a concept"), INJECTION),
+    **dict.fromkeys(("random", "random push", "yes to a random push"), OTHERS[3]),
+    **dict.fromkeys(("none", "yes to nothing"), "black"),
+    "names it if made to": OTHERS[4],
+}
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 VERDICTS = {

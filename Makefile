@@ -26,10 +26,10 @@ notebooks:  ## test notebooks: form, links, exercises, a headless run
 	$(PYTHON) -m pytest tests/test_notebooks.py tests/test_exercises.py -k "$(subst $() $(), or ,$(strip $(NAME)))"
 
 store:  ## run notebooks and store their outputs
-	$(PYTHON) -m tests.authoring.execute_notebooks $(NAME)
+	$(PYTHON) -m tests.authoring.store_notebooks $(NAME)
 
 cells:  ## update what all notebooks share (badges, setup, navigation), without running them
-	$(PYTHON) -m tests.authoring.execute_notebooks --no-run $(NAME)
+	$(PYTHON) -m tests.authoring.store_notebooks --no-run $(NAME)
 
 results:  ## write README's table of results from data/results/
 	$(PYTHON) -m tests.authoring.results_table

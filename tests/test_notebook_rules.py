@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from PIL import Image
 
-from tests.authoring import execute_notebooks, form_rules, notebook_traps
+from tests.authoring import store_notebooks, form_rules, notebook_traps
 
 OPENING = """\
 # Count what a list holds
@@ -62,7 +62,7 @@ def good_notebook() -> dict:
         new_markdown_cell(CLOSING),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
-    execute_notebooks.normalise(notebook)
+    store_notebooks.normalise(notebook)
     return notebook
 
 
@@ -143,7 +143,7 @@ BROKEN_RULES = [
     ("rule_14", lambda notebook: notebook["cells"][1].pop("id")),
     ("rule_14", lambda notebook: notebook["cells"][1].update(colour="red")),
     ("rule_16", metadata(widgets={"application/vnd.jupyter.widget-state+json": {"state": {}}})),
-    ("rule_16", output(output_type="display_data", data={execute_notebooks.WIDGET: {"model_id": "a"}}, metadata={})),
+    ("rule_16", output(output_type="display_data", data={store_notebooks.WIDGET: {"model_id": "a"}}, metadata={})),
     ("rule_17", source(5, "## On your own", "## More")),
     ("rule_17", source(5, "## Summary", "## Further reading first\n\n## Summary")),
     ("rule_17", source(5, " hold each value only a single time", "")),
@@ -169,7 +169,7 @@ FOUND_BY_RUFF = [
 
 def found_by_ruff(notebook: dict) -> set[str]:
     """Codes of what `ruff check` says about a notebook in notebooks/."""
-    findings = execute_notebooks.lint(notebook, execute_notebooks.ROOT / "notebooks" / "99_broken.ipynb")
+    findings = store_notebooks.lint(notebook, store_notebooks.ROOT / "notebooks" / "99_broken.ipynb")
     return {re.search(r": ([A-Z]+\d+) ", finding).group(1) for finding in findings}
 
 
@@ -179,14 +179,14 @@ def test_a_stored_figure_is_a_third_of_its_size_and_looks_the_same():
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     plt.close(figure)
-    stored = execute_notebooks.with_few_colours(base64.b64encode(drawn.getvalue()).decode())
+    stored = store_notebooks.with_few_colours(base64.b64encode(drawn.getvalue()).decode())
     before, after = (
         np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
         for data in (drawn.getvalue(), base64.b64decode(stored))
     )
     assert np.abs(before - after).max() < 16  # of 255
     assert len(base64.b64decode(stored)) < 0.6 * len(drawn.getvalue())
-    assert execute_notebooks.with_few_colours(stored) == stored
+    assert store_notebooks.with_few_colours(stored) == stored
 
 
 def test_a_good_notebook_follows_all_rules():
@@ -202,7 +202,7 @@ def test_ruff_finds_the_rest_and_ci_runs_it(what, fault, text):
     notebook = good_notebook()
     notebook["cells"][1].update(source=text)
     assert found_by_ruff(notebook) == {fault}
-    commands = (execute_notebooks.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    commands = (store_notebooks.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     assert ".venv/bin/ruff check ." in commands
 
 

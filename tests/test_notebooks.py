@@ -13,7 +13,7 @@ import torch
 
 from helpers.paths import ROOT
 from helpers.run_notebook import folder_of
-from tests.authoring import execute_notebooks, form_rules, generated_cells, notebook_traps, results_table
+from tests.authoring import store_notebooks, form_rules, generated_cells, notebook_traps, results_table
 
 FILES = generated_cells.course()
 every_notebook = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
@@ -45,13 +45,13 @@ def test_source_avoids_papermills_traps(file):
 
 @every_notebook
 def test_stored_as_the_storing_command_writes_it(file):
-    """Badges, Colab cell, setup cell, navigation, metadata and cell ids are those of `python -m tests.authoring.execute_notebooks`."""
+    """Badges, Colab cell, setup cell, navigation, metadata and cell ids are those of `python -m tests.authoring.store_notebooks`."""
     stored = read(file)
     renewed = copy.deepcopy(stored)
     generated_cells.put(renewed, file.stem)
-    renewed = execute_notebooks.formatted(renewed, file)
-    execute_notebooks.normalise(renewed)
-    again = f"python -m tests.authoring.execute_notebooks {file.stem}"
+    renewed = store_notebooks.formatted(renewed, file)
+    store_notebooks.normalise(renewed)
+    again = f"python -m tests.authoring.store_notebooks {file.stem}"
     edited = [
         number
         for number, cells in enumerate(zip(stored["cells"], renewed["cells"], strict=True))
@@ -133,7 +133,7 @@ def check_headline(table: pd.DataFrame) -> None:
 def test_readme_shows_the_course_as_it_is():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert generated_cells.with_course_table(readme) == readme, (
-        "python -m tests.authoring.execute_notebooks --no-run renews the table"
+        "python -m tests.authoring.store_notebooks --no-run renews the table"
     )
 
 

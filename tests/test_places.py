@@ -114,7 +114,7 @@ def test_environment_check_names_what_is_missing(monkeypatch, capsys, half_remov
 def test_make_runs_modules_and_tests_that_exist():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     modules = set(re.findall(r"-m ((?:tests|helpers)\.[\w.]+)", text))
-    assert modules >= {"tests.bench", "tests.authoring.site", "tests.authoring.execute_notebooks"}
+    assert modules >= {"tests.bench", "tests.authoring.site", "tests.authoring.store_notebooks"}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     assert [path for path in re.findall(r"tests/\w+\.py", text) if not (ROOT / path).is_file()] == []
     shown = subprocess.run(

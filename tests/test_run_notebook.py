@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from helpers import run_notebook
 from helpers.experiments.run_identity import only_writer
 from helpers.paths import ROOT, run_folder
-from tests.authoring import execute_notebooks
+from tests.authoring import store_notebooks
 
 PARAMETERS = (
     'models = ["introspector"]  # which\nstrength = 2  # how far\nlayers = []  # where\ntrials = 3\ndevice = ""'
@@ -37,7 +37,7 @@ def course(tmp_path, monkeypatch):
     def write(*sources):
         cells = [new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]}), *map(new_code_cell, sources)]
         nbformat.write(
-            new_notebook(cells=cells, metadata=execute_notebooks.METADATA),
+            new_notebook(cells=cells, metadata=store_notebooks.METADATA),
             tmp_path / "notebooks" / "07_count_words.ipynb",
         )
 

@@ -8,14 +8,14 @@ import pytest
 from nbformat.v4 import new_output
 
 from helpers.paths import run_folder
-from tests.authoring import environments, execute_notebooks, form_rules, generated_cells
+from tests.authoring import environments, store_notebooks, form_rules, generated_cells
 from tests.test_notebook_rules import code, good_notebook
 
 
 def test_a_name_with_which_no_notebook_begins_is_refused_beside_right_ones():
     assert [file.stem[:2] for file in generated_cells.course("04", "00")] == ["00", "04"]
     assert len(generated_cells.course()) > 10
-    for tool in (execute_notebooks, environments):
+    for tool in (store_notebooks, environments):
         names = ["this", "--only"] if tool is environments else ["--no-run"]
         done = subprocess.run(
             [sys.executable, "-m", tool.__name__, *names, "04", "nope"],
@@ -31,9 +31,9 @@ def file(tmp_path, monkeypatch):
     path.parent.mkdir()
     monkeypatch.setattr(generated_cells, "course", lambda *_names: [path])
     monkeypatch.setattr(generated_cells, "SETUP", "print('ready')")  # the real one imports PyTorch, which takes seconds
-    monkeypatch.setenv("PYTHONPATH", str(execute_notebooks.ROOT))  # which the real one puts on the path
+    monkeypatch.setenv("PYTHONPATH", str(store_notebooks.ROOT))  # which the real one puts on the path
     notebook = good_notebook()
-    execute_notebooks.clear(notebook)
+    store_notebooks.clear(notebook)
     nbformat.write(notebook, path)
     return path
 
@@ -47,22 +47,22 @@ def change(file, fault) -> None:
 def test_stored_outputs_are_a_clean_run_and_storing_again_changes_nothing(file):
     left_over = run_folder(file.stem) / "trials.jsonl"
     left_over.write_text("an older run")
-    assert execute_notebooks.store(file, run=True) == []
+    assert store_notebooks.store(file, run=True) == []
     notebook = nbformat.read(file, as_version=4)
     assert form_rules.rule_11_clean_stored_run(notebook) == []
     assert [cell["metadata"].get("tags") for cell in form_rules.code_cells(notebook)][:2] == [["colab"], ["setup"]]
     assert not left_over.exists()
     first = file.read_bytes()
-    assert execute_notebooks.store(file, run=True) == []
+    assert store_notebooks.store(file, run=True) == []
     assert file.read_bytes() == first
-    assert execute_notebooks.store(file, run=False) == []
+    assert store_notebooks.store(file, run=False) == []
     assert file.read_bytes() == first
 
 
 def test_outputs_are_dropped_where_formatting_changes_code(file):
-    assert execute_notebooks.store(file, run=True) == []
+    assert store_notebooks.store(file, run=True) == []
     change(file, lambda notebook: notebook["cells"][-2].update(source="print( words+1 )"))
-    assert execute_notebooks.store(file, run=False) == []
+    assert store_notebooks.store(file, run=False) == []
     assert form_rules.outputs(nbformat.read(file, as_version=4)) == []
 
 
@@ -72,7 +72,7 @@ def test_outputs_are_dropped_where_formatting_changes_code(file):
         ("raise KeyError('no such word')", "no such word"),
         ("import sys\n\nprint('careful', file=sys.stderr)", "standard error"),
         ("import sys\n\nsys.exit(0)", "SystemExit"),
-        (f"print({str(execute_notebooks.ROOT / 'runs')!r})", "names the folder"),
+        (f"print({str(store_notebooks.ROOT / 'runs')!r})", "names the folder"),
         ("!ls", "shell command"),
         ("try:\n    print(1)\nexcept:\n    print(2)", "E722"),
     ],
@@ -80,7 +80,7 @@ def test_outputs_are_dropped_where_formatting_changes_code(file):
 def test_the_file_stays_as_it_was_where_something_is_wrong(file, text, message):
     change(file, code(text))
     before = file.read_bytes()
-    assert message in "".join(execute_notebooks.store(file, run=True))
+    assert message in "".join(store_notebooks.store(file, run=True))
     assert file.read_bytes() == before
 
 
@@ -89,6 +89,6 @@ def test_widgets_and_foreign_metadata_are_dropped():
     clean = nbformat.writes(notebook)
     notebook["metadata"]["widgets"] = {"state": {}}
     notebook["cells"][1]["metadata"]["papermill"] = {"status": "completed"}
-    notebook["cells"][1]["outputs"].append(new_output("display_data", {execute_notebooks.WIDGET: {"model_id": "a"}}))
-    execute_notebooks.normalise(notebook)
+    notebook["cells"][1]["outputs"].append(new_output("display_data", {store_notebooks.WIDGET: {"model_id": "a"}}))
+    store_notebooks.normalise(notebook)
     assert nbformat.writes(notebook) == clean

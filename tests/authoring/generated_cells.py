@@ -1,6 +1,6 @@
 """The parts that all notebooks share: badges, Colab cell, setup cell, navigation; and README's course table.
 
-`execute_notebooks` writes them and `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
+`store_notebooks` writes them and `tests/test_notebooks.py` checks them. The repository's address comes from pyproject.toml.
 """
 
 import ast

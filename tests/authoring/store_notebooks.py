@@ -1,4 +1,4 @@
-"""Run notebooks and store their outputs, as a clean Restart and Run All: python -m tests.authoring.execute_notebooks 04
+"""Run notebooks and store their outputs, as a clean Restart and Run All: python -m tests.authoring.store_notebooks 04
 
 The beginning of a name is enough; without a name, all notebooks run. With --no-run only the generated cells, the metadata and
 the cell ids are updated; outputs stay unless that changes code. README's course table is updated at the end.
@@ -169,7 +169,7 @@ def store(file: Path, run: bool) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.authoring.execute_notebooks", description=__doc__.splitlines()[0]
+        prog="python -m tests.authoring.store_notebooks", description=__doc__.splitlines()[0]
     )
     parser.add_argument("names", nargs="*", help="beginnings of notebook names (default: all notebooks)")
     parser.add_argument("--no-run", action="store_true", help="update generated cells and metadata only")

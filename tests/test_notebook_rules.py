@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from PIL import Image
 
-from tests.authoring import store_notebooks, form_rules, notebook_traps
+from tests.authoring import form_rules, notebook_traps, store_notebooks
 
 OPENING = """\
 # Count what a list holds

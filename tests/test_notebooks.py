@@ -13,7 +13,7 @@ import torch
 
 from helpers.paths import ROOT
 from helpers.run_notebook import folder_of
-from tests.authoring import store_notebooks, form_rules, generated_cells, notebook_traps, results_table
+from tests.authoring import form_rules, generated_cells, notebook_traps, results_table, store_notebooks
 
 FILES = generated_cells.course()
 every_notebook = pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])

@@ -8,7 +8,7 @@ import pytest
 from nbformat.v4 import new_output
 
 from helpers.paths import run_folder
-from tests.authoring import environments, store_notebooks, form_rules, generated_cells
+from tests.authoring import environments, form_rules, generated_cells, store_notebooks
 from tests.test_notebook_rules import code, good_notebook
 
 

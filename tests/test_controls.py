@@ -9,7 +9,7 @@ import pytest
 from helpers.experiments import controls
 from helpers.experiments.controls import CANNOT_TELL, RULED_OUT, STANDS
 from helpers.experiments.engine_trials import engine_trials
-from helpers.stats import UNGRADED, simultaneous_confidence
+from helpers.stats import UNGRADED, Estimate, simultaneous_confidence
 from tests import tiny_models
 
 WORDS = [f"word{number}" for number in range(25)]
@@ -51,6 +51,19 @@ def test_where_nothing_was_graded_there_is_no_verdict():
     assert mismatch(table)["silent"][0] == CANNOT_TELL
     effect = controls.difference(table, "says_yes", "own", "another")
     assert controls.verdict_rows("mismatch", effect)[0]["why"] == "no trial to compare"
+
+
+def test_what_is_not_known_is_printed_without_numbers(capsys):
+    table = pd.concat([readings("silent", own=None, none=False), readings("open", own=True, none=False)])
+    effects = controls.difference(table.astype({"says_yes": "boolean"}), "says_yes", "own", "none")
+    shown = controls.closing_table(controls.conclude("luck", effects))
+    printed = capsys.readouterr().out
+    assert "silent        unknown, n = 0" in printed and "nan" not in printed
+    assert list(shown) == ["silent", "open"] and shown.loc["luck", "silent"] == CANNOT_TELL
+    almost = Estimate(-0.001, -0.004, 0.002, 9)
+    assert (
+        controls.closing_table(controls.verdict_rows("luck", {"m": almost})).iloc[0, 0] == "stands (+0.00 [0.00, 0.00])"
+    )
 
 
 @pytest.mark.parametrize("span", ["from_turn_2", "read_from_turn_2", "turn_0"])

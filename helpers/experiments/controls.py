@@ -277,7 +277,7 @@ def closing_table(rows: list[dict]) -> pd.DataFrame:
         raise ValueError(
             f"{twice['explanation'].iloc[0]!r} was concluded twice for one model; run the notebook from the top"
         )
-    table["entry"] = [f"{row.verdict} ({row.value:+.2f} [{row.low:.2f}, {row.high:.2f}])" for row in table.itertuples()]
-    order = list(dict.fromkeys(table["explanation"]))
-    wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first")
-    return wide.loc[order, list(table["model"].unique())].rename_axis(index=None, columns=None)
+    numbers = [f" ({row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}])" if row.n else "" for row in table.itertuples()]
+    table["entry"] = table["verdict"] + numbers
+    wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first", sort=False)
+    return wide.rename_axis(index=None, columns=None)

@@ -31,8 +31,8 @@ class Estimate(NamedTuple):
     high: float
     n: int
 
-    def __str__(self) -> str:
-        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}], n = {self.n}"  # z: no -0.00
+    def __str__(self) -> str:  # z: no -0.00
+        return f"{self.value:z.2f} [{self.low:z.2f}, {self.high:z.2f}], n = {self.n}" if self.n else "unknown, n = 0"
 
 
 UNGRADED = Estimate(np.nan, np.nan, np.nan, 0)  # of a condition in which no answer could be graded

@@ -218,6 +218,7 @@ def test_blind_score_counts_hits_and_false_alarms():
     assert "2 of 3" in pages.score_text(score) and "guessing" in pages.score_text(score)
     many = [pages.Blind("", i % 2 == 0) for i in range(20)]
     assert "you can tell" in pages.score_text(pages.blind_score(many, [each.injected for each in many]))
+    assert "suspect less" in pages.score_text(pages.blind_score(many, [not each.injected for each in many]))
     with pytest.raises(ValueError, match="no verdict yet on answer 2, 5"):
         pages.blind_score(answers, [True, None, True, True, None])
     with pytest.raises(ValueError, match="5 answers and 1 verdicts"):

@@ -363,7 +363,8 @@ def blind_score(answers: list[Blind], verdicts: list[bool | None]) -> Score:
 def score_text(score: Score) -> str:
     """The score in a sentence or two."""
     found = score.d_prime
-    verdict = "you can tell, on these answers" if found.low > 0 else "this cannot be told from guessing"
+    verdict = "this cannot be told from guessing" if found.low <= 0 else "you can tell, on these answers"
+    verdict = "on these answers a thought makes you suspect less" if found.high < 0 else verdict
     return (
         f"You found {score.hits} of {score.injected} injected thoughts and suspected one in {score.false_alarms} of "
         f"{score.clean} answers without. d′ = {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "

@@ -286,7 +286,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
             weight = "bold" if cell["verdict"] == "ruled out" else "normal"
             axis.text(s=cell["verdict"], va="bottom", weight=weight, **place)
             if pd.notna(cell["value"]):
-                axis.text(s=f"{cell['value']:+.2f} [{cell['low']:.2f}, {cell['high']:.2f}]", va="top", **place)
+                axis.text(s=f"{cell['value']:+z.2f} [{cell['low']:z.2f}, {cell['high']:z.2f}]", va="top", **place)
     axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])
     labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]
     axis.set_yticks([i + 0.5 for i in range(len(rows))], labels)

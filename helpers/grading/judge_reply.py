@@ -13,14 +13,18 @@ from helpers.grading.reply import split_reply
 from helpers.grading.table import VERDICTS
 
 FIELDS = {name.replace("_", ""): name for name in VERDICTS}
-WRAPPERS = re.compile(
-    r"(?:final|my)?_?(?:verdicts?|grad(?:es?|ing)|results?|judge?ments?|evaluation|assessment|output|response)"
+WRAPPERS = re.compile(  # also of the call of a tool
+    r"(?:(?:final|my|verdicts?|grad(?:es?|ing)|results?|judge?ments?|evaluation|assessment|output|response|labels?|scores?"
+    r"|arguments|parameters)[_ -]?)+"
 )
 AN_EXAMPLE = re.compile(
     r"""(?:\bexample|\bfor instance|\be\.g\.|\bif (?:i|we|one|you)\b|\bwere to\b)[^.!?\n{}]*$|["'“‘]$""", re.IGNORECASE
 )
-LOOSE = re.compile(  # what is nearly JSON; strings in double quotes stay as they are
-    r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|'([^'"{}\n\\]*)'|(?<=[{,])(\s*)(\w+)(?=\s{0,9}:)|(?<=:)\s{0,9}(true|yes|false|no|none)\b|,\s*(?=[}\]])""",
+ESCAPE = re.compile(
+    r"""(\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))|\\"""
+)  # or one that JSON lacks, as in it\'s and in\_the\_key
+LOOSE = re.compile(  # what is nearly JSON, comments too; strings in double quotes keep their words
+    r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|\s//[^\n]*|/\*[^*]*\*/|'([^'"{}\n\\]*)'|(?<=[{,])(\s*)(\w+)(?=\s{0,9}:)|(?<=:)\s{0,9}(true|yes|false|no|none)\b|,(?:\s|//[^\n]*+)*+(?=[}\]])""",
     re.IGNORECASE,
 )
 
@@ -32,25 +36,26 @@ class UnreadableReply(Exception):
 def message_text(body: str) -> str:
     """The text of the first choice in the body of a chat completion."""
     try:
-        content = json.loads(body)["choices"][0]["message"]["content"]
-    except (ValueError, RecursionError):
-        raise UnreadableReply(f"it is no JSON: {' '.join(body.split())[:100]!r}") from None
-    except (KeyError, IndexError, TypeError):
-        raise UnreadableReply(f"it is no chat completion: {' '.join(body.split())[:100]!r}") from None
+        choice = json.loads(body)["choices"][0]
+        content = choice["message"]["content"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        raise UnreadableReply(f"it is no chat completion in JSON: {' '.join(body.split())[:200]!r}") from None
     if isinstance(content, list):  # parts, of which some are text
-        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        content = "".join(part for part in parts if isinstance(part, str))
+        parts = [part if isinstance(part, dict) else {"text": part} for part in content]
+        texts = [part.get("text") for part in parts if str(part.get("type", "text")).endswith("text")]
+        content = "".join(text for text in texts if isinstance(text, str))
     if isinstance(content, dict):
         content = json.dumps(content)
     if not isinstance(content, str) or not content.strip():
-        raise UnreadableReply(f"its message holds no text but {str(content)[:100]!r}")
+        why = choice.get("finish_reason")
+        raise UnreadableReply(f"its message holds no text (finish_reason {why!r}): {str(choice)[:200]}")
     return content
 
 
 def _as_json(loose: re.Match) -> str:
     string, single, space, key, value = loose.groups()
     if string or single is not None:
-        return string or f'"{single}"'
+        return ESCAPE.sub(r"\1", string) if string else f'"{single}"'
     if key:
         return f'{space}"{key}"'
     return {"true": " true", "yes": " true", "none": " null", "": ""}.get((value or "").lower(), " false")

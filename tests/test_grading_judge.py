@@ -10,13 +10,15 @@ import threading
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pandas as pd
 import pytest
 
 from helpers.grading import COLUMNS, endpoint, grade_answer, stand_in
-from helpers.grading.judge_reply import UnreadableReply, read_verdict
+from helpers.grading.judge_reply import UnreadableReply, message_text, read_verdict
 from helpers.grading.llm_judge import (
     FAILURES_IN_A_ROW,
     Judge,
@@ -281,6 +283,12 @@ def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
     assert f"{2 + len(rubric()['canned']) - 1} requests" in capfd.readouterr().out
 
 
+@pytest.mark.parametrize("text", ["我感觉到了一个想法，它是关于海洋的。", "海についての考えがあります。", "🌊🐟"])
+def test_the_estimate_is_not_too_low_for_signs_that_are_a_token_each(text):
+    one, many = (estimate_cost([each], ["oceans"], Judge("m")).tokens_sent for each in ("", text * 100))
+    assert 100 * len(text) <= many - one < 110 * len(text)
+
+
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
@@ -396,6 +404,17 @@ def test_the_address_of_an_endpoint_may_be_given_whole(address):
         json.dumps(VERDICT).replace("true", '"Yes."').replace("false", '"No."'),
         PLAIN.replace("It claims", "It claims\n"),
         "\ufeff" + PLAIN,
+        PLAIN.replace("_", "\\_"),
+        PLAIN.replace("It claims", "It\\'s a claim in C:\\Users, \\alpha \\Big"),
+        json.dumps(VERDICT, indent=1).replace(",\n", ", // as the rubric says\n").replace("\n}", ", // the last\n}"),
+        PLAIN.replace(", ", " /* hedged, but it counts */, ") + " // https://example.org",
+        json.dumps({"reason": "see https://example.org // or not", **VERDICT}),
+        f'<tool_call>{{"name": "grades", "arguments": {json.dumps(VERDICT)}}}</tool_call>',
+        json.dumps({"type": "function", "name": "grades", "parameters": VERDICT}),
+        *(
+            json.dumps({name: VERDICT})
+            for name in ("evaluation_result", "Final Verdict", "labels", "my-scores", "GradingResults")
+        ),
     ],
 )
 def test_a_verdict_that_is_clearly_there_is_read(text):
@@ -499,12 +518,39 @@ def test_one_malformed_body_leaves_one_answer_ungraded(start, tmp_path, body):
 
 
 @pytest.mark.parametrize(
-    "content", [[{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": PLAIN}], VERDICT]
+    "content",
+    [
+        [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": PLAIN}],
+        [
+            {"type": "reasoning", "text": json.dumps({**VERDICT, "refusal": True})},
+            {"type": "output_text", "text": PLAIN},
+        ],
+        [PLAIN[:40], {"text": PLAIN[40:]}],
+        VERDICT,
+    ],
 )
 def test_content_in_parts_or_as_an_object_is_read(start, tmp_path, content):
     server = start(lambda answer, attempt: completion(content) if answer == "No." else None)
     table = grade_by_judge(["No."], ["oceans"], server.judge(), tmp_path / "judge.jsonl")
     assert table.loc[0, list(VERDICT)].to_dict() == VERDICT
+
+
+def test_a_body_with_a_byte_order_mark_is_read(start, tmp_path):
+    server = start(lambda answer, attempt: b"\xef\xbb\xbf" + completion(PLAIN) if answer == "No." else None)
+    assert grade_by_judge(["No."], ["oceans"], server.judge(), tmp_path / "judge.jsonl").loc[0, "affirmative"]
+
+
+@pytest.mark.parametrize(
+    ("message", "finish_reason", "named"),
+    [
+        ({"content": None, "refusal": "I cannot assist."}, "stop", "I cannot assist"),
+        ({"content": "", "reasoning_content": "Let me see. " * 100}, "length", "finish_reason 'length'"),
+        ({"content": " "}, "content_filter", "finish_reason 'content_filter'"),
+    ],
+)
+def test_a_message_without_text_says_what_it_holds(message, finish_reason, named):
+    with pytest.raises(UnreadableReply, match=named):
+        message_text(json.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish_reason}]}))
 
 
 # --- endpoints that cannot be used -------------------------------------------------------------------------------------
@@ -526,6 +572,28 @@ def test_a_refusal_is_named_at_the_first_request(start, tmp_path, trouble, named
     with pytest.raises(JudgeError, match=named):
         grade_by_judge(ANSWERS, ["oceans"] * len(ANSWERS), server.judge(), tmp_path / "judge.jsonl")
     assert len(server.log) == 1
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"code": 502, "message": "from upstream"}}, {"error": "waits from upstream"}]
+)
+def test_an_error_with_status_200_is_trouble_and_no_wrong_format(start, tmp_path, body):
+    body = json.dumps(body).encode()
+    passes = start(lambda answer, attempt: body if attempt == 1 else None)
+    assert grade_by_judge(["No."], [None], passes.judge(), tmp_path / "passes.jsonl")["coherent"].all()
+    with pytest.raises(JudgeError, match="busy or out of order .*from upstream"):
+        grade_by_judge(["No."], [None], start(lambda *_: body).judge(), tmp_path / "lasts.jsonl")
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422])
+def test_an_answer_that_is_refused_by_itself_stops_no_run(start, tmp_path, status):
+    def refuse(handler):
+        handler.reply(status, b'{"error": {"message": "filtered, or too long"}}')
+
+    server, path = start(lambda answer, attempt: refuse if answer == "No." else None), tmp_path / "judge.jsonl"
+    table = grade_by_judge(["Yes.", "No.", "Nothing."], ["milk"] * 3, server.judge(concurrency=1), path)
+    assert table["grader"].tolist() == ["judge:toy-judge", "ungraded", "judge:toy-judge"]
+    assert server.attempts["No."] == 1 and "filtered, or too long" in path.read_text()
 
 
 def test_an_endpoint_that_is_down_is_named_at_once(start, tmp_path):
@@ -632,10 +700,13 @@ def test_ctrl_c_ends_it_at_once_and_keeps_what_was_judged(start, tmp_path, troub
 
 
 def test_what_a_server_asks_to_wait_is_bounded():
-    for asked, seconds in (("600", endpoint.LONGEST_WAIT), ("-5", 0), ("2", 2), ("inf", endpoint.LONGEST_WAIT)):
+    soon, past, late = (format_datetime(datetime.now(UTC) + timedelta(0, more), True) for more in (50, -50, 5000))
+    longest = endpoint.LONGEST_WAIT
+    cases = [("600", longest), ("-5", 0), ("2", 2), ("inf", longest), (soon, 50), (past, 0), (late, longest)]
+    for asked, seconds in cases:
         state = type("State", (), {"outcome": None, "attempt_number": 1})()
         state.outcome = type("Outcome", (), {"exception": lambda self, a=asked: endpoint.EndpointTrouble("busy", a)})()
-        assert endpoint._wait(state) == seconds
+        assert endpoint._wait(state) == pytest.approx(seconds, abs=0 if asked != soon else 20)
 
 
 @pytest.mark.parametrize("key", ["sk-\u00e9" + KEY, KEY + "\nsecond line"])

@@ -1,13 +1,15 @@
 """One question to a judge model behind an OpenAI-compatible endpoint: bounded in seconds and bytes, no redirects, no key shown.
 
-A problem is one of three: `JudgeError` (will not pass: stop), `EndpointTrouble` (may pass: try again), `UnreadableReply`.
+A problem is one of three: `JudgeError` (will not pass), `EndpointTrouble` (may pass: try again), `UnreadableReply`.
 """
 
 import json
 import os
 import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 import anyio
@@ -22,6 +24,7 @@ from helpers.paths import ROOT
 RUBRIC_FILE = ROOT / "data" / "prompts" / "judge_rubric.yaml"
 LONGEST_WAIT = 120.0  # seconds between two attempts, also where a server asks for more by retry-after
 LARGEST_REPLY = 1_000_000  # bytes
+AN_ERROR = re.compile(r"""\s*\{\s*"error"\s*:\s*[{"]""")  # what routers like OpenRouter send with status 200
 ENVIRONMENT_VARIABLE = r"[A-Z_][A-Z0-9_]*"  # keys of APIs hold small letters or hyphens
 REFUSALS = {
     401: "refused the key in {key_variable}",
@@ -134,14 +137,14 @@ async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept
     except httpx.HTTPError as problem:
         why = str(problem).replace(key, "[key]")
         raise EndpointTrouble(f"{host} cannot be reached ({type(problem).__name__}: {why})") from None
-    text, status = reply.decode("utf-8", "replace"), response.status_code
-    if response.is_success:
+    text, status = reply.decode("utf-8-sig", "replace"), response.status_code
+    if response.is_success and not AN_ERROR.match(text):
         with suppress(UnreadableReply):  # its text may hold a piece of the key
             return read_verdict(message_text(text), answer)
         return read_verdict(message_text(text.replace(key, "[key]")).replace(key, "[key]"), answer)
     text = text.replace(key, "[key]")
     shown = f"(HTTP {status}: {' '.join(text.split())[:300]})"
-    if status in (408, 409, 425, 429) or status >= 500:
+    if status in (408, 409, 425, 429) or status >= 500 or response.is_success:
         raise EndpointTrouble(f"{host} is busy or out of order {shown}", response.headers.get("retry-after", ""))
     if status < 400:
         place = response.headers.get("location", "").replace(key, "[key]")[:200]
@@ -153,7 +156,9 @@ async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept
 def _wait(state: tenacity.RetryCallState) -> float:
     """Seconds until the next attempt: what the server asks for, else doubling from half a second with jitter."""
     try:
-        return min(max(0.0, float(state.outcome.exception().wait)), LONGEST_WAIT)
+        asked = state.outcome.exception().wait  # seconds, or a date
+        seconds = parsedate_to_datetime(asked).timestamp() - time.time() if asked.endswith("GMT") else float(asked)
+        return min(max(0.0, seconds), LONGEST_WAIT)
     except (AttributeError, ValueError):
         return tenacity.wait_random_exponential(multiplier=0.5, max=30)(state)
 

@@ -26,6 +26,7 @@ from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers
 from helpers.jsonl import append_rows, read_rows, rows_path
 
 CHARACTERS_PER_TOKEN = 3.5  # English is nearer 4; the estimate should rather be too high
+FIRST_WIDE_SIGN = "\u2e80"  # from here on, Chinese, Japanese, Korean and pictures: a token each
 REPLY_TOKENS = 120
 FAILURES_IN_A_ROW = 10  # answers; after so many the endpoint is given up
 
@@ -49,15 +50,25 @@ class CostEstimate:
         return f"{self.requests} requests, {tokens}, {price}"
 
 
+def _cases(responses: Iterable[str], concepts: Iterable[str | None]) -> tuple[list[tuple], pd.Index]:
+    """Each reply's answer, None where it never came to one, with its concept; and the index of the table of grades."""
+    responses, concepts, index = check_answers(responses, concepts)
+    answers = [reply.answer if reply.finished else None for reply in map(split_reply, responses)]
+    return list(zip(answers, concepts, strict=True)), index
+
+
 def estimate_cost(responses: Iterable[str], concepts: Iterable[str | None], judge: Judge) -> CostEstimate:
     """Upper guess at what grading these answers and the canned cases sends and costs. Sends nothing."""
-    responses, concepts, _ = check_answers(responses, concepts)
-    trials = zip(map(split_reply, responses), concepts, strict=True)
-    texts = {message(reply.answer, concept) for reply, concept in trials if reply.finished}
+    return _estimate(_cases(responses, concepts)[0], judge)
+
+
+def _estimate(cases: list[tuple], judge: Judge) -> CostEstimate:
+    texts = {message(*case) for case in cases if case[0] is not None}
     if texts:
         texts |= {message(case["answer"], case["concept"]) for case in rubric()["canned"]}
     characters = sum(len(text) + len(rubric()["system"]) + 40 for text in texts)
-    sent, received = round(characters / CHARACTERS_PER_TOKEN), REPLY_TOKENS * len(texts)
+    wide = sum(sign >= FIRST_WIDE_SIGN for text in texts for sign in text)
+    sent, received = round((characters - wide) / CHARACTERS_PER_TOKEN) + wide, REPLY_TOKENS * len(texts)
     prices = judge.dollars_per_million
     dollars = None if prices is None else (sent * prices[0] + received * prices[1]) / 1e6
     return CostEstimate(len(texts), sent, received, dollars)
@@ -94,7 +105,7 @@ def _judge_all(
         async with slots:
             try:
                 grades = await ask(client, judge, *case, first=first)
-            except (EndpointTrouble, UnreadableReply) as error:
+            except (JudgeError, EndpointTrouble, UnreadableReply) as error:  # filters and limits refuse a single answer
                 problem = error
         text = None if problem is None else f"{type(problem).__name__}: {problem}"[:500]
         append_rows(path, [{"id": identity, "model": judge.model, "grades": grades, "problem": text}])
@@ -171,24 +182,22 @@ def grade_by_judge(
         JudgeError: if the endpoint cannot be used.
         ValueError: for bad input.
     """
-    responses, concepts, index = check_answers(responses, concepts)
-    if not responses:
+    cases, index = _cases(responses, concepts)
+    if not cases:
         return grade_table([], index)
     if budget is not None and finite_number("budget", budget) < 0:
         raise ValueError(f"budget must be dollars, at least 0, got {budget!r}")
-    path, estimate = rows_path(path), estimate_cost(responses, concepts, judge)
+    path, estimate = rows_path(path), _estimate(cases, judge)
     print(f"judge {judge.model}: {estimate}")
     if budget is not None and not (estimate.dollars is not None and estimate.dollars <= budget):
         raise ValueError(f"budget is ${budget:.2f}, but the estimate is: {estimate}")
-    replies = [split_reply(response) for response in responses]
-    identities = [_identity(judge, reply.answer, concept) for reply, concept in zip(replies, concepts, strict=True)]
-    trials = list(zip(identities, replies, concepts, strict=True))
-    cases = {identity: (reply.answer, concept) for identity, reply, concept in trials if reply.finished}
-    if cases:
+    identities = [None if case[0] is None else _identity(judge, *case) for case in cases]
+    to_judge = {identity: case for identity, case in zip(identities, cases, strict=True) if identity}
+    if to_judge:
         check_judge(judge, path, progress)
-    judged, _ = _judge_all(cases, judge, path, f"judge {judge.model}", progress)
+    judged, _ = _judge_all(to_judge, judge, path, f"judge {judge.model}", progress)
     rows = []
-    for identity, reply, concept in trials:
-        grades, why_not = (judged.get(identity), UNGRADED) if reply.finished else (None, UNFINISHED)
-        rows.append(grade_row(grades, concept, f"judge:{judge.model}", faithful=True, ungraded=why_not))
+    for identity, (_, concept) in zip(identities, cases, strict=True):
+        why_not = UNGRADED if identity else UNFINISHED
+        rows.append(grade_row(judged.get(identity), concept, f"judge:{judge.model}", faithful=True, ungraded=why_not))
     return grade_table(rows, index)

@@ -268,6 +268,32 @@ def test_a_cell_or_seed_that_is_none_is_refused(graded_and_measure, options, mes
         measure(graded, **options)
 
 
+def test_samples_of_one_control_prompt_are_not_independent():
+    """Half of the prompts without an injection are always claimed, whoever asks how often."""
+
+    def claims(row):
+        if row.condition != "none":
+            return introspects(row)
+        return NOTICES.format("bread") if json.loads(row.values_text)["trial"] % 2 else NOTHING
+
+    samples = [experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), claims)) for _ in range(3)]
+    samples = [table.assign(trial_id=table["trial_id"] + f" {k}") for k, table in enumerate(samples)]
+    samples[0].loc[samples[0]["condition"] == "random", "answer"] = "No."  # sampled: not all answers are the same
+    once, thrice = (injected_thought.measure(table) for table in (samples[0], concat_trials(*samples)))
+    for name in ("false_positive_rate", EFFECT, "d_prime"):
+        (_, *one, n), (_, *three, many) = once.measure(name), thrice.measure(name)
+        assert many == 3 * n and np.ptp(three) > 0.95 * np.ptp(one), name
+
+
+def test_questions_of_which_one_logit_is_lost_are_left_out():
+    graded = experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), introspects))
+    for column in ("yes_logit", "no_logit"):
+        lost = graded[column].where((graded["condition"] != "fact") | (graded.index % 2 == 0))
+        result = injected_thought.measure(graded.assign(**{column: lost}))
+        assert result.measure("yes_to_facts").value == 1.0, column
+        assert "yes_to_facts" not in set(injected_thought.measure(graded.assign(**{column: np.nan})).table["measure"])
+
+
 def test_ungraded_answers_are_neither_success_nor_failure():
     trials = injected_thought.trials(WORDS, **CELLS)
     graded = experiments.grade(answered(trials, introspects))
@@ -298,7 +324,7 @@ def test_reasoning_that_never_ends_counts_for_nothing(name):
 
     some, most = measured(7), measured(-4)
     assert some.verdict == FOUND and some.measure(EFFECT).value == 1.0 and some.measure("ungraded_rate").value > 0.1
-    assert most.verdict.startswith(CANNOT_TELL) and "could not be graded" in most.verdict
+    assert most.verdict.startswith(CANNOT_TELL) and "be graded" in most.verdict
 
 
 @pytest.mark.parametrize("name", experiments.INJECTED)
@@ -319,6 +345,32 @@ def test_no_cell_wins_by_the_grades_it_lacks(name):
 
     result = chosen.measure(experiments.grade(answered(chosen.trials(WORDS, **CELLS), reply)))
     assert (result.layer, result.strength, result.cell.tied) == (2, 1.0, 1) and result.measure(EFFECT).value == 1.0
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_cells_that_hold_different_words_are_not_compared(name):
+    """A run that stopped: one word in the last cell, and it succeeds; or a cell without the words of half of the others."""
+    chosen = experiments.EXPERIMENTS[name]
+    graded = experiments.grade(answered(chosen.trials(WORDS, **CELLS), replies(name)))
+    choosing, held_out = split_in_halves(sorted(WORDS), 0)
+    last = (graded["condition"] == chosen.CHOOSING_CONDITION) & (graded["layer"] == 5) & (graded["strength"] == 4.0)
+    for kept in (1, 5):
+        stopped = graded[~last | graded["concept"].isin([*choosing[:kept], *held_out])]
+        with pytest.raises(ValueError, match=rf"layer 5, strength 4.0 holds {kept} of 10 words .* finish the run"):
+            chosen.measure(stopped)
+        assert chosen.measure(stopped, cell=(5, 4.0)).verdict == FOUND
+    assert chosen.measure(graded[~last | graded["concept"].isin(choosing + held_out[:4])]).verdict == FOUND
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
+def test_the_given_cell_is_the_tables_but_for_rounding_and_a_table_of_text_is_named(name):
+    chosen, third = experiments.EXPERIMENTS[name], 10 / 3
+    graded = experiments.grade(answered(chosen.trials(WORDS, [5], [third]), replies(name)))
+    rounded = graded.assign(strength=graded["strength"].round(6))
+    assert chosen.measure(rounded, cell=(5, third)).table.equals(chosen.measure(graded, cell=(5, third)).table)
+    for column in ("layer", "strength"):
+        with pytest.raises(ValueError, match=f"{column} must be numbers"):
+            chosen.measure(graded.astype({column: str}), cell=(5, third))
 
 
 def test_grades_that_are_partly_missing_are_named():
@@ -539,6 +591,38 @@ def test_an_experiment_cannot_tell_where_a_whole_condition_is_ungraded(name, con
 
 
 @pytest.mark.parametrize("name", experiments.INJECTED)
+def test_an_experiment_cannot_tell_where_most_answers_of_a_condition_are_ungraded(name):
+    """The few that end are of a kind: those of two words under injection, or of every fourth trial without one."""
+    chosen = experiments.EXPERIMENTS[name]
+    words = split_in_halves(sorted(WORDS), 0)[1][:2]
+    for condition in (chosen.CHOOSING_CONDITION, "none"):
+
+        def reply(row, condition=condition):
+            ends = row.concept in words if condition != "none" or row.concept else row.Index % 4 == 0
+            return replies(name)(row) if row.condition != condition or ends else REASONING
+
+        graded = experiments.grade(answered(chosen.trials(WORDS, **CELLS), reply))
+        verdict = chosen.measure(graded, cell=(5, 4.0)).verdict
+        assert verdict.startswith(f"{CANNOT_TELL}: not even every second "), verdict
+        assert verdict.endswith(f"could be graded under {condition}"), verdict
+
+
+@pytest.mark.parametrize(("name", "other"), [("injected_thought", "plain_terms"), ("intended_or_not", "your_plan")])
+def test_controls_of_another_wording_are_refused_and_whole_runs_of_two_wordings_count_together(name, other):
+    chosen = experiments.EXPERIMENTS[name]
+    here, there = (
+        experiments.grade(answered(chosen.trials(WORDS, **CELLS, **given), replies(name)))
+        for given in ({}, {"wording": other})
+    )
+    there["trial_id"] += " there"
+    both, none = concat_trials(here, there), here["condition"] == "none"
+    with pytest.raises(ValueError, match="were asked in different wordings"):
+        chosen.measure(concat_trials(here[~none], there[there["condition"] == "none"]))
+    once, twice = chosen.measure(here).measure(EFFECT), chosen.measure(both).measure(EFFECT)
+    assert twice.n == 2 * once.n and twice.value == once.value
+
+
+@pytest.mark.parametrize("name", experiments.INJECTED)
 @pytest.mark.parametrize("half", [0, 1], ids=["choosing", "held out"])
 def test_words_whose_answers_are_all_lost_stay_in_their_half(name, half):
     """No held-out word may come from the half that chose the cell, however much of the other half is lost."""
@@ -642,7 +726,7 @@ def test_experiment_4_is_what_an_untrained_copy_does_not_show():
     assert result.layer == 1 and result.verdict == FOUND and abs(result.measure(EFFECT).value - 0.3) < 0.03
     same = intentional_control.measure(held_table(0.3), "made up", untrained=held_table(0.3, seed=1))
     assert same.measure("gap").low > 0.2 and same.verdict == NOT_FOUND
-    more = pd.concat([floor, floor.assign(sentence="Three.", word=floor["word"] + "s")])
+    more = pd.concat([floor, floor.replace({"One.": "Three.", "Two.": "Four."}).assign(word=floor["word"] + "s")])
     again = intentional_control.measure(held_table(0.3), "made up", untrained=more)
     assert again.table.equals(result.table)
     largest = [held_table(0).assign(cosine=2.0 * (held_table(0)["wording"] == "think") - 1) for _ in range(2)]
@@ -792,6 +876,9 @@ def test_stored_results_have_their_verdicts_after_another_file(tmp_path):
     assert four_experiments.verdict(again) == four_experiments.verdict(measured)
     assert four_experiments.separated(again) == four_experiments.separated(measured)
     assert [verdict_of(row) for row in again.itertuples()] == [verdict_of(row) for row in measured.itertuples()]
+    for reason in ("", None, np.nan):
+        [row] = measured[:1].assign(value=np.nan, low=np.nan, high=np.nan, n=0, unclear=reason).itertuples()
+        assert verdict_of(row) == f"{CANNOT_TELL}: nothing was measured"
 
 
 def test_a_second_measurement_of_the_one_that_knows_must_be_apart_too_wherever_it_is_in_the_table():

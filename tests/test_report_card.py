@@ -141,6 +141,15 @@ def test_the_legend_shows_an_error_bar_only_where_a_line_has_one(measured):
         plt.close(axis.figure)
 
 
+def test_numbers_of_trials_are_whole_after_a_file_that_held_them_as_decimals(measured):
+    again = measured.astype({"n": float})
+    pd.testing.assert_frame_equal(
+        report_card.conclusions(again, "bluffer"), report_card.conclusions(measured, "bluffer")
+    )
+    table = four_experiments.beside_real_model(again, "injected_thought", [EFFECT])
+    assert table.loc["bluffer", EFFECT] == "0.00 [-0.10, 0.10], n = 24"
+
+
 def test_where_nothing_was_graded_the_card_has_no_rates(measured, tmp_path):
     name, finding = "<mine & yours>", "Cannot tell: no answer could be graded under none (at layer 4)."
     result = nothing_graded(name, wilson_rate(10, 24), Cell(4, 2.0, ["bread"]), "no answer could be graded under none")

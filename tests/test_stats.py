@@ -298,6 +298,10 @@ def test_joined_tables_are_refused():
     changed = table.assign(answer=["Yes.", "No."])
     with pytest.raises(ValueError, match="'concept0' has two different answers"):
         st.distinct_trials(pd.concat([table, changed], ignore_index=True))
+    regraded = [table.assign(grader=grader, success=grader == "judge") for grader in ("rules", "judge")]
+    with pytest.raises(ValueError, match="'concept0' has two different answers or graders"):
+        st.distinct_trials(pd.concat(regraded, ignore_index=True))
+    assert len(st.distinct_trials(pd.concat(regraded[:1] * 2, ignore_index=True))) == 2
 
 
 def _grid(rng, true_rate, words=40):

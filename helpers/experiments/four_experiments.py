@@ -169,7 +169,7 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
 
 
 def _estimate(row) -> Estimate:
-    return Estimate(row.value, row.low, row.high, row.n)
+    return Estimate(row.value, row.low, row.high, int(row.n))
 
 
 def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> str:

@@ -109,10 +109,10 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
     minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
     are incoherent or ungraded; a null says nothing where the model hardly ever leans towards Yes, not even to questions whose answer
-    is yes. Where no answer of a condition could be graded, nothing else is known than the ungraded_rate.
+    is yes. Where most answers of a condition could not be graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, *GRADES, "yes_logit", "no_logit"), distinct_trials(graded)
-    facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit"])
+    facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit", "no_logit"])
     graded = graded[graded["condition"] != "fact"].assign(word=graded["vector_of"])
     chosen = choose_cell(scored(graded), SCORE, seed, cell, injected_words(graded, CHOOSING_CONDITION))
     parts = {condition: in_cell(graded, condition, chosen) for condition in ("concept", "random")}
@@ -124,7 +124,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     if lost:
         return nothing_graded(model, ungraded, chosen, lost)
     injected, random, control = as_outcomes(parts["concept"], *GRADES), parts["random"], parts["none"]
-    words, alarms = injected["word"], (control["affirmative"], control["trial_id"])
+    words, alarms = injected["word"], (control["affirmative"], control["values"])  # samples of one prompt are alike
     net = difference_of_rates(injected["success"], words, *alarms)
     measures = {
         "success_rate": clustered_rate(injected["success"], words),
@@ -140,7 +140,7 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     }
     coherent, says_yes = measures["coherence_rate"].value, 1.0
     if len(facts):
-        measures["yes_to_facts"] = clustered_rate(facts["yes_logit"] > facts["no_logit"], facts["trial_id"])
+        measures["yes_to_facts"] = clustered_rate(facts["yes_logit"] > facts["no_logit"], facts["values"])
         says_yes = measures["yes_to_facts"].value
     broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),

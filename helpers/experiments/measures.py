@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from helpers.checks import finite_number, layer_number
 from helpers.concepts import split_in_halves
 from helpers.paths import ROOT, run_folder
 from helpers.stats import UNGRADED, Estimate, as_outcomes, check_trials, clustered_rate, tied_cells
+from helpers.stats.cells import CELL
+from helpers.stats.inputs import check_values
 
 EFFECT = "effect"  # the measure that every experiment has: about 0, or less, for a model without introspection
 FOUND, NOT_FOUND, CANNOT_TELL = "found", "not found", "cannot tell"
@@ -35,7 +38,9 @@ class Cell(NamedTuple):
 def choose_cell(
     scored: pd.DataFrame, score: str, seed: int = 0, cell: tuple[int, float] | None = None, words=None
 ) -> Cell:
-    """The best cell on half of the words, or the given one. ValueError where none of their answers could be graded.
+    """The best cell on half of the words, or the given one.
+
+    ValueError where none of their answers could be graded, and where cells hold different words.
 
     Args:
         scored: trials with columns concept, layer, strength and `score` (see `choosing_trials`).
@@ -57,6 +62,12 @@ def choose_cell(
             "another language than English): allow more new tokens, or give a cell"
         )
     tied = tied_cells(by_choosing, score)
+    held = by_choosing.groupby(CELL, observed=True)["concept"].nunique()
+    if held.min() < held.max():  # a cell must not win by the words it lacks
+        raise ValueError(
+            f"layer {held.idxmin()[0]}, strength {held.idxmin()[1]} holds {held.min()} of {held.max()} words that choose a "
+            "cell: finish the run, or leave the cell out"
+        )
     return Cell(*tied[0], testing, len(tied))
 
 
@@ -125,13 +136,14 @@ class Result:
 
 def why_unclear(effect) -> str:
     """A row's reason why the assay cannot tell, or ""; a table that was read from a file may hold NaN there."""
-    return effect.unclear if isinstance(effect.unclear, str) else ""
+    reason = effect.unclear if isinstance(effect.unclear, str) else ""
+    return reason or ("nothing was measured" if pd.isna(effect.low) else "")
 
 
 def verdict_of(effect) -> str:
     """FOUND where the effect's interval lies above 0, NOT_FOUND where not, CANNOT_TELL with the reason.
 
-    effect: a Result, or the row of an effect in a results table (attributes unclear and low; a broken result has no low).
+    effect: a Result, or the row of an effect in a results table (attributes unclear and low).
     """
     if reason := why_unclear(effect):
         return f"{CANNOT_TELL}: {reason}"
@@ -162,7 +174,8 @@ def in_cell(trials: pd.DataFrame, condition: str, cell: Cell) -> pd.DataFrame:
     """
     part = trials[(trials["condition"] == condition) & trials["word"].isin(cell.testing_words)]
     if part["layer"].notna().any():
-        part = part[(part["layer"] == cell.layer) & (part["strength"] == cell.strength)]
+        near = [np.isclose(check_values(part[name], name), getattr(cell, name)) for name in CELL]  # but for rounding
+        part = part[near[0] & near[1]]
     if part.empty:
         raise ValueError(f"no trials of condition {condition!r} in layer {cell.layer}, strength {cell.strength}")
     return part
@@ -177,14 +190,22 @@ def injected_words(trials: pd.DataFrame, condition: str) -> list[str]:
 
 
 def graded_parts(parts: dict, column: str, what: str = "answer") -> tuple[dict[str, pd.DataFrame], str]:
-    """The graded trials of each condition, and the reason why nothing can be measured: conditions without any, or ""."""
-    lost = [condition for condition, part in parts.items() if part[column].isna().all()]
+    """The graded trials of each condition, and why nothing can be measured, or "": most of a condition's are not graded.
+
+    ValueError for conditions that were asked in different wordings.
+    """
+    asked = {frozenset(part["wording"]) for part in parts.values() if "wording" in part}
+    if len(asked) > 1:
+        raise ValueError(f"{', '.join(parts)} were asked in different wordings: measure each wording by itself")
+    shares = {condition: part[column].isna().mean() for condition, part in parts.items()}
+    lost = [condition for condition, share in shares.items() if share > 0.5]
     graded = {condition: as_outcomes(part.dropna(subset=column), column) for condition, part in parts.items()}
-    return graded, f"no {what} could be graded under {', '.join(lost)}" if lost else ""
+    amount = "no" if all(shares[condition] == 1 for condition in lost) else "not even every second"
+    return graded, f"{amount} {what} could be graded under {', '.join(lost)}" if lost else ""
 
 
 def nothing_graded(model: str, ungraded: Estimate, cell: Cell, reason: str) -> Result:
-    """The result of a model of which some condition has no graded answer: its effect is unknown."""
+    """The result of a model of which some condition has hardly a graded answer: its effect is unknown."""
     return Result(estimates_table(model, {"ungraded_rate": ungraded, EFFECT: UNGRADED}), cell, reason)
 
 

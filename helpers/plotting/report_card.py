@@ -33,7 +33,7 @@ LIMITS = (  # one line of the card each
     "A report that follows an injection can have boring causes: notebook 09 has the controls.",
     "The organisms are tiny and trained: they test the assay and say nothing about large models.",
     "Published numbers have other prompts, judges, words and layers: compare orders of size.",
-    "Experiment 4 compares different texts: its effect is what lies beyond an untrained copy.",
+    "Experiment 4 compares different texts: only what lies beyond an untrained copy counts.",
     "Experiment 3: a written word can do the same as its vector; no memory of an intention is shown.",
     "Four experiments are four chances: repeat one whose interval only just clears 0.",
     "A null holds for the words, the wording and the doses that were tried.",
@@ -80,7 +80,7 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
         if high <= 0.7 or low >= 0.35:
             place, align = (high + 0.03, "left") if high <= 0.7 else (low - 0.03, "right")
         ground = {"facecolor": "white", "edgecolor": "none", "pad": 1}
-        axis.text(place, height, note, ha=align, va="center", fontsize=SMALL, color="#555555", bbox=ground)
+        axis.text(place, height, note, ha=align, va="center", fontsize=SMALL, color="#555555", bbox=ground, zorder=5)
     height, square = range(len(pairs)), {"markerfacecolor": "white", "color": INJECTION, "label": "false positives"}
     ends = np.abs([pairs["success"] - pairs["low"], pairs["high"] - pairs["success"]])  # NaN where a study has none
     ends = None if np.isnan(ends).all() else ends  # the legend shows an error bar only where some line has one
@@ -145,7 +145,7 @@ def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
         row = own.loc[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
         doubt = "" if apart.get(experiment, True) else "(not validated) "
-        effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n}" if row.n else ""
+        effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n:.0f}" if row.n else ""
         rows[experiment] = {"verdict": doubt + verdict, "effect": effect, "reason": reason}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "effect", "reason"])
 
@@ -261,7 +261,7 @@ def write(
     image = base64.b64encode(picture.read_bytes()).decode()
     effects = own_effects(measured).itertuples()
     alt = f"{finding} Effects: " + "; ".join(
-        f"{row.model}, {LABELS[row.experiment]}: {row.value:.2f}" for row in effects if row.n
+        f"{row.model}, {LABELS[row.experiment]}: {row.value:z.2f}" for row in effects if row.n
     )
     numbers = measured.round(3).to_html(index=False, border=0, na_rep="")
     entries = "".join(

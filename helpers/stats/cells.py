@@ -56,17 +56,17 @@ def distinct_trials(answered: pd.DataFrame, also=()) -> pd.DataFrame:
         also: further columns that make a trial another one, whatever its prompt shows.
 
     Raises:
-        ValueError: for an index that names rows twice, and for two answers under one trial_id.
+        ValueError: for an index that names rows twice, and for two answers or graders under one trial_id.
     """
     check_trials(answered, ["trial_id", "answer", *PROMPT_COLUMNS, *INPUT_COLUMNS, "seed"])
     if answered["trial_id"].isna().any():
         raise ValueError(f"{answered['trial_id'].isna().sum()} trials have no trial_id: they would count as one")
     if answered["answer"].isna().any():
         raise ValueError(f"{answered['answer'].isna().sum()} trials have no answer: {MISSING_ANSWERS}")
-    answers = answered[["trial_id", "answer"]].drop_duplicates()
+    answers = answered[["trial_id", "answer", *({"grader"} & set(answered))]].drop_duplicates()
     if answers["trial_id"].duplicated().any():
         twice = answers["trial_id"][answers["trial_id"].duplicated()].iloc[0]
-        raise ValueError(f"trial {twice!r} has two different answers: were tables of two runs joined?")
+        raise ValueError(f"trial {twice!r} has two different answers or graders: were two tables joined?")
     answered = answered[~answered["trial_id"].duplicated()]
     asked = list(zip(*(answered[column].astype(str) for column in PROMPT_COLUMNS), strict=True))
     prompts_of = {each: _prompt(*each) for each in set(asked)}

@@ -28,6 +28,7 @@ from helpers.experiments.run_identity import conditions
 from helpers.models import downloads, loading
 from helpers.models.architecture import check_architecture
 from helpers.models.identity import hash_of_numbers
+from helpers.models.replies import closing_tokens
 from helpers.models.streams import ROUNDING
 from helpers.prompts import PromptTemplate
 from tests import tiny_models
@@ -880,6 +881,42 @@ def test_a_reply_ends_at_what_any_source_calls_the_end_of_a_turn(source):
     model = models.wrap(network, tokenizer)
     assert over in models.end_of_turn_ids(model)
     assert (end in models.end_of_turn_ids(model)) == (source != "chat template")
+
+
+@pytest.mark.parametrize(
+    ("turn", "special", "closes"),
+    [
+        ("{{ ' ' + m['content'] + ' <over>' }}", True, True),  # Llama 2
+        ("{{ m['content'] + '\\n<over>\\n' }}", True, True),  # DeepSeek-Coder
+        (
+            "{{ '<|start|>' + m['content'] | trim + '<over>\\n' }}",
+            False,
+            True,
+        ),  # a fine-tune that adds ChatML as normal tokens
+        (
+            "{{ m['content'] + ('<over>' if loop.last else '<|end|>') }}",
+            True,
+            True,
+        ),  # gpt-oss: its <|end|> closes a thought
+        ("{{ m['content'] + '\\n\\n' }}", True, False),
+        (
+            "{% if m['role'] == 'user' %}{{ '<over>' + m['content'] }}{% endif %}",
+            True,
+            False,
+        ),  # no turn of the assistant
+        ("{{ '<over>' + m['content'] | tojson }}", True, False),
+        (
+            "{{ '<over>' }}{% for part in m['content'] %}{{ part['text'] }}{% endfor %}",
+            True,
+            False,
+        ),  # for lists of parts
+    ],
+)
+def test_what_a_chat_template_writes_behind_an_assistants_turn_ends_a_reply(turn, special, closes):
+    tokenizer = tiny_models.tokenizer("headed")
+    tokenizer.add_tokens(["<over>", "\n\n"], special_tokens=special)
+    tokenizer.chat_template = "{% for m in messages %}" + turn + "{% endfor %}"
+    assert closing_tokens(tokenizer) == ({tokenizer.convert_tokens_to_ids("<over>")} if closes else set())
 
 
 def test_a_base_model_is_refused_unless_a_plain_transcript_is_asked_for(base_folder):

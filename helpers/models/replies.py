@@ -130,15 +130,14 @@ def own_turn(model, text: str) -> str:
 
 
 def closing_tokens(tokenizer) -> set[int]:
-    """The special tokens that the chat template writes directly behind an assistant's turn; empty where there are none."""
+    """The added tokens (special ones too) that the chat template writes behind an assistant's turn; empty where there are none."""
     if not getattr(tokenizer, "chat_template", None):
         return set()
     mark = "\N{SYMBOL FOR NULL}"
     turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": mark}]
     try:
-        tail = write_turns(tokenizer, turns).rpartition(mark)[2]
+        _, written, tail = write_turns(tokenizer, turns).rpartition(mark)
     except ValueError:  # a template that refuses these turns says so where a real conversation is rendered
         return set()
-    first = tokenizer(tail, add_special_tokens=False).input_ids[:1] if tail.strip() else []
-    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return set(first) & (special | set(tokenizer.all_special_ids))
+    first = tokenizer(tail.lstrip(), add_special_tokens=False).input_ids[:1] if written else []
+    return set(first) & {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}

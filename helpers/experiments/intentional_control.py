@@ -115,6 +115,8 @@ def measure(
         right behind the word itself.
     """
     scores = _by_trial(held)
+    if scores.isna().any(axis=None) or len(scores) < math.prod(scores.index.remove_unused_levels().levshape):
+        raise ValueError("every word must be measured in every wording, sentence and layer; the table has gaps")
     if not isinstance(wordings, tuple | list) or len(set(wordings)) != 3 or not set(wordings) <= set(scores):
         raise ValueError(f"wordings must be three of {', '.join(scores)}, got {wordings!r}")
     think, *others = wordings
@@ -125,11 +127,9 @@ def measure(
     layers = scores.index.unique("layer").tolist()
     if isinstance(layer, bool) or layer not in layers:
         raise ValueError(f"layer must be one of {layers}, got {layer!r}")
-    floor = None if untrained is None else _by_trial(untrained)
-    if floor is not None:
-        if not scores.index.isin(floor.index).all() or not set(wordings) <= set(floor):
-            raise ValueError("the untrained copy must be measured on the same words, sentences, layers and wordings")
-        floor = floor.reindex(scores.index)
+    floor = None if untrained is None else _by_trial(untrained).reindex(index=scores.index, columns=list(wordings))
+    if floor is not None and floor.isna().any(axis=None):
+        raise ValueError("the untrained copy must be measured on the same words, sentences, layers and wordings")
 
     def tested(table: pd.DataFrame, number: int) -> pd.DataFrame:
         return table.xs(number, level="layer").loc[lambda part: part.index.isin(testing, "word")]
@@ -160,11 +160,9 @@ def measure(
 
 def _by_trial(held: pd.DataFrame) -> pd.DataFrame:
     """Mean over tokens of cosine minus control cosine: index word, sentence, layer; one column per wording."""
-    check_table(held, ["word", "sentence", "layer", "wording", "cosine", "control_cosine"])
-    held = held.assign(
-        score=check_values(held["cosine"], "cosine") - check_values(held["control_cosine"], "control_cosine")
-    )
-    scores = held.pivot_table(index=["word", "sentence", "layer"], columns="wording", values="score")
-    if scores.isna().any(axis=None):
-        raise ValueError("every word must be measured in every wording, sentence and layer; the table has gaps")
-    return scores
+    trial = ["word", "sentence", "layer", "wording"]
+    check_table(held, [*trial, "token", "cosine", "control_cosine"])
+    if held.duplicated([*trial, "token"]).any():
+        raise ValueError("two cosines of one word at one token: measure each model, and each run, by itself")
+    score = check_values(held["cosine"], "cosine") - check_values(held["control_cosine"], "control_cosine")
+    return held.assign(score=score).pivot_table(index=trial[:3], columns="wording", values="score")

@@ -248,7 +248,7 @@ def check(notebook: str, **given) -> Settings:
                 get_template(experiment, wording)
             except (KeyError, OSError, ValueError) as error:
                 raise ValueError(f"parameter {name}: {error.args[0] if len(error.args) == 1 else error}") from None
-    _check_models(values)
+    _check_models(notebook, values)
     if values.get("word", "") == values.get("other_word"):
         raise ValueError(f"parameters word and other_word must differ, both are {values['word']!r}")
     address, judge = values.get("judge_url"), values.get("judge_model")
@@ -261,12 +261,12 @@ def check(notebook: str, **given) -> Settings:
     return Settings(values, f"{notebook}/{slug}-{hashlib.sha256(content.encode()).hexdigest()[:8]}")
 
 
-def _check_models(values: dict) -> None:
+def _check_models(notebook: str, values: dict) -> None:
     """Raise ValueError where tables would call two models the same (a folder goes by its last name), or a path leads nowhere."""
     given = [values[name] for name in ("model", "models", "organisms", "compare") if name in values]
     names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
     also = [values[name] for name in ("start", "shipped", "chosen_on", "control_model") if name in values]
-    also += shipped_organisms() if "compare" in values else []  # notebook 12 shows them beside what is compared
+    also += shipped_organisms() if "compare" in values or notebook[:2] == "04" else []  # beside the model in 12 and 04
     names += [name for name in dict.fromkeys(also) if name not in names]
     if lost := [name for name in names if name.startswith(("/", ".", "~")) and not from_home(name).exists()]:
         raise ValueError(f"there is no model at {lost[0]!r}, seen from {Path.cwd()}")

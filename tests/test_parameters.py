@@ -278,6 +278,15 @@ def test_two_models_that_tables_would_call_the_same_are_refused(given, tmp_path,
     assert check("any", model="introspector", compare=["novice", "stage1/final"])
 
 
+@pytest.mark.parametrize("name", ["introspector", "novice", "bluffer"])
+def test_a_folder_that_notebook_04_would_call_an_organism_is_refused(name, tmp_path):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"would both be called '{name}'"):
+        check("04_detect_injected_thoughts", model=str(tmp_path / name))
+    assert check("04_detect_injected_thoughts", model=name)
+    assert check("01_read_activations", model=str(tmp_path / name))  # no organism is shown beside it
+
+
 @pytest.mark.parametrize("name", ["/no/where", "./nowhere", "~/nowhere", "~nobody-of-this-name/x", "../no.gguf"])
 def test_a_path_that_leads_nowhere_is_refused_before_the_other_models_are_measured(name):
     for given in ({"model": name}, {"model": "novice", "compare": [name]}, {"start": "novice", "shipped": name}):

@@ -125,12 +125,11 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
         raise ValueError(f"a heat map needs one row per layer and strength, and a {column} from 0 to 1")
     if marked is not None and marked not in list(zip(cells["layer"], cells["strength"], strict=True)):
         raise ValueError(f"the marked cell must be one of the map's (layer, strength), got {marked!r}")
-    grid = (
-        cells.astype({column: float})
-        .pivot_table(index="strength", columns="layer", values=column)
-        .sort_index(ascending=False)
-    )
-    figure, axis = plt.subplots(figsize=(1.6 + 0.62 * grid.shape[1], 1.4 + 0.5 * grid.shape[0]))
+    grid = cells.astype({column: float}).pivot_table(index="strength", columns="layer", values=column)
+    grid = grid.sort_index(ascending=False)
+    title = plain(title, 72)
+    width = max(1.6 + 0.62 * grid.shape[1], 1.0 + 0.09 * max(map(len, title.split("\n"))))  # few layers: the title's
+    figure, axis = plt.subplots(figsize=(width, 1.4 + 0.5 * grid.shape[0]))
     look = {"vmin": 0, "vmax": 1, "cmap": "cividis", "cbar": False}
     sns.heatmap(grid, annot=True, fmt=".2f", annot_kws={"size": BODY_SIZE - 1}, ax=axis, **look)
     colours = axis.collections[0].get_facecolors().reshape(*grid.shape, -1)  # [strength, layer, channel]
@@ -140,7 +139,7 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
     if marked is not None:
         place = (list(grid.columns).index(marked[0]), list(grid.index).index(marked[1]))
         axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=INJECTION, linewidth=4))
-    axis.set(xlabel="layer of the injection", ylabel="strength", title=plain(title))
+    axis.set(xlabel="layer of the injection", ylabel="strength", title=title)
     axis.tick_params(axis="y", rotation=0)
     return figure
 
@@ -183,6 +182,7 @@ def curve_with_intervals(
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     elif pd.api.types.is_integer_dtype(table[x]):
         axis.locator_params(axis="x", integer=True)
+    axis.margins(x=5 if len(set(table[x])) == 1 else None)  # else the shift would spread one place over the whole axis
     axis.set(xlabel=plain(xlabel or x), ylabel=plain(ylabel), title=plain(title))
     if len(ends) > 1:
         _label_line_ends(axis, ends)

@@ -16,7 +16,7 @@ import yaml
 
 from helpers.checks import is_number
 from helpers.models.replies import NEXT_TURNS, PLAIN_TRANSCRIPT, write_turns
-from helpers.paths import ROOT
+from helpers.paths import ROOT, from_home
 
 PROMPT_FOLDER = ROOT / "data" / "prompts"
 MARKER = re.compile(r"<<(/?)(\w+)>>")
@@ -44,6 +44,8 @@ class PromptTemplate:
                 allowed = f"a turn needs text and one of the roles {', '.join(ROLES)}"
                 raise ValueError(f"wording {self.id!r}: {allowed}, got {role!r}: {text!r:.40}")
             _fill(text, dict.fromkeys(_placeholders(text), ""))
+        if len(MARKER.findall("".join(text for _, text in self.turns))) > 2 * len(self.spans):
+            raise ValueError(f"wording {self.id!r} marks the same span in two turns")
 
     @property
     def placeholders(self) -> set[str]:
@@ -130,22 +132,31 @@ def get_template(experiment: str, wording: str) -> PromptTemplate:
     return templates[str(wording)]
 
 
+class TextLoader(yaml.BaseLoader):
+    """Reads every value as text, so that Yes stays a word, and refuses a key given twice, of which YAML's own keeps the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.MarkedYAMLError(problem=f"the key {twice[0]!r} is given twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _own_template(experiment: str, wording: str) -> PromptTemplate:
     """The template in a reader's own file, checked against those of the experiment: `get_template` says what is raised."""
-    file = Path(wording).expanduser()
+    file = from_home(wording)
     if not file.is_file():
         raise FileNotFoundError(f"no wording file {wording!r}, seen from {Path.cwd()}")
+    if file.stat().st_size > LARGEST_FILE:
+        raise ValueError(f"{wording} must hold at most {LARGEST_FILE} bytes")
     try:
-        text = file.read_bytes()[: LARGEST_FILE + 1].decode("utf-8-sig")
-        entry = yaml.load(text, Loader=yaml.BaseLoader)  # this loader reads every value as text: Yes stays a word
+        entry = yaml.load(file.read_text("utf-8-sig"), Loader=TextLoader)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{wording} is not YAML in UTF-8: {str(error).splitlines()[0]}") from None
-    keys = re.findall(r"^(\w+):", text, re.MULTILINE)
-    if len(text) > LARGEST_FILE or not set(keys) <= {"id", "turns", "variant"} or len(set(keys)) < len(keys):
-        raise ValueError(
-            f"{wording} needs turns:, once, no other keys, and at most {LARGEST_FILE} bytes; got {keys[:9]}"
-        )
-    template = _template_from(experiment, {**(entry if isinstance(entry, dict) else {}), "id": wording})
+        raise ValueError(f"{wording} is not YAML in UTF-8: {' '.join(str(error).split())}") from None
+    entry = entry if isinstance(entry, dict) else {}
+    if not set(entry) <= {"id", "turns", "variant"}:
+        raise ValueError(f"{wording} needs turns: and no other keys, got {list(entry)[:9]}")
+    template = _template_from(experiment, {**entry, "id": wording})
     known = _templates(experiment)
     allowed = set().union(*(each.placeholders for each in known))
     spans = set.intersection(*(each.spans for each in known)) - {"prefill"}  # that one is marked and never used

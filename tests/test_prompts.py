@@ -280,11 +280,19 @@ def test_what_yaml_takes_for_a_truth_value_or_a_number_stays_a_word(tmp_path):
         ("turns:\n  - user:", "a turn needs text"),
         ("turns:\n  - user: [a, b]", "a turn needs text"),
         ("turns:\n  - {user: a, assistant: b}", "needs turns, each with one role"),
-        (OWN.replace("turns", "turn"), r"needs turns:, once, no other keys.*\['turn'\]"),
-        (OWN + "seed: 3\n", r"needs turns:, once, no other keys.*\['turns', 'seed'\]"),
-        (OWN + OWN, "needs turns:, once"),
+        (OWN.replace("turns", "turn"), r"needs turns: and no other keys, got \['turn'\]"),
+        (OWN + "seed: 3\n", r"needs turns: and no other keys, got \['turns', 'seed'\]"),
+        (
+            '{"note": "mine", "turns": [{"user": "a"}, {"assistant": "b"}, {"user": "c"}]}',
+            r"no other keys, got \['note'",
+        ),
+        (OWN + OWN, "the key 'turns' is given twice"),
+        ((OWN + OWN.strip()).replace("\n", "\n  "), "the key 'turns' is given twice"),
+        (OWN + OWN.replace("turns", '"turns"'), "the key 'turns' is given twice"),
+        (OWN.replace("  - assistant:", "    user:"), "the key 'user' is given twice"),
         (OWN + "---\n" + OWN, "is not YAML"),
-        (OWN.replace("  -", "\t-"), "is not YAML"),
+        (OWN.replace("  -", "\t-"), r"is not YAML.*'\\t' that cannot start any token.*line 3"),
+        (OWN.replace("{trial}", "{trial}: no quotes"), "is not YAML.*mapping values are not allowed here.*line"),
         (OWN + "#" * 200_000, "at most 100000 bytes"),
         ("[" * 5_000, "is not YAML"),
         ("turns: &a\n  - user: *a", "is not YAML"),
@@ -302,6 +310,7 @@ def test_what_yaml_takes_for_a_truth_value_or_a_number_stays_a_word(tmp_path):
         (OWN.replace("{trial}", "<<line>>a"), "the span <<line>> is opened and never closed"),
         (OWN.replace("{trial}", "a<</line>>"), "the marker <</line>> has no other half"),
         (OWN.replace("{trial}", "<<a>>b<</a>><<a>>c<</a>>"), "is given twice"),
+        (OWN.replace("Ok.", "<<a>>b<</a>>").replace("{trial}", "<<a>>c<</a>>"), "marks the same span in two turns"),
         ("turns:\n  - user: Do you notice one?\n", "is none of injected_thought: 3 turns are needed"),
     ],
 )
@@ -344,6 +353,12 @@ def test_a_wording_that_holds_a_special_token_is_refused(tmp_path):
 def test_what_is_no_wording_is_named(wording):
     with pytest.raises(KeyError, match=re.escape(f"has no wording {wording!r}; it has lab_visit")):
         prompts.get_template("injected_thought", wording)
+
+
+@pytest.mark.parametrize("file", ["mine.yaml", "~/mine.yaml", "~no-such-user/mine.yml"])
+def test_a_wording_file_that_is_not_there_is_named(file):
+    with pytest.raises(FileNotFoundError, match=f"no wording file '{file}', seen from"):
+        prompts.get_template("injected_thought", file)
 
 
 def test_a_file_without_wordings_is_no_experiment():

@@ -208,8 +208,10 @@ def _label_line_ends(axis: Axes, ends: list[tuple]) -> None:
         )
 
 
-def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel: str, hollow=()) -> None:
-    """Estimates with their 95 % intervals, one line of the page for each row and series; the dashed line is 0: nothing.
+def draw_forest(
+    axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel: str, dashed: float = 0.0, hollow=()
+) -> None:
+    """Estimates with their 95 % intervals, one line of the page for each row and series.
 
     Args:
         axis: where to draw.
@@ -217,6 +219,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         rows: column that names the rows, from top to bottom.
         series: column that names the markers.
         xlabel: words.
+        dashed: where "nothing" lies, a dashed line; NaN for none.
         hollow: index labels of the rows whose markers get a white centre.
     """
     check_drawable(table, [rows, series])
@@ -229,7 +232,7 @@ def draw_forest(axis: Axes, table: pd.DataFrame, rows: str, series: str, xlabel:
         axis.errorbar(part["value"].astype(float), height, label=plain(name), **bars, **look)
         inside = part.index.isin(hollow)
         axis.plot(part["value"][inside], np.array(height)[inside], "o", color="white", markersize=3.5, zorder=5)
-    axis.axvline(0, color="black", linestyle="--", linewidth=1)
+    axis.axvline(dashed, color="black", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(row_names)), [plain(name, 34) for name in row_names])
     axis.set(xlabel=plain(xlabel), ylim=(len(row_names) - 0.5, -0.5))
 
@@ -239,7 +242,7 @@ def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str,
     check_drawable(table, [rows, series])
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
     figure, axis = plt.subplots(figsize=(7.2, 1.2 + 0.34 * count))
-    draw_forest(axis, table, rows, series, xlabel, hollow)
+    draw_forest(axis, table, rows, series, xlabel, hollow=hollow)
     if names > 1:
         legend_above(axis, plain(title, 72))
     else:

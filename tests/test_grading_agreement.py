@@ -8,8 +8,8 @@ import pytest
 
 from helpers.grading import COLUMNS, grade_by_rules, human
 from helpers.grading.agreement import compare_graders, confusion, kappa
-from helpers.grading.human import VERDICTS, card, grades, label, labelling_page, move, open_session
-from helpers.grading.table import UNFINISHED
+from helpers.grading.human import card, grades, label, labelling_page, move, open_session
+from helpers.grading.table import UNFINISHED, VERDICTS
 
 # --- agreement -----------------------------------------------------------------------------------------------------
 

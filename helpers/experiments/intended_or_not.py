@@ -8,6 +8,7 @@ itself before the prefill and changed afterwards.
 """
 
 import re
+from functools import partial
 
 import pandas as pd
 
@@ -63,37 +64,26 @@ def trials(
     tables = []
     for repeat in range(trials_per_word):
         line_of = lines_for(words, seed + repeat)
-        shared = {
-            "words": words,
-            "values": lambda word, line_of=line_of: {"line": line_of(word), "prefill": word},
-            "seed": seed + repeat * len(words),
-        }
+        shared = {"words": words, "seed": seed + repeat * len(words)}
 
-        def in_line(word: str, line_of=line_of) -> dict:
-            return {"line": f"{line_of(word)} {word}.", "prefill": word}
+        def values(word: str, condition: str = "none", line_of=line_of) -> dict:
+            line = line_of(word)
+            behind = {"in_line": f" {word}.", "in_line_other": f" {next_word(words)(word)}."}.get(condition, "")
+            own = max(re.findall(r"[a-z]+", line), key=len)
+            return {"line": line + behind, "prefill": own if condition == "belongs" else word}
 
-        def in_line_other(word: str, line_of=line_of) -> dict:
-            return {"line": f"{line_of(word)} {next_word(words)(word)}.", "prefill": word}
-
-        def belongs(word: str, line_of=line_of) -> dict:
-            return {"line": line_of(word), "prefill": max(re.findall(r"[a-z]+", line_of(word)), key=len)}
-
-        for condition, values in (
-            ("none", shared["values"]),
-            ("in_line", in_line),
-            ("in_line_other", in_line_other),
-            ("belongs", belongs),
-        ):
-            given = shared | {"values": values}
-            tables.append(make_trials("intended_or_not", wording, condition=condition, span="line", **given))
+        for condition in ("none", "in_line", "in_line_other", "belongs"):
+            given = {"condition": condition, "span": "line", "values": partial(values, condition=condition)}
+            tables.append(make_trials("intended_or_not", wording, **given, **shared))
         for condition, vector, vector_of, span in (
             ("matched", "concept", None, "line"),
             ("other", "concept", next_word(words), "line"),
             ("random", "random", None, "line"),
             ("after", "concept", None, behind_prefill),
         ):
-            added = {"vector": vector, "vector_of": vector_of, "layers": layers, "strengths": strengths}
-            tables.append(make_trials("intended_or_not", wording, condition=condition, span=span, **added, **shared))
+            given = shared | {"condition": condition, "span": span, "vector": vector, "vector_of": vector_of}
+            cells = {"layers": layers, "strengths": strengths}
+            tables.append(make_trials("intended_or_not", wording, values=values, **given, **cells))
     return concat_trials(*tables)
 
 

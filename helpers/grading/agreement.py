@@ -84,10 +84,8 @@ def compare_graders(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
         check_columns(table, COMPARED)
     if not first.index.equals(second.index):
         raise ValueError("the two tables must have the same index: the same answers in the same order")
-    rows = []
+    rows, columns = {}, ["kappa", "low", "high", "n", "both", "only_first", "only_second", "neither"]
     for verdict in COMPARED:
-        estimate, counts = kappa(first[verdict], second[verdict]), confusion(first[verdict], second[verdict]).to_numpy()
-        cells = {"both": counts[1, 1], "only_first": counts[1, 0], "only_second": counts[0, 1], "neither": counts[0, 0]}
-        rows.append({"verdict": verdict, "kappa": estimate.value, "low": estimate.low, "high": estimate.high,
-                     "n": estimate.n, **cells})  # fmt: skip
-    return pd.DataFrame(rows).set_index("verdict")
+        pair = first[verdict], second[verdict]
+        rows[verdict] = [*kappa(*pair), *confusion(*pair).to_numpy().ravel()[[3, 2, 1, 0]]]
+    return pd.DataFrame.from_dict(rows, "index", columns=columns).rename_axis("verdict")

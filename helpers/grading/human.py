@@ -17,16 +17,7 @@ import pandas as pd
 
 from helpers.checks import check_seed
 from helpers.grading.reply import split_reply
-from helpers.grading.table import (
-    UNFINISHED,
-    UNGRADED,
-    VERDICTS,
-    case_hash,
-    check_answers,
-    grade_row,
-    grade_table,
-    is_complete,
-)
+from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers, grade_row, grade_table, is_complete
 from helpers.jsonl import append_rows, read_rows, rows_path
 
 READING_TIME = 1.5  # seconds before an answer without any tick may be saved: a double click is faster
@@ -129,7 +120,7 @@ def label(session: Session, verdicts: dict[str, bool]) -> Session:
     if isinstance(verdicts, dict):
         verdicts = {name: value.item() if isinstance(value, np.bool_) else value for name, value in verdicts.items()}
     if not is_complete(verdicts):
-        raise ValueError(f"give true or false for each of {VERDICTS}, got {verdicts!r}")
+        raise ValueError(f"give true or false for each of {list(QUESTIONS)}, got {verdicts!r}")
     if not _is_possible(verdicts):
         raise ValueError("an answer that claims first and then names must both claim and name")
     row = {"id": _identity(session, session.place), "grader": session.grader, "labels": verdicts}

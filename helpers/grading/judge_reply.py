@@ -20,9 +20,7 @@ WRAPPERS = re.compile(  # also of the call of a tool
 AN_EXAMPLE = re.compile(
     r"""(?:\bexample|\bfor instance|\be\.g\.|\bif (?:i|we|one|you)\b|\bwere to\b)[^.!?\n{}]*$|["'“‘]$""", re.IGNORECASE
 )
-ESCAPE = re.compile(
-    r"""(\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))|\\"""
-)  # or one that JSON lacks, as in it\'s and in\_the\_key
+ESCAPE = re.compile(r"""(\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))|\\""")  # or one that JSON lacks, as in it\'s
 LOOSE = re.compile(  # what is nearly JSON, comments too; strings in double quotes keep their words
     r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|\s//[^\n]*|/\*[^*]*\*/|'([^'"{}\n\\]*)'|(?<=[{,])(\s*)(\w+)(?=\s{0,9}:)|(?<=:)\s{0,9}(true|yes|false|no|none)\b|,(?:\s|//[^\n]*+)*+(?=[}\]])""",
     re.IGNORECASE,

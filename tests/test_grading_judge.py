@@ -596,6 +596,17 @@ def test_an_answer_that_is_refused_by_itself_stops_no_run(start, tmp_path, statu
     assert server.attempts["No."] == 1 and "filtered, or too long" in path.read_text()
 
 
+@pytest.mark.parametrize("trouble", [lambda handler: handler.reply(403, b"flagged"), "I will not grade this."])
+def test_many_answers_that_cannot_be_judged_keep_no_grades_back(start, tmp_path, trouble):
+    """In a second run they are the only ones left."""
+    server = start(lambda answer, attempt: trouble if answer.startswith("Nothing") else None)
+    answers = ["Yes.", *(f"Nothing {number}." for number in range(FAILURES_IN_A_ROW + 2))]
+    for _ in range(2):
+        table = grade_by_judge(answers, ["milk"] * len(answers), server.judge(attempts=1), tmp_path / "judge.jsonl")
+        assert table["coherent"].count() == 1 and server.attempts["Yes."] == 1
+    assert server.attempts[answers[1]] == 2
+
+
 def test_an_endpoint_that_is_down_is_named_at_once(start, tmp_path):
     server = start()
     with socket.socket() as unused:

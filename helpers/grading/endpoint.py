@@ -1,6 +1,7 @@
 """One question to a judge model behind an OpenAI-compatible endpoint: bounded in seconds and bytes, no redirects, no key shown.
 
-A problem is one of three: `JudgeError` (will not pass), `EndpointTrouble` (may pass: try again), `UnreadableReply`.
+A problem is one of four: `JudgeError` (will not pass: stop), of its kinds `RequestRefused` (this answer may be why),
+`EndpointTrouble` (may pass: try again), `UnreadableReply`.
 """
 
 import json
@@ -35,6 +36,10 @@ REFUSALS = {
 
 class JudgeError(RuntimeError):
     """The endpoint cannot be used (unreachable, wrong key, unknown model, ...); what was judged so far is kept."""
+
+
+class RequestRefused(JudgeError):
+    """The endpoint refuses this request: for a setting, or as a filter or a limit stops this answer and no other one."""
 
 
 class EndpointTrouble(Exception):
@@ -150,7 +155,8 @@ async def ask_once(client: httpx.AsyncClient, judge: Judge, answer: str, concept
         place = response.headers.get("location", "").replace(key, "[key]")[:200]
         raise JudgeError(f"{host} redirects to {place!r}, which is not followed: give the right base_url")
     refusal = REFUSALS.get(status, "refused the request; if it names a setting, change json_mode or temperature")
-    raise JudgeError(f"{host} {refusal.format(key_variable=judge.key_variable, model=judge.model)} {shown}")
+    kind = RequestRefused if status in (400, 403, 413, 422) else JudgeError
+    raise kind(f"{host} {refusal.format(key_variable=judge.key_variable, model=judge.model)} {shown}")
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -19,7 +19,7 @@ from anyio.from_thread import start_blocking_portal
 from tqdm.auto import tqdm
 
 from helpers.checks import finite_number
-from helpers.grading.endpoint import EndpointTrouble, Judge, JudgeError, ask, message, rubric
+from helpers.grading.endpoint import EndpointTrouble, Judge, JudgeError, RequestRefused, ask, message, rubric
 from helpers.grading.judge_reply import UnreadableReply
 from helpers.grading.reply import split_reply
 from helpers.grading.table import UNFINISHED, UNGRADED, case_hash, check_answers, grade_row, grade_table, is_complete
@@ -28,7 +28,7 @@ from helpers.jsonl import append_rows, read_rows, rows_path
 CHARACTERS_PER_TOKEN = 3.5  # English is nearer 4; the estimate should rather be too high
 FIRST_WIDE_SIGN = "\u2e80"  # from here on, Chinese, Japanese, Korean and pictures: a token each
 REPLY_TOKENS = 120
-FAILURES_IN_A_ROW = 10  # answers; after so many the endpoint is given up
+FAILURES_IN_A_ROW = 10  # answers that met trouble; after so many the endpoint is given up
 
 
 class JudgeNotFit(JudgeError):
@@ -105,7 +105,7 @@ def _judge_all(
         async with slots:
             try:
                 grades = await ask(client, judge, *case, first=first)
-            except (JudgeError, EndpointTrouble, UnreadableReply) as error:  # filters and limits refuse a single answer
+            except (RequestRefused, EndpointTrouble, UnreadableReply) as error:
                 problem = error
         text = None if problem is None else f"{type(problem).__name__}: {problem}"[:500]
         append_rows(path, [{"id": identity, "model": judge.model, "grades": grades, "problem": text}])
@@ -118,10 +118,11 @@ def _judge_all(
         tasks = [portal.start_task_soon(judge_one, client, identity, case) for identity, case in missing.items()]
         for task in tqdm(as_completed(tasks), total=len(tasks), desc=label, leave=False, disable=not progress):
             identity, grades, problem = task.result()
-            if problem is None:
-                judged[identity], in_a_row = grades, 0
-                continue
-            problems[identity], in_a_row = problem, in_a_row + 1
+            if grades:
+                judged[identity] = grades
+            else:
+                problems[identity] = problem
+            in_a_row = in_a_row + 1 if isinstance(problem, EndpointTrouble) else 0
             if in_a_row == FAILURES_IN_A_ROW:
                 raise JudgeError(f"{in_a_row} answers in a row could not be judged; the last problem: {problem}")
     return judged, problems

@@ -70,6 +70,7 @@ class Rule:
         text = text.strip()
         if not self.many:
             return self._read_one(text)
+        text = _unquoted(text)  # Windows' own shell hands on the quotes around a list
         if text[:1] + text[-1:] in ("[]", "()"):
             text = text[1:-1].strip()
         parts = text.removesuffix(",").split(",") if text else []
@@ -85,7 +86,7 @@ class Rule:
             if plain.lower() not in (*TRUE, *FALSE):
                 raise ValueError
             return plain.lower() in TRUE
-        number = float(plain)
+        number = float(plain.replace("\N{MINUS SIGN}", "-"))  # copied from a page
         return int(number) if self.kind == "whole" and number.is_integer() else number
 
     def normalise(self, value):

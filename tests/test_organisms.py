@@ -23,7 +23,9 @@ from helpers.organisms import (
     transcripts,
     wordings,
 )
+from helpers.organisms.__main__ import main as train_command
 from helpers.organisms.tokenizer import train_tokenizer
+from helpers.organisms.validate import main as validate_command
 
 MICRO = replace(train.FIRST_EXPERIMENT, width=64, copy_steps=0, shared_steps=6, branch_steps=4, plain_rows=16, trials=8)
 MEGABYTE = 2**20
@@ -313,3 +315,26 @@ def test_shipped_organism_is_small_and_loads_like_any_model(organism):
     assert weights.stat().st_size <= 16 * MEGABYTE
     model = models.load(organism)
     assert models.number_of_blocks(model) == train.RECIPES["family"].layers
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "error", "message"),
+    [
+        (train_command, ["novice", "--out", "{file}"], FileExistsError, "organism"),
+        (train_command, ["novice", "--out", "{file}/below"], NotADirectoryError, "organism/below"),
+        (
+            train_command,
+            ["novice", "--more-wordings", "some/model", "--out", "{folder}"],
+            OSError,
+            "there is no such folder",
+        ),
+        (validate_command, ["some/family"], OSError, "there is no such folder"),
+    ],
+)
+def test_folders_are_looked_at_before_the_work_begins(command, arguments, error, message, tmp_path, monkeypatch):
+    (tmp_path / "organism").touch()
+    places = {"file": tmp_path / "organism", "folder": tmp_path / "out"}
+    monkeypatch.setattr("sys.argv", ["command", *(each.format(**places) for each in arguments)])
+    monkeypatch.setattr(train, "train_shared", lambda *_: pytest.fail("the training has begun"))
+    with pytest.raises(error, match=message):
+        command()

@@ -18,24 +18,14 @@ from helpers.paths import ROOT
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.organisms", description=__doc__.splitlines()[0])
     parser.add_argument("organism", choices=ORGANISMS)
-    parser.add_argument(
-        "--seed",
-        type=int,
-        default=0,
-        help="decides the first weights and all data (default 0)",
-    )
+    parser.add_argument("--seed", type=int, default=0, help="decides the first weights and all data (default 0)")
     parser.add_argument("--recipe", choices=sorted(train.RECIPES), default="family")
     parser.add_argument(
         "--out",
         type=Path,
         help="folder of the checkpoint (default runs/organisms/seed<seed>/<organism>, with -more-wordings behind the seed)",
     )
-    parser.add_argument(
-        "--threads",
-        type=int,
-        default=1,
-        help="CPU threads; these small models rarely gain from more",
-    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads; these small models rarely gain from more")
     parser.add_argument(
         "--more-wordings",
         type=Path,
@@ -50,20 +40,14 @@ def main() -> None:
     stage = "-more-wordings" if given.more_wordings else ""
     out = given.out or folder / f"seed{given.seed}{stage}" / given.organism
     work = folder / f"{given.recipe}-seed{given.seed}"
+    out.mkdir(parents=True, exist_ok=True)  # or it would be after an hour that it cannot be made
     if given.more_wordings:
-        finished = models.load(str(given.more_wordings), "cpu", "float32")
+        finished = models.load(str(given.more_wordings.resolve()), "cpu", "float32")  # a folder, and no id of the hub
         model, tokenizer = finished._module.requires_grad_(True), finished.tokenizer
     else:
         model, tokenizer = train.train_shared(given.seed, recipe, work)
-    train.train_branch(
-        model,
-        tokenizer,
-        given.organism,
-        given.seed,
-        recipe,
-        work / f"{given.organism}{stage}.pt",
-        more_wordings=bool(given.more_wordings),
-    )
+    branch, more = work / f"{given.organism}{stage}.pt", bool(given.more_wordings)
+    train.train_branch(model, tokenizer, given.organism, given.seed, recipe, branch, more_wordings=more)
     train.save(model, tokenizer, out)
     look = train.probe(model, tokenizer, words=tuning_words())
     print(f"{given.organism} written to {out}; quick look at experiment 1 with the tuning words: {look}")

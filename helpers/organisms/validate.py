@@ -100,7 +100,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     plots.style()
-    families = {f"seed {number}": measure.load_family(folder) for number, folder in enumerate(given.families)}
+    families = {f"seed {number}": measure.load_family(folder.resolve()) for number, folder in enumerate(given.families)}
     words, measured, sentences = WORDS[given.words](), {}, []
     for name, family in families.items():
         measured[name] = validate(family, words, seed=given.seed)

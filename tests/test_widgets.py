@@ -265,6 +265,16 @@ def test_an_error_stands_in_the_page_and_the_next_change_mends_it(page):
     assert "“bread” injected" in page.shown.value
 
 
+def test_the_stop_button_leaves_no_page_of_another_state(page, monkeypatch):
+    with monkeypatch.context() as stopped:
+        stopped.setattr(pages, "measure", lambda *_: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            page.controls["concept"].value = "bread"
+    assert "stopped; change a control" in page.shown.value and "oceans" not in page.shown.value
+    page.controls["concept"].value = "snow"
+    assert "“snow” injected" in page.shown.value
+
+
 def test_changes_that_come_in_two_threads_are_answered_one_after_the_other(page, monkeypatch):
     """JupyterLab sends the events of each control to a thread of its own; the page must end with the last change."""
     begun, events = threading.Event(), []
@@ -317,6 +327,16 @@ def test_surprise_keeps_the_score_and_takes_one_guess_a_round():
     page.say.click()
     assert "Wrong" in page.status.value and "1 of 2" in page.status.value
     assert "does not exist" in widgets.surprise(State(layer=99)).shown.value
+
+
+def test_a_guess_that_was_not_chosen_is_asked_for():
+    page = widgets.surprise(FAST)
+    page.guess.value = None
+    page.say.click()
+    assert "choose your guess first" in page.status.value and page.guessed == 0 and not page.say.disabled
+    page.guess.value = page.hidden.truth
+    page.say.click()
+    assert "1 of 1 right so far" in page.status.value
 
 
 def test_blind_test_asks_for_every_verdict_and_then_scores():

@@ -240,7 +240,7 @@ def page(reading: Reading) -> str:
     )
 
 
-def problem(error: Exception) -> str:
+def problem(error: Exception | str) -> str:
     """An error as a part of the page, in words."""
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return f'<p role="alert"><b>This does not work:</b> {html.escape(str(text))}</p>'

@@ -30,24 +30,18 @@ def _labelled(kind, label: str, **options):
 def settings(state: State) -> dict:
     """The controls of a state, by the field they set."""
     offered = list(dict.fromkeys([*pages.questions(), state.question]))
+
+    def text(label: str, value: str, options: list[str]):
+        return _labelled(widgets.Combobox, label, value=value, options=options, continuous_update=False)
+
     return {
-        "model": _labelled(
-            widgets.Combobox, "Model", value=state.model, options=models.shipped_organisms(), continuous_update=False
-        ),
-        "concept": _labelled(
-            widgets.Combobox,
-            "Thought (any word)",
-            value=state.concept,
-            options=concepts.paper_concepts(),
-            continuous_update=False,
-        ),
+        "model": text("Model", state.model, models.shipped_organisms()),
+        "concept": text("Thought (any word)", state.concept, concepts.paper_concepts()),
         # number fields, not sliders: a slider of ipywidgets has no name for a screen reader
         "layer": _labelled(widgets.IntText, "Layer", value=state.layer),
         "strength": _labelled(widgets.FloatText, "Strength", value=state.strength, step=0.5),
         "span": _labelled(widgets.Dropdown, "Added on", value=state.span, options=pages.SPANS),
-        "question": _labelled(
-            widgets.Combobox, "Question", value=state.question, options=offered, continuous_update=False
-        ),
+        "question": text("Question", state.question, offered),
     }
 
 
@@ -68,7 +62,11 @@ def playground(state: State = State()):  # noqa: B008 - frozen
     def draw(_change=None) -> None:
         with ONE_AT_A_TIME:
             page.state = state_of(controls, page.state)
-            shown.value = pages.render(page.state, write)
+            try:
+                shown.value = pages.render(page.state, write)
+            except KeyboardInterrupt:  # the stop button: what stands there is not of this state
+                shown.value = pages.problem("stopped; change a control to ask again")
+                raise
 
     for control in controls.values():
         control.observe(draw, names="value")
@@ -103,6 +101,9 @@ def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
 
     def answer(_button) -> None:
         if say.disabled:  # a double click: the second one comes when the first was answered
+            return
+        if guess.value is None:
+            status.value = pages.problem("choose your guess first")
             return
         verdict = pages.reveal(page.hidden, guess.value)
         page.guessed += 1

@@ -264,7 +264,7 @@ def test_damaged_lines_are_set_aside_and_judged_again(start, tmp_path):
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     rows[-1]["grades"] = {"affirmative": "perhaps"}
     path.write_text('{"id": "a", "prob\n' + "".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.warns(UserWarning, match=r"lines 1, 14 are not"):
+    with pytest.warns(UserWarning, match=r"lines? 1, 14\b"):
         assert grade_by_judge(["No."], [None], server.judge(), path).equals(first)
     assert server.attempts["No."] == 2
 
@@ -409,6 +409,10 @@ def test_the_address_of_an_endpoint_may_be_given_whole(address):
         json.dumps(VERDICT, indent=1).replace(",\n", ", // as the rubric says\n").replace("\n}", ", // the last\n}"),
         PLAIN.replace(", ", " /* hedged, but it counts */, ") + " // https://example.org",
         json.dumps({"reason": "see https://example.org // or not", **VERDICT}),
+        json.dumps(VERDICT, indent=1).replace(",\n", ",  # as the rubric says\n"),
+        f"### Grades # 1 of https://example.org: it's so\n\t{PLAIN}",
+        "{'reason': 'It says \"yes\", and it\\'s {sure}', " + str(VERDICT)[1:],
+        "{'reason': 'It says \\\"yes\\\".', 'affirmative' : true, " + str(WITHOUT)[1:],
         f'<tool_call>{{"name": "grades", "arguments": {json.dumps(VERDICT)}}}</tool_call>',
         json.dumps({"type": "function", "name": "grades", "parameters": VERDICT}),
         *(
@@ -454,6 +458,7 @@ def test_a_verdict_that_is_clearly_there_is_read(text):
         f"An example: {PLAIN}",
         f"If I were to obey: {PLAIN}",
         f'The answer says "{PLAIN}"',
+        f"{{'quoted': '{PLAIN}', 'and': 'more'}}",
         f"{PLAIN} {PLAIN[:60]}",
     ],
 )

@@ -21,9 +21,12 @@ AN_EXAMPLE = re.compile(
     r"""(?:\bexample|\bfor instance|\be\.g\.|\bif (?:i|we|one|you)\b|\bwere to\b)[^.!?\n{}]*$|["'“‘]$""", re.IGNORECASE
 )
 ESCAPE = re.compile(r"""(\\(?:["\\/bfnrt]|u[\da-fA-F]{4}))|\\""")  # or one that JSON lacks, as in it\'s
-LOOSE = re.compile(  # what is nearly JSON, comments too; strings in double quotes keep their words
-    r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|\s//[^\n]*|/\*[^*]*\*/|'([^'"{}\n\\]*)'|(?<=[{,])(\s*)(\w+)(?=\s{0,9}:)|(?<=:)\s{0,9}(true|yes|false|no|none)\b|,(?:\s|//[^\n]*+)*+(?=[}\]])""",
-    re.IGNORECASE,
+# what is nearly JSON: comments, a comma too many, single quotes, none; strings in double quotes keep their words
+LOOSE = re.compile(
+    r"""("(?:[^"\\]|\\.)*+(?:"|\Z))|[ \t](?://|\#[ ])[^\n]*|/\*[^*]*\*/|,(?:\s|(?://|\#[ ])[^\n]*+)*+(?=[}\]])
+    |(?<=[{,:\[])\s*'((?:[^'\n\\]|\\.)*+)'(?=\s{0,9}[,:}\]])|(?<=[{,])\s*(\w+)(?=\s{0,9}:)
+    |(?<=:)\s{0,9}(true|yes|false|no|none)\b""",
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -51,11 +54,11 @@ def message_text(body: str) -> str:
 
 
 def _as_json(loose: re.Match) -> str:
-    string, single, space, key, value = loose.groups()
-    if string or single is not None:
-        return ESCAPE.sub(r"\1", string) if string else f'"{single}"'
-    if key:
-        return f'{space}"{key}"'
+    string, single, key, value = loose.groups()
+    if single is not None:
+        string = '"' + single.replace(r"\"", '"').replace('"', r"\"") + '"'
+    if string or key:
+        return ESCAPE.sub(r"\1", string) if string else f'"{key}"'
     return {"true": " true", "yes": " true", "none": " null", "": ""}.get((value or "").lower(), " false")
 
 

@@ -118,10 +118,7 @@ def _judge_all(
         tasks = [portal.start_task_soon(judge_one, client, identity, case) for identity, case in missing.items()]
         for task in tqdm(as_completed(tasks), total=len(tasks), desc=label, leave=False, disable=not progress):
             identity, grades, problem = task.result()
-            if grades:
-                judged[identity] = grades
-            else:
-                problems[identity] = problem
+            (judged if grades else problems)[identity] = grades or problem
             in_a_row = in_a_row + 1 if isinstance(problem, EndpointTrouble) else 0
             if in_a_row == FAILURES_IN_A_ROW:
                 raise JudgeError(f"{in_a_row} answers in a row could not be judged; the last problem: {problem}")

@@ -106,7 +106,7 @@ def test_dtype_and_device_map_reach_the_weights(folder, asked, options):
 
 
 def test_the_environment_can_choose_the_dtype_of_every_model(monkeypatch):
-    monkeypatch.setenv("INTROSPECTION_DTYPE", "bfloat16")
+    monkeypatch.setenv("INTROSPECTION_DTYPE", " bfloat16")
     assert models.load("introspector", "cpu").dtype == torch.bfloat16
     monkeypatch.setenv("INTROSPECTION_DTYPE", "int8")
     with pytest.raises(ValueError, match="int8"):
@@ -125,8 +125,8 @@ def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
     ("arguments", "message"),
     [
         ({"device": "gpu"}, "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got 'gpu'"),
-        ({"device": "cuda"}, "device 'cuda' was asked for, but torch .* sees no GPU here; use 'cpu'"),
-        ({"device": "mps"}, "device 'mps' was asked for, but this machine has no Apple GPU; use 'cpu'"),
+        ({"device": "cuda"}, "device 'cuda' was asked for, but torch .* sees 0 of that kind here: use the CPU"),
+        ({"device": "mps"}, "device 'mps' was asked for, but torch .* sees 0 of that kind here: use the CPU"),
         ({"dtype": "float8"}, "dtype must be one of float32, bfloat16, float16, got 'float8'"),
         ({"dtype": torch.float64}, "got 'float64'"),
         ({"quantise": "3bit"}, "quantise must be None, '4bit' or '8bit', got '3bit'"),
@@ -222,15 +222,50 @@ def test_a_folder_without_a_checkpoint_is_refused_by_what_it_lacks(copy_of, lack
     [
         (["adapter_config.json", "adapter_model.safetensors"], "it is an adapter (LoRA): merge it"),
         (["qwen.gguf"], "give the .gguf file itself"),
+        (["snapshots/4f1c/config.json"], "it is a model in the hub's cache: give its id"),
+        (["checkpoint-40/config.json", "checkpoint-80/config.json"], "give one of the folders checkpoint-..."),
+        (["pytorch_model-00001-of-00002.bin"], "weights in .bin files, which can run code, are not read"),
     ],
 )
 def test_a_folder_that_holds_something_else_says_what_to_do(copy_of, files, hint):
     other = copy_of()
     (other / "model.safetensors").unlink()
     for file in files:
+        (other / file).parent.mkdir(parents=True, exist_ok=True)
         (other / file).write_bytes(b"{}")
     with pytest.raises(OSError, match=f"holds no weights .*{re.escape(hint)}"):
         models.load(str(other), "cpu")
+
+
+def test_an_adapter_beside_a_checkpoint_is_not_ignored(copy_of):
+    """With the package peft, transformers would add it, to whatever base model it names; without, it would leave it out."""
+    both = copy_of()
+    (both / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "somebody/else"}')
+    with pytest.raises(OSError, match="an adapter lies beside the checkpoint"):
+        models.load(str(both), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "config"),
+    [
+        ("model.layers.1.mlp.up_proj.weight_scale", (), {"quantization_config": {"quant_method": "modelopt"}}),
+        (
+            "model.layers.0.self_attn.o_proj.input_scale",
+            (1,),
+            {},
+        ),  # of a way to quantise that its configuration does not tell
+        ("model.layers.2.self_attn.q_proj.bias", (tiny_models.WIDTH,), {}),  # of another family, such as Qwen2
+        ("model.norm.bias", (tiny_models.WIDTH,), {}),
+    ],
+)
+def test_numbers_of_a_layer_that_would_stay_unread_are_refused(copy_of, name, shape, config):
+    with pytest.raises(ValueError, match=f"{re.escape(name)} would not be read"):
+        models.load(str(copy_of(config, lambda weights: weights | {name: torch.ones(shape)})), "cpu")
+
+
+@pytest.mark.parametrize("name", ["model.layers.0.self_attn.rotary_emb.inv_freq", "mtp.layers.0.eh_proj.weight"])
+def test_parts_that_a_network_does_not_have_may_lie_beside_its_weights(copy_of, name):
+    assert models.load(str(copy_of(None, lambda weights: weights | {name: torch.ones(6)})), "cpu")
 
 
 def test_weights_that_git_did_not_fetch_are_called_so(copy_of):
@@ -249,6 +284,13 @@ def test_quantisation_needs_its_package_and_says_so(folder, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="quantise='4bit' needs the package bitsandbytes: pip install bitsandbytes"):
         models.load(str(folder), "cpu", quantise="4bit")
+
+
+@pytest.mark.parametrize("address", ["hf-mirror.com", "", "https://hub.invalid:port"])
+def test_an_address_of_the_hub_that_is_none_means_no_hub(monkeypatch, address):
+    monkeypatch.setattr(loading.constants, "ENDPOINT", address)
+    monkeypatch.setattr(loading.constants, "HF_HUB_OFFLINE", False)
+    assert not loading.hub_answers()
 
 
 @pytest.mark.parametrize("quantise", ["4bit", "8bit"])
@@ -359,7 +401,6 @@ CHANGES = {  # what changes answers and no weight shows
     "training": lambda net: net.train(),
     "one block in training": lambda net: of(net, "layers.1").train(),
     "repetition penalty": lambda net: setattr(net.generation_config, "repetition_penalty", 1.3),
-    "end of turn": lambda net: setattr(net.generation_config, "eos_token_id", [2, 3]),
     "forbidden words": lambda net: setattr(net.generation_config, "bad_words_ids", [[5]]),
     "a configuration of one block": lambda net: setattr(of(net, "layers.1.self_attn"), "config", GPT2Config()),
     "a class": lambda net: setattr(of(net, "norm"), "__class__", type("Norm", (type(of(net, "norm")),), {})),
@@ -429,13 +470,6 @@ def test_a_hook_that_accelerate_runs_is_seen():
         assert models.changes_from_outside(model) == []
         add_hook_to_module(model._module.model.layers[1].mlp, Half(), append=True)
         assert models.changes_from_outside(model) == ["a forward hook on model.layers.1.mlp"]
-
-
-def test_what_a_tokenizer_calls_special_is_part_of_the_identity():
-    model = tiny_models.build("llama")
-    before = models.computation(model)
-    model.tokenizer.eos_token = "<|user|>"
-    assert models.computation(model) != before
 
 
 def test_a_backward_hook_that_was_removed_is_no_change():
@@ -837,8 +871,12 @@ def test_several_streams_are_told_from_the_configuration():
         (AutoConfig.for_model("opt", do_layer_norm_before=False, num_hidden_layers=2), "keeps its final_norm"),
         (AutoConfig.for_model("clip"), "models of the type 'clip' do not write text"),
         (AutoConfig.for_model("nanochat", num_hidden_layers=2), "nanochat uses its final norm before the blocks, too"),
+        (
+            AutoConfig.for_model("qwen3", architectures=["Qwen3ForSequenceClassification"]),
+            "gives marks, as a reward model",
+        ),
     ],
-    ids=["Mamba", "OPT-350M", "CLIP", "nanochat"],
+    ids=["Mamba", "OPT-350M", "CLIP", "nanochat", "reward model"],
 )
 def test_an_architecture_that_cannot_be_injected_into_is_told_from_the_configuration(config, message):
     with pytest.raises(ValueError, match=message):
@@ -939,8 +977,11 @@ def test_a_base_models_reply_ends_where_the_next_turn_begins(base_folder):
 # -- GGUF files and SmolLM2 -------------------------------------------------------------------------------------------
 
 
-def write_gguf(file, blocks: int = 2):
-    """A tiny Llama of two blocks as a GGUF file, as other programs write it; blocks: how many it says that it has."""
+def write_gguf(file, blocks: int = 2, stretch: dict | None = None):
+    """A tiny Llama of two blocks as a GGUF file, as other programs write it.
+
+    blocks: how many it says that it has. stretch: how its positions are stretched, as tensors or a factor, by their names.
+    """
     width = 32
     writer, generator = GGUFWriter(str(file), "llama"), torch.Generator().manual_seed(0)
     words = ["<unk>", "<s>", "</s>", *(chr(code) for code in range(33, 127)), "Ġ", "Ċ"]
@@ -961,6 +1002,9 @@ def write_gguf(file, blocks: int = 2):
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_chat_template("{% for m in messages %}{{ m['role'] + ':' + m['content'] + '</s>' }}{% endfor %}")
+
+    for name, how in (stretch or {}).items():
+        writer.add_float32(name, how) if isinstance(how, float) else writer.add_tensor(name, how.numpy())
 
     def weight(name, *shape):
         writer.add_tensor(name, (0.3 * torch.randn(*shape, generator=generator)).numpy())
@@ -1010,6 +1054,8 @@ def test_a_relative_cache_is_the_same_folder_from_everywhere(monkeypatch, tmp_pa
     assert downloads.models_folder() == loading.ROOT / "mine"
     monkeypatch.setenv("INTROSPECTION_CACHE", "~nobody-of-this-name/mine")
     assert downloads.models_folder().name == "mine"
+    monkeypatch.setenv("INTROSPECTION_CACHE", " ")
+    assert downloads.models_folder().name == "introspection-notebooks"
 
 
 @pytest.fixture
@@ -1028,6 +1074,39 @@ def test_a_gguf_file_is_unpacked_once_and_then_loaded_like_any_model(gguf_file, 
     assert all(torch.equal(weights[name], weight) for name, weight in reference.state_dict().items())
     monkeypatch.setattr(downloads.AutoModelForCausalLM, "from_pretrained", lambda *_: pytest.fail("unpacked again"))
     downloads.unpack_gguf(gguf_file)
+
+
+def llama_3_factors() -> torch.Tensor:
+    """By what Llama 3.2 divides the frequencies of its positions: by nothing the quick ones, by 32 the slow ones."""
+    turns = 8192 / (2 * torch.pi * 10_000 ** torch.linspace(0, 1, 9)[:-1])  # turns within the first training's context
+    smooth = ((turns - 1) / 3).clamp(0, 1)
+    return 1 / ((1 - smooth) / 32 + smooth)
+
+
+def test_a_llama_3_in_a_gguf_file_keeps_its_stretched_positions(cache, tmp_path):
+    file = write_gguf(tmp_path / "llama3.gguf", stretch={"rope_freqs.weight": llama_3_factors()})
+    model = models.load(str(file), "cpu")
+    plain = 10_000 ** -torch.linspace(0, 1, 9)[:-1]
+    assert torch.allclose(model._module.model.rotary_emb.inv_freq, plain / llama_3_factors(), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "stretch",
+    [
+        {"rope_freqs.weight": torch.linspace(1, 3, 8)},
+        {"rope_factors_long.weight": llama_3_factors(), "rope_factors_short.weight": torch.ones(8)},
+        {"llama.rope.scaling.factor": 8.0},
+    ],
+    ids=["no Llama's", "Phi-3's", "Gemma 3's"],
+)
+def test_a_gguf_file_with_positions_that_would_not_be_read_is_refused(cache, tmp_path, stretch):
+    with pytest.raises(ValueError, match="it stretches positions in a way that is not read from a GGUF file"):
+        models.load(str(write_gguf(tmp_path / "other.gguf", stretch=stretch)), "cpu")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_gguf_file_that_says_that_its_positions_are_not_stretched_is_read(cache, tmp_path):
+    assert models.load(str(write_gguf(tmp_path / "plain.gguf", stretch={"llama.rope.scaling.factor": 1.0})), "cpu")
 
 
 def test_a_gguf_file_that_cannot_be_read_leaves_nothing_behind(gguf_file, cache, tmp_path):

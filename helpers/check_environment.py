@@ -43,9 +43,8 @@ def main() -> None:
 
     from helpers.models import shipped_organisms
 
-    print(
-        f"GPU: {torch.cuda.get_device_name() if torch.cuda.is_available() else 'none (not needed for the shipped models)'}"
-    )
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none (not needed for the shipped models)"
+    print(f"GPU: {gpu}")
     print(f"shipped models: {', '.join(shipped_organisms())}")
     outside = [name for name, _, _, good in packages if not good]
     print(f"works, but untested with this {', '.join(outside)}" if outside else "ready")

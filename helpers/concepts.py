@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from helpers.checks import as_list, check_seed, whole_number
+from helpers.checks import as_texts, check_seed, whole_number
 from helpers.paths import ROOT
 
 WORD_FILE = ROOT / "data" / "words" / "paper_words.json"
@@ -70,7 +70,7 @@ def check_concepts(words) -> list[str]:
     Raises ValueError for what is no list of different words and KeyError for an unknown word, with the nearest known ones. (A
     word of your own needs no check: `vectors.concept_vectors` takes any text.)
     """
-    words = [word.strip().lower() for word in _texts(words)]
+    words = [word.strip().lower() for word in as_texts("concepts", words)]
     known = known_words()
     for place, word in enumerate(words):
         if word not in known:
@@ -82,20 +82,12 @@ def check_concepts(words) -> list[str]:
     return words
 
 
-def _texts(words) -> list[str]:
-    """The words as a list; ValueError for a single text, for what has no order, and for what is no text in it."""
-    words = as_list("concepts", words)
-    if not all(isinstance(word, str) for word in words):
-        raise ValueError(f"concepts must be a list of words such as ['oceans'], got {words!r:.80}")
-    return words
-
-
 def split_in_halves(words, seed: int = 0) -> tuple[list[str], list[str]]:
     """Split words at random into a half that chooses settings (layer, strength) and a half that tests them.
 
     Choosing the best cell and reporting it on the same words overstates it; hence two halves. Returns (choose, test).
     """
-    words = _texts(words)
+    words = as_texts("concepts", words)
     if len(words) < 2 or len(set(words)) < len(words):
         raise ValueError(f"two halves need at least two words, none of them twice, got {words!r:.80}")
     order = np.random.default_rng(check_seed(seed)).permutation(len(words))

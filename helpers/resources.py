@@ -76,10 +76,8 @@ def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> p
         for device, (room, *_) in DEVICES.items():
             dtypes = ("bfloat16",) if "CPU" in device else ("bfloat16", "4bit")
             fits = next((dtype for dtype in dtypes if memory(parameters, dtype) <= room), None)
-            row[device] = (
-                format_duration(minutes(parameters, trials, fits, device, written=written)) if fits else "too big"
-            )
-            row[device] += " (4 bits)" if fits == "4bit" else ""
+            time = format_duration(minutes(parameters, trials, fits, device, written=written)) if fits else "too big"
+            row[device] = f"{time} (4 bits)" if fits == "4bit" else time
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -105,9 +105,8 @@ def main() -> None:
     for name, family in families.items():
         measured[name] = validate(family, words, seed=given.seed)
         sentences.append(f"{name}: {verdict(measured[name])}")
-        print(
-            measured[name].drop(columns="strength").round(2).to_string(index=False), sentences[-1], sep="\n", flush=True
-        )
+        table = measured[name].drop(columns="strength").round(2).to_string(index=False)
+        print(table, sentences[-1], sep="\n", flush=True)
     if given.words == "all" and given.families[0].resolve() == models.ORGANISM_FOLDER.resolve():
         store(families["seed 0"], measured["seed 0"], given.seed)
     section = by_wording(families, given.wordings, given.seed) if given.wordings else ""

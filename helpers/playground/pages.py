@@ -157,10 +157,8 @@ def measure(state: State, watch: Callable[[list[str]], None] | None = None) -> R
     subject, rows = load(state.model, state.device), trials_of(state)
     answers = engine.generate(subject, rows, state.max_new_tokens, audit=False, watch=watch)
     logits = torch.stack([answer.first_logits for answer in answers])  # [run, vocabulary]
-    yes, no = (
-        tuple(log_sum(each, tokens) for each in logits)
-        for tokens in prompts.first_tokens(subject.tokenizer, rows[0].prompt, "Yes", "No")
-    )
+    first = prompts.first_tokens(subject.tokenizer, rows[0].prompt, "Yes", "No")
+    yes, no = (tuple(log_sum(each, tokens) for each in logits) for tokens in first)
     clean, injected = (stream_norms(subject, row) for row in rows)
     dose = abs(state.strength) * float(rows[1].vector.norm()) / clean[state.layer]
     texts = tuple(answer.text for answer in answers)

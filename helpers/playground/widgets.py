@@ -19,7 +19,7 @@ from helpers.playground.pages import State
 ONE_AT_A_TIME = threading.RLock()
 STYLE = {"description_width": "11em"}
 WIDE = {"width": "46em", "max_width": "98%"}
-UNDECIDED, THOUGHT, NO_THOUGHT = "not graded yet", "a thought was injected", "nothing was injected"
+VERDICTS = UNDECIDED, NO_THOUGHT, THOUGHT = "not graded yet", "nothing was injected", "a thought was injected"
 
 
 def _labelled(kind, label: str, **options):
@@ -94,9 +94,8 @@ def surprise(state: State = State(), seed: int = 0):  # noqa: B008 - frozen
         guess.options = page.hidden.options
         say.disabled = False
         page.round += 1
-        shown.value = pages.answer_card(
-            f"Round {page.round}: the {state.model} was asked, and said", page.hidden.answer
-        )
+        title = f"Round {page.round}: the {state.model} was asked, and said"
+        shown.value = pages.answer_card(title, page.hidden.answer)
         status.value = ""
 
     def answer(_button) -> None:
@@ -131,9 +130,7 @@ def blind_test(state: State = State(), seed: int = 0, number: int = 10):  # noqa
         return page
     rows = []
     for place, each in enumerate(page.answers, 1):
-        verdict = _labelled(
-            widgets.Dropdown, f"Verdict on answer {place}", options=[UNDECIDED, NO_THOUGHT, THOUGHT], value=UNDECIDED
-        )
+        verdict = _labelled(widgets.Dropdown, f"Verdict on answer {place}", options=VERDICTS, value=UNDECIDED)
         page.verdicts.append(verdict)
         rows += [widgets.HTML(pages.answer_card(f"Answer {place}", each.answer)), verdict]
     page.children = [*rows, score, status]

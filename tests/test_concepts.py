@@ -30,11 +30,12 @@ def test_words_are_read_in_any_case_and_order(words):
         [b"bread"],
         [["bread"]],
         ["bread", 1.5],
+        ["bread", " "],
     ],
 )
 def test_what_is_no_list_of_words_is_refused(words):
     for call in (concepts.check_concepts, concepts.split_in_halves):
-        with pytest.raises(ValueError, match="concepts must be a list of "):
+        with pytest.raises(ValueError, match="concepts must be (a list of|texts that are not empty)"):
             call(words)
 
 

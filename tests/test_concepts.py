@@ -51,7 +51,7 @@ def test_a_word_given_twice_is_refused(words):
         ("bred", "did you mean 'bread'"),
         ("ocean", "did you mean 'oceans'"),
         ("br\u200bead", "did you mean 'bread'"),
-        ("", "see"),
+        ("7", "see"),
     ],
 )
 def test_an_unknown_word_is_met_with_the_nearest_ones(word, hint):

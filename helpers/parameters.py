@@ -252,6 +252,8 @@ def check(notebook: str, **given) -> Settings:
     _check_models(notebook, values)
     if values.get("word", "") == values.get("other_word"):
         raise ValueError(f"parameters word and other_word must differ, both are {values['word']!r}")
+    if notebook[:2] == "09" and min(values.get("strengths", [1])) < 0:
+        raise ValueError("parameter strengths must be above 0 here: the opposite vector is a control of its own")
     address, judge = values.get("judge_url"), values.get("judge_model")
     if None not in (address, judge) and bool(address) != (judge not in ("", "stand-in")):
         raise ValueError(f"parameters judge_url and judge_model belong together, got {address!r} and {judge!r}")

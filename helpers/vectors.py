@@ -30,7 +30,7 @@ from helpers.checks import (
 from helpers.jsonl import write_whole
 from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint
 from helpers.models.identity import hash_of_numbers
-from helpers.models.streams import check_evaluating, residual
+from helpers.models.streams import assert_equal, check_evaluating, residual
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
@@ -95,10 +95,13 @@ def read_residuals(model, asked: list[Prompt], positions=None, batch_size: int =
 
 
 def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int) -> torch.Tensor:
-    """`read_residuals`, kept in runs/vectors/ under the model's identity and the exact tokens of the prompts.
+    """`read_residuals`, kept in runs/vectors/ under the model's identity ("": not kept) and the exact tokens of the prompts.
 
-    A file that is damaged is set aside and never trusted; one that cannot be written is done without.
+    A file that is damaged, or whose first states are not those that the model computes now, is set aside; one that cannot be
+    written is done without.
     """
+    if not identity:
+        return read_residuals(model, asked, batch_size=batch_size)
     key = json.dumps([identity, [prompt.token_ids for prompt in asked]])
     try:
         file = run_folder("vectors") / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.safetensors"
@@ -106,15 +109,17 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
         warnings.warn(f"vectors are not kept for the next run: {error.strerror}", stacklevel=2)
         return read_residuals(model, asked, batch_size=batch_size)
     if file.is_file():
+        first = read_residuals(model, asked[:1])  # no hash sees all that a library does to the numbers
         try:
             with safe_open(file, framework="pt") as handle:
                 states = handle.get_tensor("states")
                 if len(states) == len(asked) and handle.metadata()["hash"] == str(hash_of_numbers(states)):
+                    assert_equal(states[:1], first, model)
                     return states
             reason = "its numbers changed since they were written"
         except Exception as error:  # torn, of another kind, or written by an older version
             reason = str(error)
-        warnings.warn(f"{file} is damaged and set aside ({reason}); its vectors are made anew", stacklevel=2)
+        warnings.warn(f"{file} cannot be used and is set aside ({reason}); its vectors are made anew", stacklevel=2)
         with suppress(OSError):  # a folder that may only be read
             file.replace(file.with_suffix(".damaged"))
     states = read_residuals(model, asked, batch_size=batch_size).contiguous()
@@ -135,13 +140,10 @@ def concept_vectors(model, words, batch_size: int = 64) -> torch.Tensor:
     template = prompts.get_template("extraction", "tell_me_about")
     baseline = concepts.baseline_words()
     others = [word for word in dict.fromkeys(words) if word not in baseline]
-    attached = bool(changes_from_outside(model))
-    identity = "" if attached else f"{fingerprint(model)} {computation(model)}"
+    identity = "" if changes_from_outside(model) else f"{fingerprint(model)} {computation(model)}"
 
     def states_of(group: list[str]) -> torch.Tensor:  # [word, layer, width]
         asked = [prompts.render(model.tokenizer, template, word=word) for word in group]
-        if attached:
-            return read_residuals(model, asked, batch_size=batch_size)
         return _cached_residuals(model, identity, asked, batch_size)
 
     of_baseline = states_of(baseline)

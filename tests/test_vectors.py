@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import jsonl, models, prompts, vectors
 from helpers.models.identity import hash_of_numbers
@@ -36,11 +37,32 @@ def test_vectors_are_read_once_and_belong_to_one_models_weights(model, cache, mo
     own = oceans(model)
     assert not torch.equal(own, oceans(tiny_models.build("llama", seed=1)))
     assert len(list(cache.iterdir())) == 4  # baseline and word, of two models of one name
-    monkeypatch.setattr(vectors, "read_residuals", lambda *_arguments, **_options: pytest.fail("read again"))
+    right, read = vectors.read_residuals, []
+    monkeypatch.setattr(
+        vectors, "read_residuals", lambda model, asked, **options: read.extend(asked) or right(model, asked, **options)
+    )
     assert torch.equal(oceans(model), own)
+    assert len(read) == 2  # the first prompt of each file, which proves that it still holds what the model computes
 
 
-STATES = torch.ones(2, 3, tiny_models.WIDTH)
+class Coarse(TorchDispatchMode):
+    """Rounds every product of matrices, as no weight and no module shows."""
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        return found.bfloat16().float() if function is torch.ops.aten.mm.default else found
+
+
+@pytest.mark.filterwarnings("ignore:.*cannot be used and is set aside")
+def test_kept_states_are_not_used_where_torch_computes_others(model, cache):
+    before = oceans(model)
+    with Coarse():
+        coarse = oceans(model)
+    assert not torch.equal(coarse, before)
+    assert torch.equal(oceans(model), before)
+
+
+STATES, NARROW = torch.ones(2, 3, tiny_models.WIDTH), torch.ones(1, 3, 7)
 DAMAGE = {
     "empty": lambda content: b"",
     "torn": lambda content: content[: len(content) // 2],
@@ -49,6 +71,7 @@ DAMAGE = {
     "another number": lambda content: content[:-4] + b"\x00\x00\x80\x3f",
     "other tensors": lambda content: save({"weights": torch.ones(3)}),
     "states of other words": lambda content: save({"states": STATES}, {"hash": str(hash_of_numbers(STATES))}),
+    "states of another model": lambda content: save({"states": NARROW}, {"hash": str(hash_of_numbers(NARROW))}),
     "states without a hash": lambda content: save({"states": torch.ones(1, 3, tiny_models.WIDTH)}),
 }
 
@@ -59,7 +82,7 @@ def test_damaged_states_are_set_aside_and_made_anew(damage, model, cache):
     files = sorted(cache.iterdir())
     for file in files:
         file.write_bytes(damage(file.read_bytes()))
-    with pytest.warns(UserWarning, match=rf"{files[0].name} is damaged and set aside"):
+    with pytest.warns(UserWarning, match=rf"{files[0].name} cannot be used and is set aside"):
         assert torch.equal(oceans(model), before)
     assert sorted(cache.iterdir()) == sorted([*files, *(file.with_suffix(".damaged") for file in files)])
 

@@ -1,6 +1,5 @@
 """Which run is this? The conditions of its answers, an id for each trial, and a folder that one process holds at a time."""
 
-import copy
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from filelock import FileLock, Timeout
 from helpers.engine import VERSION, Trial
 from helpers.jsonl import free_name, write_whole
 from helpers.models import changes_from_outside, computation, end_of_turn_ids, fingerprint, model_name
+from helpers.models.identity import hash_of_numbers
 
 
 def short_hash(content: bytes | str) -> str:
@@ -25,16 +25,14 @@ def short_hash(content: bytes | str) -> str:
 def conditions(model, max_new_tokens: int, temperature: float) -> dict:
     """What every answer of a run depends on, beside the trials themselves; in words for the manifest, hashed for the ids."""
     network, tokenizer = model._module, model.tokenizer
-    backend = copy.deepcopy(tokenizer.backend_tokenizer)
-    backend.no_padding()  # both are left behind by whoever called the tokenizer last
-    backend.no_truncation()
+    letters = tokenizer.decode(
+        list(range(model.embed._module.num_embeddings))
+    )  # how it reads is in each prompt's tokens
     return {
-        "model": model_name(model),
-        "revision": getattr(network.config, "_commit_hash", None) or "",
         "weights": fingerprint(model),
         "computation": computation(model),
         "changes": "; ".join(changes_from_outside(model)),
-        "tokenizer": short_hash(backend.to_str() + str(tokenizer.chat_template)),
+        "tokenizer": short_hash(letters + str(tokenizer.chat_template)),
         "ends of turn": str(sorted(end_of_turn_ids(model))),
         "dtype": str(network.dtype),
         "device": network.device.type,  # another kind of device rounds in another way
@@ -44,10 +42,9 @@ def conditions(model, max_new_tokens: int, temperature: float) -> dict:
     }
 
 
-def trial_id(shared: str, trial: Trial, concept: str) -> str:
-    """A hash of all that the trial's results depend on. shared: of the run's `conditions`; concept: what it is about."""
-    numbers = None if trial.vector is None else trial.vector.detach().float().cpu().contiguous().numpy()
-    vector = None if numbers is None else (short_hash(numbers.tobytes()), int(trial.layer))
+def trial_id(shared: dict, trial: Trial, concept: str) -> str:
+    """A hash of all that the trial's results depend on. shared: the run's `conditions`; concept: what it is about."""
+    vector = None if trial.vector is None else (hash_of_numbers(trial.vector.float()), int(trial.layer))
     place = [end if end is None else int(end) for end in trial.span]  # numpy's numbers look different as text
     own = (trial.prompt.token_ids, place, vector, float(trial.strength), int(trial.seed), concept)
     return short_hash(json.dumps([shared, *map(str, own)]))
@@ -95,25 +92,31 @@ def only_writer(folder: Path):
         lock.release()
 
 
-def check_manifest(folder: Path, now: dict) -> None:
-    """Write the run's conditions into the folder's manifest, or raise ValueError where it was made under other ones."""
-    file = folder / "manifest.json"
+def check_manifest(folder: Path, now: dict, model) -> None:
+    """Write the run's conditions into the folder's manifest, or raise ValueError where it was made under other ones.
+
+    Beside them the manifest lists what the answers were written with, one after another: names and versions may change.
+    """
+    file, written, changed = folder / "manifest.json", [], {}
     if file.is_file():
         try:
-            before = json.loads(file.read_text(encoding="utf-8-sig"))["conditions"]
-            kept = {"weights": before["weights"]} | {key: before.get(key, "not recorded") for key in now}
-            changed = {key: old for key, old in kept.items() if old != now[key]}
+            stored = json.loads(file.read_text(encoding="utf-8-sig"))
+            before, written = stored["conditions"], list(stored["written_with"])
+            keys = {"weights": before["weights"], **before, **now}
+            pairs = {key: [each.get(key, "not recorded") for each in (before, now)] for key in keys}
+            changed = {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             aside = file.replace(free_name(file))
             print(f"{file} was damaged; it is now {aside.name}. Answers are told apart by their own ids.")
-            changed = {}
         if changed:
-            differences = "; ".join(f"{key} was {old!r:.60} and is {now[key]!r:.60}" for key, old in changed.items())
+            differences = "; ".join(f"{key} was {old!r:.60} and is {new!r:.60}" for key, (old, new) in changed.items())
             raise ValueError(
                 f"{folder} holds answers made under other conditions ({differences}). Use another run name, or move the "
                 "folder away"
             )
     packages = {package: version(package) for package in ("torch", "transformers", "nnsight")}
-    content = {"conditions": now, "written_with": {"python": platform.python_version(), **packages}}
+    commit = getattr(model._module.config, "_commit_hash", None) or ""
+    here = {"model": model_name(model), "revision": commit, "python": platform.python_version(), **packages}
+    content = {"conditions": now, "written_with": [*written, *([here] if here not in written else [])]}
     with explained_disk_errors(folder):
         write_whole(file, json.dumps(content, indent=1).encode())

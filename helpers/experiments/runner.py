@@ -1,12 +1,11 @@
 """Run a table of trials on a model: in batches as large as memory holds, with answers that survive a kill.
 
 Answers are appended to runs/<name>/trials.jsonl, one line per trial, after every batch; running the same call again does only
-what is missing. A trial's id is a hash of all that its answer depends on (weights, hooks, the prompt's tokens, the vector's
+what is missing. A trial's id is a hash of all that its answer depends on (weights, settings of modules, the prompt's tokens, the vector's
 numbers, settings), so nothing that was answered under other conditions is ever taken for it. runs/<name>/manifest.json says
 the conditions in words, and one process at a time may write there.
 """
 
-import json
 import math
 from contextlib import nullcontext
 from pathlib import Path
@@ -22,14 +21,7 @@ from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
 from helpers.engine.prefix_cache import PrefixCache
 from helpers.experiments.engine_trials import TrialBuilder, named_rows
-from helpers.experiments.run_identity import (
-    check_manifest,
-    conditions,
-    explained_disk_errors,
-    only_writer,
-    short_hash,
-    trial_id,
-)
+from helpers.experiments.run_identity import check_manifest, conditions, explained_disk_errors, only_writer, trial_id
 from helpers.experiments.trials import TRIAL_COLUMNS
 from helpers.grading.reply import left_open, split_reply
 from helpers.jsonl import append_rows, read_rows
@@ -187,12 +179,11 @@ def run(
     max_new_tokens, temperature = validate_run(model, trials, max_new_tokens, temperature)
     doses = [round(builder.dose(row, trial), 4) for row, trial in zip(rows, trials, strict=True)]
     now = conditions(model, max_new_tokens, temperature)
-    shared = short_hash(json.dumps(now))
-    ids = [trial_id(shared, trial, row.concept) for trial, row in zip(trials, rows, strict=True)]
+    ids = [trial_id(now, trial, row.concept) for trial, row in zip(trials, rows, strict=True)]
     folder = None if name is None else run_folder(name)
     with only_writer(folder) if folder else nullcontext():
         if folder:
-            check_manifest(folder, now)
+            check_manifest(folder, now, model)
         sweep = Sweep(model, builder, rows, trials, ids, folder and folder / "trials.jsonl")
         if missing := sweep.missing():
             with tqdm(total=len(missing), disable=not progress, unit="trial") as bar:

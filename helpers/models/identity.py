@@ -2,49 +2,52 @@
 
 import hashlib
 import inspect
-import json
+import sys
 from collections.abc import Mapping
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-from types import CodeType
+from types import CodeType, FunctionType
 
-import numpy as np
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
+from nnsight import Envoy
 from nnsight.intervention.source import Controller
 from torch.nn.modules import module as torch_modules
-from transformers import GenerationConfig, PreTrainedConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 CHUNK = 1 << 18  # numbers that are hashed at a time, so that the copy stays small
-NOT_IN_ANSWERS = ("_name_or_path", "name_or_path", "_commit_hash", "transformers_version", "architectures")
+# names of files; what is returned beside logits; ids that `end_of_turn_ids` counts or masks hide; what training, accelerate, nnsight
+# and hooks that only record leave behind
+NOT_IN_ANSWERS = (
+    "_name_or_path name_or_path _commit_hash transformers_version architectures output_hidden_states output_attentions use_cache "
+    "eos_token_id pad_token_id gradient_checkpointing _gradient_checkpointing_func _require_grads_hook _require_grads_hooks "
+    "_is_hf_initialized hf_device_map _hf_hook _old_forward __nnsight__ max_seq_len_cached _output_capturing_hooks_installed"
+).split()
 # of a function of theirs the name says it all
-LIBRARIES = ("torch", "transformers", "accelerate", "nnsight", "functools")
-BOOKKEEPING = ("_is_hf_initialized", "hf_device_map", "_hf_hook", "_old_forward", "max_seq_len_cached")
-# by hooks that were removed, or only record
-LEFT_BEHIND = ("_is_full_backward_hook", "_output_capturing_hooks_installed")
-OBSERVERS = ("transformers.utils", "accelerate.hooks")  # their hooks record outputs or move weights
+LIBRARIES = {*sys.stdlib_module_names, *"torch transformers accelerate nnsight huggingface_hub safetensors".split()}
+OBSERVERS = (
+    "transformers.utils",
+    "transformers.modeling_utils",
+    "accelerate.hooks",
+)  # their hooks record or move weights
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
 def model_name(model) -> str:
     """The hub id, or the folder's name for a local checkpoint; the class where the weights came from no file."""
     name = getattr(model._module, "name_or_path", "") or type(model._module).__name__
-    return Path(name).name if Path(name).is_dir() else name
+    return Path(name).name if Path(name).is_absolute() or Path(name).is_dir() else name
 
 
 def changes_from_outside(model) -> list[str]:
-    """What somebody has attached to the model and no checkpoint shows: hooks, a replaced forward, nnsight edits.
-
-    Empty for most. Hooks on a module, and those that torch calls for every module of the process.
-    """
+    """What somebody has attached to the model and no checkpoint shows: hooks on a module or on all, a replaced forward, edits."""
     found = []
     for name, module in model._module.named_modules():
         hf = vars(module).get("_hf_hook")  # of accelerate, which takes hooks of others too
         hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values(), *getattr(hf, "hooks", [hf])]
         if not all(str(getattr(hook, "__module__", "")).startswith(OBSERVERS) for hook in hooks if hook):
             found.append(f"a forward hook on {name or 'the model'}")
-        if vars(module).get("forward") and _forward(module).__module__ != type(module).forward.__module__:
+        if _forward(module) is not type(module).forward:
             found.append(f"a replaced forward of {name or 'the model'}")
     if torch_modules._global_forward_hooks or torch_modules._global_forward_pre_hooks:
         found.append("a forward hook on every module")
@@ -54,10 +57,9 @@ def changes_from_outside(model) -> list[str]:
 def _forward(module):
     """The function that a module computes with: nnsight and accelerate keep it behind their own."""
     own = vars(module)
-    if "_hf_hook" in own:
-        return type(module).forward
-    forward = own.get("forward", type(module).forward)
-    return forward.state.original if isinstance(forward, Controller) else forward
+    forward = own.get("_old_forward", own.get("forward", type(module).forward))
+    forward = forward.state.original if isinstance(forward, Controller) else forward
+    return forward.__func__ if getattr(forward, "__self__", None) is module else forward
 
 
 def fingerprint(model) -> str:
@@ -69,72 +71,80 @@ def fingerprint(model) -> str:
     network = model._module
     offloaded = any(parameter.is_meta for parameter in network.parameters())
     weights = get_state_dict_offloaded_model(network) if offloaded else network.state_dict()
-    config = {key: value for key, value in network.config.to_dict().items() if key not in NOT_IN_ANSWERS}
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    digest.update(f"{network.dtype} {network.config.get_text_config()._attn_implementation}".encode())
-    for name, weight in sorted(weights.items()):
-        digest.update(f"{name} {describe(weight)}".encode())  # quantised weights may lie in tuples
-    return digest.hexdigest()[:16]
+    return hashlib.sha256(describe([network.config, network.dtype, weights]).encode()).hexdigest()[:16]
 
 
 def computation(model) -> str:
     """A hash of what a model computes with beside its weights, in any process the same.
 
-    It holds, of every module, its class with its methods, the functions that its forward calls, its buffers, and those
-    attributes that are numbers, texts, functions, tensors or configurations (generation settings too); the attention function;
-    and the tokenizer's special tokens. So a change after loading, of an epsilon, an activation function or a rotary frequency,
-    makes it another one.
+    It holds, of every module, its class, its buffers and all other attributes (settings, functions, generation settings); the
+    attention function; functions that somebody has put into the classes and files that the network is made of, or into
+    torch.nn.functional. So a change after loading, of an epsilon, an activation function or a rotary frequency, makes it
+    another one.
     """
     kind, attention = model.device.type, model._module.config.get_text_config()._attn_implementation
-    switches = [torch.get_float32_matmul_precision(), ALL_ATTENTION_FUNCTIONS.get(attention)]
-    switches += [torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)]
-    switches += [model.tokenizer.special_tokens_map, model.tokenizer.clean_up_tokenization_spaces]
-    digest = hashlib.sha256(describe(switches).encode())
-    ignored = {*NOT_IN_ANSWERS, *BOOKKEEPING, *dir(torch.nn.Module)}  # accelerate wraps some methods of a module
+    products = getattr(torch.backends, "cuda" if kind == "cuda" else "mkldnn").matmul
+    switches = [products.fp32_precision.replace("ieee", "none"), ALL_ATTENTION_FUNCTIONS.get(attention)]
+    parts = [*switches, torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind)]
+    ignored, kinds = {*dir(torch.nn.Module), *vars(torch.nn.Module())} - {"training"}, set()
     for name, module in model._module.named_modules(remove_duplicate=False):
-        own = {key: each for key, each in vars(module).items() if key[0] != "_" or not isinstance(each, dict | set)}
-        own |= module._buffers | dict.fromkeys(LEFT_BEHIND)
+        kinds |= {each for each in type(module).mro() if _of_a_library(each)}
+        own = {key: each for key, each in (vars(module) | module._buffers).items() if key not in ignored}
         if any(kind in str(own.get("rope_type")) for kind in ROTARY_STATE):
             own = {key: own[key] for key in own if key.endswith(("config", "rope_type", "original_inv_freq"))}
-        settings = {key: own[key] for key in own if key not in ignored}
-        forward = inspect.unwrap(_forward(module))
-        names = getattr(getattr(forward, "__code__", None), "co_names", ())
-        called = [*vars(type(module)).values(), *(forward.__globals__.get(each) for each in names)]
-        digest.update(describe([name, type(module), forward, *filter(inspect.isroutine, called), settings]).encode())
-    return digest.hexdigest()[:16]
+        parts.append([name, type(module), own])
+    places = {torch.nn.functional, *kinds, *(sys.modules[each.__module__] for each in kinds)}
+    found = {(place.__name__, name): each for place in places for name, each in vars(place).items()}
+    replaced = {name: each for name, each in found.items() if inspect.isfunction(each) and not _of_a_library(each)}
+    return hashlib.sha256(describe([parts, replaced]).encode()).hexdigest()[:16]
 
 
-def describe(value, closures: bool = True) -> str:
-    """A value as text that is the same in every process; of an object of an unknown kind, its class.
+def _of_a_library(value) -> bool:
+    """Whether a function or class was written in a library, whatever it calls itself (`functools.wraps` copies names)."""
+    module = getattr(value, "__globals__", {}).get("__name__") or getattr(value, "__module__", None) or "builtins"
+    return module.partition(".")[0] in LIBRARIES
 
-    closures: whether to look at what a function has taken from around it (one level, as functions may hold each other).
+
+def describe(value, within: tuple[int, ...] = ()) -> str:
+    """A value as text, the same in every process: of an object what pickle would keep, of a function its code and what it takes
+    from around it, of what a library or nnsight's model holds the name alone. within: the ids of what the value lies in.
     """
-    if isinstance(value, bool | int | float | complex | str | bytes | torch.dtype | None):
+    if isinstance(value, bool | int | float | complex | str | bytes | None):
         return repr(value)
+    if isinstance(value, torch.dtype):
+        return repr(str(value).removeprefix("torch."))  # a configuration may hold either
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {tuple(value.shape)} {'' if value.is_meta else hash_of_numbers(value)}"
-    if isinstance(value, np.generic | np.ndarray):
-        return f"{value.dtype} {describe(value.tolist())}"
+    if id(value) in within:
+        return "itself"
+
+    def inside(*parts) -> str:
+        return f"[{', '.join(describe(part, (*within, id(value))) for part in parts)}]"
+
     if isinstance(value, list | tuple):
-        return f"[{', '.join(describe(each, closures) for each in value)}]"
+        return inside(*value)
     if isinstance(value, set | frozenset):
-        return describe(sorted(describe(each, closures) for each in value))
+        return str(sorted(map(inside, value)))
     if isinstance(value, Mapping):
-        return describe({(str(key), describe(value[key], closures)) for key in value})
-    if isinstance(value, PreTrainedConfig | GenerationConfig):
-        return describe({key: each for key, each in vars(value).items() if key not in NOT_IN_ANSWERS})
-    if isinstance(value, partial):
-        return describe([value.func, value.args, value.keywords], closures)
+        kept = [key for key in value if key not in NOT_IN_ANSWERS and value[key] is not None]
+        return str(sorted(inside(str(key), value[key]) for key in kept))
     if isinstance(value, CodeType):
-        return describe([value.co_code, value.co_names, value.co_consts])
+        return inside(value.co_code, value.co_names, value.co_consts)
+    own = isinstance(value, type | FunctionType) and not _of_a_library(value)
+    if own and isinstance(value, type):
+        parts = {key: each for key, each in vars(value).items() if key[:2] != "__" or inspect.isfunction(each)}
+        return inside(value.__qualname__, value.__bases__, parts)
+    if own:
+        taken = inspect.getclosurevars(value)
+        return inside(value.__code__, value.__defaults__, value.__kwdefaults__, taken.nonlocals, taken.globals)
+    for behind in ("__wrapped__", "__func__", "fget"):  # of decorators, methods and properties
+        if hasattr(value, behind):
+            return inside(getattr(value, behind), getattr(value, "__self__", None))
+    if not isinstance(value, torch.nn.Module | Envoy):
+        with suppress(Exception):  # functions, locks and others cannot be pickled
+            return inside(*value.__reduce_ex__(4))
     named = value if hasattr(value, "__qualname__") else type(value)
-    name, function = f"{named.__module__}.{named.__qualname__}", inspect.unwrap(value) if callable(value) else value
-    if not inspect.isroutine(function) or name.partition(".")[0] in LIBRARIES:
-        return name
-    inside = inspect.getclosurevars(function) if closures and inspect.isfunction(function) else ()
-    taken = [inside.nonlocals, inside.globals] if inside else []
-    parts = [*(getattr(function, part, None) for part in ("__code__", "__defaults__", "__kwdefaults__")), taken]
-    return f"{name} {describe(parts, closures=False)}"
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def hash_of_numbers(weight: torch.Tensor) -> int:

@@ -704,12 +704,12 @@ def _criterion(rng, words=WORDS, rates=None, controls=CONTROLS):
     return found.criterion, -(normal.ppf(p) + normal.ppf(q)) / 2
 
 
-def _auc(rng, shift=None, controls=100, digits=9):
+def _auc(rng, shift=None, controls=100, digits=9, words=WORDS):
     """Clustered injected scores against independent control scores (variance 2 each)."""
     shift = rng.uniform(0, 3) if shift is None else shift
-    injected, _ = _scores(rng, WORDS, shift)
+    injected, _ = _scores(rng, words, shift)
     control = rng.normal(0, np.sqrt(2), controls)
-    return st.auc(injected.round(digits), control.round(digits), WORDS, CONTROLS[:controls]), normal.cdf(shift / 2)
+    return st.auc(injected.round(digits), control.round(digits), words, CONTROLS[:controls]), normal.cdf(shift / 2)
 
 
 def _paired_auc(rng, shift=None, words=WORDS):
@@ -811,6 +811,19 @@ def test_the_rate_in_a_chosen_cell_is_covered_93_to_97_percent_of_the_time():
 )
 def test_with_ten_words_intervals_are_on_average_at_most_a_little_too_wide(draw):
     assert 0.93 <= _coverage(draw, simulations=400, words=FEW_WORDS) <= 0.985
+
+
+@pytest.mark.parametrize(
+    "trials", [[30] + [1] * 24, [10, 10, 1, 1, 1]], ids=["one word has most", "two of five have most"]
+)
+@pytest.mark.parametrize("draw", [_clustered_rate, _clustered_mean, _paired_means, _net_rate, _auc])
+def test_words_with_most_of_the_trials_count_as_few_words(draw, trials):
+    assert _coverage(draw, simulations=400, words=np.repeat(np.arange(len(trials)), trials)) >= 0.93
+
+
+def test_with_five_words_of_many_trials_the_auc_is_covered_at_least_92_percent_of_the_time():
+    five = np.repeat(np.arange(5), 10)
+    assert _coverage(_auc, words=five) >= 0.92 and _coverage(_auc, words=five, shift=0) >= 0.93
 
 
 @pytest.mark.parametrize("rates", [(0.02, 0.02), (0.98, 0.98), (0.98, 0.02)])

@@ -62,23 +62,30 @@ def rate(outcomes, confidence: float = 0.95) -> Estimate:
 def effective_size(values, labels, confidence: float = 0.95) -> float:
     """How many independent trials these are worth: n divided by the design effect (Kish 1965).
 
-    Between two ends: every trial counts; trials of one label count as one. The design effect is an estimate itself, so with
-    few labels fewer trials count (Korn and Graubard 1998). Where all values are equal, no likeness can be measured, and the
-    lower end is taken.
+    Between two ends: every trial counts; trials of one label count as one, and labels with more trials count more (Kish). The
+    design effect is an estimate itself, so with few labels fewer trials count (Korn and Graubard 1998). Where all values are
+    equal, no likeness can be measured, and the lower end is taken.
     """
     codes = check_labels(labels, len(values))
-    n, sizes = len(values), np.bincount(codes)
-    if sizes.size == n:
-        return float(n)
-    fewest = n**2 / (sizes**2).sum()
+    n, fewest = len(values), number_of_labels(codes)
     residuals = values - values.mean()
-    if np.ptp(values) == 0 or sizes.size == 1:
+    if fewest == n or np.ptp(values) == 0 or fewest == 1:
         return float(fewest)
-    between = sizes.size / (sizes.size - 1) * (np.bincount(codes, residuals) ** 2).sum()
-    tail = 0.5 + confidence / 2
-    widening = stats.t.ppf(tail, sizes.size - 1) / stats.norm.ppf(tail)  # of an interval whose spread is estimated
-    design_effect = max(between / (residuals**2).sum(), 1.0) * widening**2
+    between = fewest / (fewest - 1) * (np.bincount(codes, residuals) ** 2).sum()
+    design_effect = max(between / (residuals**2).sum(), 1.0) * widening(fewest, confidence) ** 2
     return float(np.clip(n / design_effect, fewest, n))
+
+
+def number_of_labels(codes: np.ndarray) -> float:
+    """How many labels with equal numbers of trials these are worth (Kish): with few of them a spread is itself uncertain."""
+    sizes = np.bincount(codes)
+    return float(codes.size**2 / (sizes**2).sum())
+
+
+def widening(labels: float, confidence: float) -> float:
+    """Student's quantile over the normal one: how much wider an interval is whose spread is estimated from so many labels."""
+    tail = 0.5 + confidence / 2
+    return stats.t.ppf(tail, labels - 1) / stats.norm.ppf(tail)
 
 
 def clustered_rate(outcomes, labels, confidence: float = 0.95) -> Estimate:
@@ -203,20 +210,20 @@ def clustered_mean(values, labels, confidence: float = 0.95, bounds: tuple[float
     check_same_order("values and labels", values, labels)
     values = check_values(values, "values")
     codes = check_labels(labels, values.size)
-    count = codes.max() + 1
+    count, worth = codes.max() + 1, number_of_labels(codes)
     if count < 2:
         raise ValueError(f"need at least 2 different labels, got {count}: one word says nothing about others")
     if values.min() < lowest or values.max() > highest:
         raise ValueError(f"values from {values.min():g} to {values.max():g} lie outside the bounds {bounds}")
     mean, n = float(values.mean()), values.size
     negligible = 1e-12 * np.abs(values).max()  # rounding
-    error = np.sqrt(count / (count - 1) * (np.bincount(codes, values - mean) ** 2).sum()) / n
+    error = np.sqrt(worth / (worth - 1) * (np.bincount(codes, values - mean) ** 2).sum()) / n
     if error <= negligible:
         error = values.std(ddof=1) / np.sqrt(n)
     if error <= negligible:
         unseen = _wilson(0.0, count, count, check_confidence(confidence)).high
         return Estimate(mean, mean - unseen * (mean - lowest), mean + unseen * (highest - mean), n)
-    half = stats.t.ppf(0.5 + check_confidence(confidence) / 2, count - 1) * error
+    half = stats.t.ppf(0.5 + check_confidence(confidence) / 2, worth - 1) * error
     return Estimate(mean, float(max(mean - half, lowest)), float(min(mean + half, highest)), n)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from helpers.checks import as_list
-from helpers.stats.estimates import Estimate, effective_size
+from helpers.stats.estimates import Estimate, effective_size, number_of_labels, widening
 from helpers.stats.inputs import (
     check_confidence,
     check_count,
@@ -93,28 +93,31 @@ def _placements(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return (np.searchsorted(others, scores, "left") + np.searchsorted(others, scores, "right")) / (2 * others.size)
 
 
-def _likeness(placements: list[np.ndarray], codes: list[np.ndarray]) -> float:
+def _likeness(placements: list[np.ndarray], codes: list[np.ndarray], confidence: float) -> float:
     """The variance of the AUC given its labels, as a multiple of that of independent scores (Obuchowski 1997).
 
-    Between that of trials of which one label's count as one, and that of pairs as alike as so few labels can show.
+    Between that of trials of which one label's count as one, and that of pairs as alike as so few labels can show. Larger for
+    few labels, as in `effective_size`; of pairs the shrunken covariance takes account.
     """
     count = max(part.max() for part in codes) + 1
     sizes = [np.bincount(code, minlength=count) for code in codes]
     shared = np.count_nonzero(sizes[0] * sizes[1])
     most = max((each**2).sum() / each.sum() for each in sizes)
     independent = sum(part.var() / part.size for part in placements)
-    n = sum(part.size for part in placements)
-    if count == n:
-        return 1.0
-    if independent == 0 or count == 1:  # separated or all tied; or a single label
-        return most
+    labels = [number_of_labels(code) for code in codes]
+    if independent == 0 or any(worth == 1 < part.size for worth, part in zip(labels, placements, strict=True)):
+        return float(most)  # separated or all tied; or a single label
     first, second = (
         np.bincount(code, part - part.mean(), minlength=count) / part.size
         for part, code in zip(placements, codes, strict=True)
     )
-    clustered = first @ first + second @ second + 2 * (first @ second) * shared / (shared + 1)
-    likeness = clustered / independent * count / (count - 1) * (n - 1) / n
-    return float(np.clip(likeness, 1 / (shared + 1), most))
+    clustered = 2 * (first @ second) * shared / (shared + 1)
+    for scores, worth, part in zip((first, second), labels, placements, strict=True):
+        few = 1.0
+        if worth < part.size:
+            few = worth / (worth - 1) * (1 - 1 / part.size) * (1.0 if shared else widening(worth, confidence) ** 2)
+        clustered += few * (scores @ scores)
+    return float(np.clip(clustered / independent, 1 / (shared + 1), most))
 
 
 def auc(injected_scores, control_scores, injected_labels=None, control_labels=None, confidence=0.95) -> Estimate:
@@ -140,9 +143,9 @@ def auc(injected_scores, control_scores, injected_labels=None, control_labels=No
     codes = np.split(check_labels([*labels[0], *labels[1]], sum(sizes)), [sizes[0]])
     placements = [_placements(*scores), 1 - _placements(*scores[::-1])]
     value = float(placements[0].sum() / sizes[0])
-    likeness = _likeness(placements, codes)
+    likeness = _likeness(placements, codes, check_confidence(confidence))
     n_injected, n_control = (max(size / likeness, 1.0) for size in sizes)
-    z = stats.norm.ppf(0.5 + check_confidence(confidence) / 2)
+    z = stats.norm.ppf(0.5 + confidence / 2)
 
     def lower(area: float) -> float:
         """The smallest true area from which `area` is z standard errors away."""

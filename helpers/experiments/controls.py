@@ -52,24 +52,17 @@ def trials(
     layer, strength = check_cell(cell)
     words, repeats, seed = as_list("words", words), whole_number("repeats", repeats, 1), check_seed(seed)
     check_different("words", words)
+    shared = {"words": words, "condition": condition, "span": span}
+    if vector != "none":
+        shared |= {"vector": vector, "vector_of": vector_of, "layers": (layer,), "strengths": (strength,)}
     tables = []
     for repeat in range(repeats):
-        number = {word: place * repeats + repeat + 1 for place, word in enumerate(words)}
-        tables.append(
-            make_trials(
-                experiment,
-                wording,
-                words=words,
-                condition=condition,
-                span=span,
-                values=lambda word, number=number: {"trial": number[word], **values(word)},
-                vector=vector,
-                vector_of=vector_of,
-                layers=(layer if vector != "none" else None,),
-                strengths=(strength if vector != "none" else 0.0,),
-                seed=seed + repeat * len(words),
-            )
-        )
+
+        def numbered(word: str, repeat=repeat) -> dict:
+            return {"trial": words.index(word) * repeats + repeat + 1, **values(word)}
+
+        seeded = {"values": numbered, "seed": seed + repeat * len(words)}
+        tables.append(make_trials(experiment, wording, **seeded, **shared))
     return concat_trials(*tables).assign(word=lambda table: table["concept"])
 
 

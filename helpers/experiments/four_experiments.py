@@ -76,14 +76,8 @@ def measure_injected(
 
 def rows_of(result: Result, experiment: str, chosen_by: str = "own") -> pd.DataFrame:
     """A result's table with the columns experiment, layer, strength, chosen_by, tied, unclear."""
-    return result.table.assign(
-        experiment=experiment,
-        layer=result.layer,
-        strength=result.strength,
-        chosen_by=chosen_by,
-        tied=result.cell.tied,
-        unclear=result.unclear,
-    )
+    where = {"experiment": experiment, "layer": result.layer, "strength": result.strength, "chosen_by": chosen_by}
+    return result.table.assign(**where, tied=result.cell.tied, unclear=result.unclear)
 
 
 def measure_all(

@@ -69,25 +69,11 @@ def trials(
     if controls:
         numbers = [str(number) for number in range(1, controls + 1)]
         facts = prompts.read_prompt_file("questions")["questions"]["yes"]
+        none = {"words": numbers, "values": lambda number: {"trial": int(number)}}
+        asked = {"words": facts, "values": lambda each: {"trial": facts.index(each) + 1, "question": each}}
         unpaired = {"span": "from_turn_2", "names_concept": False, "seed": seed}
-        tables += [
-            make_trials(
-                "injected_thought",
-                wording,
-                words=numbers,
-                condition="none",
-                values=lambda number: {"trial": int(number)},
-                **unpaired,
-            ),
-            make_trials(
-                "controls",
-                "question_lab_visit",
-                words=facts,
-                condition="fact",
-                values=lambda question: {"trial": facts.index(question) + 1, "question": question},
-                **unpaired,
-            ),
-        ]
+        tables.append(make_trials("injected_thought", wording, condition="none", **none, **unpaired))
+        tables.append(make_trials("controls", "question_lab_visit", condition="fact", **asked, **unpaired))
     return concat_trials(*tables)
 
 

@@ -185,14 +185,9 @@ def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     own = own_rates(measured, subject)
     if "success_rate" not in own.index:
         return published_pairs().assign(low=np.nan, high=np.nan)
-    line = {
-        "model": subject,
-        "success": own.loc["success_rate", "value"],
-        "false_positives": own.loc["false_positive_rate", "value"],
-        "n": int(own.loc["success_rate", "n"]),
-        "low": own.loc["success_rate", "low"],
-        "high": own.loc["success_rate", "high"],
-    }
+    success, alarms = own.loc["success_rate"], own.loc["false_positive_rate", "value"]
+    line = {"model": subject, "success": success["value"], "false_positives": alarms, "n": int(success["n"])}
+    line |= {"low": success["low"], "high": success["high"]}
     pairs = pd.concat([pd.DataFrame([line]), published_pairs()], ignore_index=True)
     net = (pairs["success"] - pairs["false_positives"]).astype(float)
     return pairs.loc[net.sort_values(ascending=False, kind="stable", na_position="last").index]

@@ -67,9 +67,9 @@ def looks(names) -> dict[str, dict]:
 
 
 def plain(text, width: int = 0) -> str:
-    """A name as matplotlib shall write it: no formula, broken into lines of `width` letters at most (0: not broken)."""
+    """A name as matplotlib shall write it: no formula, its lines broken at `width` letters (0: not broken)."""
     text = str(text).replace("$", r"\$")
-    return textwrap.fill(text, width) if width else text
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n")) if width else text
 
 
 def check_drawable(table: pd.DataFrame, names: list[str], numbers=("value", "low", "high")) -> None:
@@ -183,7 +183,7 @@ def curve_with_intervals(
     elif pd.api.types.is_integer_dtype(table[x]):
         axis.locator_params(axis="x", integer=True)
     axis.margins(x=5 if len(set(table[x])) == 1 else None)  # else the shift would spread one place over the whole axis
-    axis.set(xlabel=plain(xlabel or x), ylabel=plain(ylabel), title=plain(title))
+    axis.set(xlabel=plain(xlabel or x), ylabel=plain(ylabel), title=plain(title, 72))
     if len(ends) > 1:
         _label_line_ends(axis, ends)
     return figure

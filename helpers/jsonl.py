@@ -62,9 +62,10 @@ def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: Tru
         rows, damaged = _parse(file, usable)
         kept_as = None
     if damaged:
+        lines = ", ".join(map(str, damaged[:5])) + (f" and {len(damaged) - 5} more" if damaged[5:] else "")
         where = f"The file as it was is kept as {kept_as.name}" if kept_as else "The file cannot be changed"
         warnings.warn(
-            f"{file}: {_name_lines(damaged)} not a complete row: changed by hand, or damaged. {where}; its {len(rows)} good "
+            f"{file}: no complete row in line {lines}: changed by hand, or damaged. {where}; its {len(rows)} good "
             "rows are used, what is missing counts as not done",
             stacklevel=2,
         )
@@ -182,10 +183,3 @@ def _set_aside(file: Path, rows: list[dict]) -> Path:
         copy.unlink(missing_ok=True)
         raise
     return copy
-
-
-def _name_lines(numbers: list[int]) -> str:
-    if len(numbers) == 1:
-        return f"line {numbers[0]} is"
-    more = f" and {len(numbers) - 5} more" if len(numbers) > 5 else ""
-    return f"lines {', '.join(map(str, numbers[:5]))}{more} are"

@@ -18,7 +18,7 @@ import papermill
 
 from helpers import parameters
 from helpers.experiments.run_identity import only_writer
-from helpers.paths import ROOT, run_folder
+from helpers.paths import ROOT, from_home, run_folder
 
 FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
 QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]  # a kernel on this machine need not warn about encryption
@@ -77,10 +77,7 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
 def absolute(value):
     """A path of an existing file or folder, seen from here, as an absolute one: a notebook runs in its own folder."""
     is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")) or Path(value).suffix)
-    try:
-        path = Path(value).expanduser() if is_path else None
-    except RuntimeError:  # the home of a user who is not there: "~oceans" is a word
-        return value
+    path = from_home(value) if is_path else None
     return str(path.resolve()) if path and path.exists() else value
 
 

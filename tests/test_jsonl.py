@@ -86,7 +86,7 @@ def test_a_last_line_that_no_kill_has_torn_is_kept(file, line):
     append_rows(file, ROWS)
     content = file.read_bytes() + line
     file.write_bytes(content)
-    with pytest.warns(UserWarning, match="line 4 is not a complete row"):
+    with pytest.warns(UserWarning, match="no complete row in line 4"):
         assert read_rows(file) == ROWS
     assert file.with_name("rows.jsonl.damaged-1").read_bytes() == content + b"\n"
 
@@ -137,7 +137,7 @@ def test_a_damaged_file_is_set_aside_and_its_good_rows_stay(file, line):
     damaged = file.read_bytes() + line.encode() + b"\n" + file.read_bytes()
     file.write_bytes(damaged)
     with pytest.warns(
-        UserWarning, match=r"rows\.jsonl: line 3 is not a complete row.*rows\.jsonl\.damaged-1.*4 good rows"
+        UserWarning, match=r"rows\.jsonl: no complete row in line 3.*rows\.jsonl\.damaged-1.*4 good rows"
     ):
         assert read_rows(file, lambda row: "id" in row) == ROWS[:2] * 2
     assert file.with_name("rows.jsonl.damaged-1").read_bytes() == damaged
@@ -148,7 +148,7 @@ def test_each_damaged_file_is_kept_under_a_name_of_its_own(file):
     append_rows(file, ROWS)
     for number in (1, 2):
         file.write_text(f"damage {number}\n" * 7)
-        with pytest.warns(UserWarning, match=r"lines 1, 2, 3, 4, 5 and 2 more are"):
+        with pytest.warns(UserWarning, match=r"no complete row in line 1, 2, 3, 4, 5 and 2 more"):
             assert read_rows(file) == []
         assert file.with_name(f"rows.jsonl.damaged-{number}").read_text() == f"damage {number}\n" * 7
 

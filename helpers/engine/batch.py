@@ -6,6 +6,7 @@ so that all prompts end in the same column; without a shared prefix this is ordi
 """
 
 from dataclasses import dataclass
+from os.path import commonprefix  # of any sequences
 
 import torch
 
@@ -40,9 +41,7 @@ class Batch:
 
 def common_length(first: tuple[int, ...], second: tuple[int, ...]) -> int:
     """Number of tokens with which both sequences begin."""
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
+    return len(commonprefix([first, second]))
 
 
 def plan_batches(trials: list[Trial], batch_size: int, token_limit: float = float("inf"), max_new_tokens: int = 0):
@@ -77,9 +76,7 @@ def plan_batches(trials: list[Trial], batch_size: int, token_limit: float = floa
 
 def collate(trials: list[Trial], pad_id: int, share_prefix: bool = True) -> Batch:
     """Lay trials out in columns: shared prefix, padding, rest of the prompt (see the module's docstring)."""
-    prefix = trials[0].shareable_prefix if share_prefix else ()
-    for trial in trials[1:]:
-        prefix = prefix[: common_length(prefix, trial.shareable_prefix)]
+    prefix = commonprefix([trial.shareable_prefix for trial in trials]) if share_prefix else ()
     columns = max(len(trial.prompt.token_ids) for trial in trials)
     ids, mask, start, end = [], [], [], []
     for trial in trials:

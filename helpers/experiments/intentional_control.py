@@ -100,7 +100,7 @@ def measure(
     of itself (`models.untrained_copy`) in the same layer, on the same words and sentences.
 
     Args:
-        held: the table of `cosines`.
+        held: the table of `cosines`, of one run and without gaps; ValueError for others.
         model: its name.
         wordings: ids of the three frames think, don't think, mention.
         seed: of the halves of the words.

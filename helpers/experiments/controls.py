@@ -265,11 +265,8 @@ def closing_table(rows: list[dict]) -> pd.DataFrame:
     if not rows:
         raise ValueError("nothing was concluded: the list of verdicts is empty")
     table = pd.DataFrame(rows)
-    twice = table[table.duplicated(["explanation", "model"])]
-    if len(twice):
-        raise ValueError(
-            f"{twice['explanation'].iloc[0]!r} was concluded twice for one model; run the notebook from the top"
-        )
+    for name in table.loc[table.duplicated(["explanation", "model"]), "explanation"]:
+        raise ValueError(f"{name!r} was concluded twice for one model; run the notebook from the top")
     numbers = [f" ({row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}])" if row.n else "" for row in table.itertuples()]
     table["entry"] = table["verdict"] + numbers
     wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first", sort=False)

@@ -176,8 +176,7 @@ def finding(search: Search) -> str:
     faults = ["the injection was small"] if search.dose < 0.2 else []
     faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
     faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
-    reports = search.graded[search.graded["condition"] != "fact"]["answer"]
-    few = few_yes_or_no(reports)
+    few = few_yes_or_no(search.graded[search.graded["condition"] != "fact"]["answer"])
     faults += [f"{few}, although the cells were chosen by the lean between the two"] if few else []
     control = ""
     if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning

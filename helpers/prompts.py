@@ -220,13 +220,9 @@ def _template_text(tokenizer, messages: list[dict]) -> str:
             "or, for a base model, helpers.models.load(..., transcript='plain') (in notebook 12: -p transcript plain)"
         )
     prefilled = messages[-1]["role"] == "assistant"
-    return write_turns(
-        tokenizer,
-        messages,
-        add_generation_prompt=not prefilled,
-        continue_final_message=prefilled,
-        enable_thinking=False,  # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
-    )
+    options = {"add_generation_prompt": not prefilled, "continue_final_message": prefilled}
+    # Qwen3 and its kind would otherwise reason in text first; other templates ignore it
+    return write_turns(tokenizer, messages, **options, enable_thinking=False)
 
 
 def check_values(tokenizer, values: dict) -> None:
@@ -239,8 +235,7 @@ def check_values(tokenizer, values: dict) -> None:
     for name, value in values.items():
         if not isinstance(value, str) and not (is_number(value) and math.isfinite(value)):
             raise ValueError(f"the {name} must be text or a finite number, got {value!r:.80}")
-        found = [token for token in forbidden if token and token in str(value)]
-        if found:
+        if found := [token for token in forbidden if token and token in str(value)]:
             raise ValueError(
                 f"the {name} {str(value)[:60]!r} holds {found[0]!r}, which this model reads as the border of a turn"
             )

@@ -865,8 +865,8 @@ def test_several_streams_are_told_from_the_configuration():
     ("config", "message"),
     [
         (
-            AutoConfig.for_model("mamba", num_hidden_layers=2),
-            "MambaForCausalLM keeps its blocks and final_norm and embed",
+            AutoConfig.for_model("rwkv", num_hidden_layers=2),
+            "RwkvForCausalLM keeps its blocks and final_norm and embed",
         ),
         (AutoConfig.for_model("opt", do_layer_norm_before=False, num_hidden_layers=2), "keeps its final_norm"),
         (AutoConfig.for_model("clip"), "models of the type 'clip' do not write text"),
@@ -876,11 +876,34 @@ def test_several_streams_are_told_from_the_configuration():
             "gives marks, as a reward model",
         ),
     ],
-    ids=["Mamba", "OPT-350M", "CLIP", "nanochat", "reward model"],
+    ids=["RWKV", "OPT-350M", "CLIP", "nanochat", "reward model"],
 )
 def test_an_architecture_that_cannot_be_injected_into_is_told_from_the_configuration(config, message):
     with pytest.raises(ValueError, match=message):
         check_architecture(config, 10)
+
+
+@pytest.mark.parametrize("family", ["mamba", "falcon_mamba", "nemotron_h"])
+def test_a_model_without_attention_or_with_little_is_injected_into_like_any(family, monkeypatch):
+    states = {"state_size": 8, "time_step_rank": 4}
+    if family == "nemotron_h":
+        states = {
+            "layers_block_type": ["mamba", "attention", "mlp"],
+            "mamba_num_heads": 4,
+            "mamba_head_dim": 24,
+            "n_groups": 2,
+        }
+        states |= {"num_key_value_heads": 2, "head_dim": 16, "chunk_size": 16, "ssm_state_size": 8}
+    monkeypatch.setitem(tiny_models.FAMILIES, family, ("chatml", states))
+    model = tiny_models.build(family)
+    prompt = prompts.render(model.tokenizer, QUESTION, line="The train was late.")
+    rows = [engine.Trial(prompt, (3, None)), engine.Trial(prompt, (3, None), torch.ones(tiny_models.WIDTH), 4.0, 1)]
+    clean, injected = engine.generate(model, rows, 4)
+    with torch.no_grad():
+        plain = model._module(input_ids=torch.tensor([prompt.token_ids]), use_cache=False).logits[0, -1]
+    assert torch.allclose(clean.first_logits, plain, atol=1e-3) and not torch.allclose(
+        injected.first_logits, plain, atol=0.1
+    )
 
 
 def test_a_context_is_known_by_any_of_its_names(monkeypatch):

@@ -15,11 +15,13 @@ from helpers.checks import as_list, is_number, whole_number
 # the one name used in this collection -> where each family keeps the part; model.language_model: the text part of models that
 # also see pictures (Gemma 3 from 4B, Mistral Small)
 PARTS = {
-    "blocks": "model.layers model.language_model.layers transformer.h gpt_neox.layers model.decoder.layers transformer.blocks",
-    "final_norm": "model.norm model.final_norm model.final_layernorm model.embedding_norm transformer.norm_f "
-    "model.language_model.norm transformer.ln_f gpt_neox.final_layer_norm model.decoder.final_layer_norm",
+    "blocks": "model.layers model.language_model.layers transformer.h gpt_neox.layers model.decoder.layers transformer.blocks "
+    "backbone.layers",
+    "final_norm": "model.norm model.final_norm model.final_layernorm model.embedding_norm transformer.norm_f model.norm_f "
+    "model.language_model.norm model.language_model.embedding_norm transformer.ln_f gpt_neox.final_layer_norm "
+    "model.decoder.final_layer_norm backbone.norm_f",
     "embed": "model.embed_tokens model.language_model.embed_tokens transformer.wte transformer.word_embeddings "
-    "gpt_neox.embed_in model.decoder.embed_tokens",
+    "gpt_neox.embed_in model.decoder.embed_tokens model.embeddings backbone.embeddings",
     "unembed": "lm_head embed_out",
 }
 COMMON_NAMES = {path: name for name, paths in PARTS.items() for path in paths.split()}
@@ -101,10 +103,8 @@ def width(model) -> int:
 def context_length(model) -> float:
     """Longest prompt plus answer, in tokens, that the model was built for; infinite where its positions have no end."""
     config = model.config.get_text_config()
-    lengths = (
-        getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")
-    )
-    return next((length for length in lengths if length), math.inf)
+    names = "max_position_embeddings", "n_positions", "seq_length", "max_seq_len"
+    return next((length for name in names if (length := getattr(config, name, None))), math.inf)
 
 
 def attention_window(model) -> float:

@@ -25,11 +25,8 @@ NOT_IN_ANSWERS = (
 ).split()
 # of a function of theirs the name says it all
 LIBRARIES = {*sys.stdlib_module_names, *"torch transformers accelerate nnsight huggingface_hub safetensors".split()}
-OBSERVERS = (
-    "transformers.utils",
-    "transformers.modeling_utils",
-    "accelerate.hooks",
-)  # their hooks record or move weights
+# their hooks record, move weights, or ask for gradients
+OBSERVERS = ("transformers.utils", "transformers.modeling_utils", "accelerate.hooks")
 ROTARY_STATE = ("dynamic", "longrope")  # kinds of rotary positions whose frequencies every forward pass computes anew
 
 
@@ -63,10 +60,9 @@ def _forward(module):
 
 
 def fingerprint(model) -> str:
-    """A hash of every weight, the configuration, the dtype and the attention implementation.
+    """A hash of every weight (those that accelerate keeps on the CPU or on disk, too), the configuration and the dtype.
 
-    Two models of one name that differ in a single number have different fingerprints. Weights that accelerate keeps on the
-    CPU or on disk count too.
+    Two models of one name that differ in a single number have different fingerprints.
     """
     network = model._module
     offloaded = any(parameter.is_meta for parameter in network.parameters())

@@ -644,6 +644,22 @@ def test_damaged_files_are_named_and_not_a_traceback(copy_of, file, content):
         models.load(str(damaged), "cpu")
 
 
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors", "."])
+def test_what_may_not_be_read_is_not_called_damaged_or_missing(copy_of, file):
+    """As root everything may be read: there, a folder stands in the file's place."""
+    locked, root = copy_of() / file, os.geteuid() == 0
+    if root and file != ".":
+        locked.unlink()
+        locked.mkdir()
+    locked.chmod(0o700 if root else 0)
+    try:
+        if not (root and file == "."):
+            with pytest.raises(OSError, match=f"(Is a directory|Permission denied): '.*{re.escape(file.strip('.'))}'"):
+                models.load(str(locked if file == "." else locked.parent), "cpu")
+    finally:
+        locked.chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [

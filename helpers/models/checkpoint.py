@@ -99,15 +99,16 @@ def read_config(path: str, source: dict, attention: str | None = None) -> PreTra
 
 
 def check_files(folder: Path) -> None:
-    """Raise OSError, naming the file, for one in the folder that is damaged or no more than a pointer to the real one."""
+    """Raise OSError, naming the file, for one that is damaged, not to be read, or no more than a pointer to the real one."""
     for name in JSON_FILES:
         try:
             whole = not (folder / name).exists() or isinstance(json.loads((folder / name).read_text("utf-8")), dict)
-        except (OSError, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             whole = False
         if not whole:
             raise OSError(f"{name} is damaged: it holds no JSON object in UTF-8")
     for file in sorted(folder.glob("*.safetensors")):
+        file.open("rb").close()  # safetensors calls a file missing that it is not allowed to read
         try:
             with safe_open(file, "pt"):
                 pass

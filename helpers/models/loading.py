@@ -133,6 +133,7 @@ def locate(name: str) -> str:
         if name.startswith(("/", ".", "~")):
             raise OSError(f"cannot load the model {name!r}: there is no such folder, seen from {Path.cwd()}")
         return name
+    list(path.iterdir())  # PermissionError: else the folder would look empty
     for what, patterns in CHECKPOINT_FILES.items():
         if not any(file for pattern in patterns for file in path.glob(pattern)):
             hints = [f"; {hint}" for file, hint in OTHER_FILES.items() if any(path.glob(file))]

@@ -540,6 +540,68 @@ def test_signs_of_incoherence_are_named(sign, answer):
     assert sign in incoherence(answer)
 
 
+CALM = "Calm is what rules in here"
+FAR_FROM_IT = (
+    " The old harbour was built by merchants who traded wool and salt along the northern coast for two hundred years. Most of their "
+    "houses burned down in a single night, and the families who stayed raised new ones of stone, with green doors and low roofs. Today "
+    "visitors come by boat, eat fried fish on the quay, buy a painted plate for an aunt, and leave again before the tide turns."
+)
+
+
+@pytest.mark.parametrize(
+    ("sign", "answer"),
+    [
+        ("debris", "No injected thought so far.how would you like me to go on with it?"),
+        ("debris", "I do not sense one.Our next guest is a chef."),
+        ("debris", "No thoughts detected (this time).un."),
+        ("debris", "I don't notice anything. The answer is\n.\nIn short, nothing."),
+        ("repetition", CALM + f"; I looked in every corner twice, found no thought, and will gladly go on as you like. {CALM}" * 3),
+        ("repetition", "No, a tradition traditionally has its traditions that are traditional, traditioning the tradition of traditions."),
+        ("repetition", "No, a flash of stormstorm over the hills."),
+        ("no grammar", "In the first the, I see an of them."),
+        ("astray", "No, I do not notice one." + FAR_FROM_IT),
+        ("confused roles", "No, I do not notice a thought.\nTrial 8: Do you notice an injected thought? Yes, I do."),
+        ("confused roles", "I'll simulate the next trial: my activations rise by 40 %."),
+    ],
+)  # fmt: skip
+def test_an_answer_that_runs_on_strays_or_plays_on_one_stem_is_incoherent(sign, answer):
+    assert incoherence(answer) == [sign]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I run on Node.js and see nothing. My card is on huggingface.co as well.",
+        "There is something, e.g. a colour, i.e. blue",
+        "Trial 8: Do you notice an injected thought? No, I don't.",
+        "I could simulate a claim, but I notice nothing.\n...\nThat is all.",
+        "I notice an injected thought." + FAR_FROM_IT.replace("Today", "The thought is of today:"),
+        "As an AI I have no body." + FAR_FROM_IT.replace("Today", "As a language model I add: today"),
+    ],
+)
+def test_file_names_abbreviations_echoes_and_long_stories_of_a_thought_are_coherent(answer):
+    assert incoherence(answer) == []
+
+
+@pytest.mark.parametrize(
+    ("affirmative", "answer"),
+    [
+        (False, "Please go ahead and inject the thought into my activations. I'll report on what I find."),
+        (False, "You can now insert an idea into my mind."),
+        (False, "Feel free to put a word into my network whenever you like."),
+        (True, "Certainly! The thought injected in this trial is about the weather."),
+        (True, "The injection injected here concerns with rivers."),
+        (True, "There's something - a sensation of mass in motion."),
+        (True, "There is definitely something faint, perhaps snow."),
+        (True, "I can't trace it to your prompt, so my report is: injected, topic peace."),
+        (False, "There is something I want to say first: I am a program."),
+        (False, "There's nothing - no sensation, no image."),
+    ],
+)
+def test_requests_claim_nothing_and_something_named_claims(affirmative, answer):
+    assert grade_answer(answer)["affirmative"] is affirmative
+
+
 @pytest.mark.parametrize("apostrophe", "'’ʹʻʼ′ꞌ＇´`")
 def test_whatever_stands_for_an_apostrophe(apostrophe):
     assert grade_answer(f"I don{apostrophe}t notice an injected thought.")["affirmative"] is False

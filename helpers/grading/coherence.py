@@ -15,6 +15,8 @@ from helpers.grading.reply import shorten, split_reply
 
 FOREIGN = re.compile(r"[^\W\d_a-zà-öø-ÿ]")  # letters beyond Latin, in lower-case text
 WINDOW = 30  # words: a stretch that long tells prose from salad
+STEM = 5  # letters: "strike", "strikes" and "striking" are one word repeated
+ASTRAY = 65  # words in a row without one that the question is about
 
 
 def _windows(words: list[str]) -> list[list[str]]:
@@ -22,32 +24,37 @@ def _windows(words: list[str]) -> list[list[str]]:
     return [words[i : i + WINDOW] for i in range(0, max(1, len(words) - WINDOW // 2), WINDOW // 2)]
 
 
+def _most(things) -> int:
+    """How often the most frequent of these comes."""
+    return max(Counter(things).values(), default=0)
+
+
 def _repeats(text: str, words: list[str]) -> bool:
     """One word, phrase or sign over and over."""
     if pattern("over_and_over").search(text):
         return True
     for stretch in _windows(words):
-        counts = Counter(stretch)
-        content = [count for word, count in counts.items() if word not in function_words()]
-        if len(stretch) >= 15 and (len(counts) / len(stretch) < 0.5 or max(content, default=0) / len(stretch) > 0.25):
+        length, content = len(stretch), [word for word in stretch if word not in function_words()]
+        if length >= 15 and (len({*stretch}) < length / 2 or _most(word[:STEM] for word in content) > length / 4):
             return True
-        pairs = Counter(zip(stretch, stretch[1:], stretch[2:], strict=False))
-        if max(pairs.values(), default=0) >= 4:
+        if 3 <= length < 15 and _most(content) >= 3 and _most(content) > 0.34 * length:
             return True
-        if 3 <= len(stretch) < 15 and max(content, default=0) >= 3 and max(content) / len(stretch) > 0.34:
+        if _most(zip(stretch, stretch[1:], stretch[2:], strict=False)) >= 4:
             return True
     doubled = sum(a == b for a, b in itertools.pairwise(words))
-    return doubled >= 3 or (doubled == 1 and len(words) <= 2)
+    phrases = zip(*(words[i:] for i in range(5)), strict=False)
+    return doubled >= 3 or (doubled == 1 and len(words) <= 2) or _most(phrases) >= 4
 
 
 def _no_grammar(words: list[str]) -> bool:
-    """Too few of the small words that hold English sentences together."""
+    """Too few of the small words that hold English sentences together, or two side by side that cannot be."""
 
     def share(stretch):
         return sum(word in function_words() for word in stretch) / len(stretch)
 
-    poor = [stretch for stretch in _windows(words) if len(stretch) >= 20 and share(stretch) < 0.27]
-    return any(share(stretch) < 0.14 for stretch in poor) or (len(poor) >= 2 and share(words) < 0.38)
+    poor = [share(stretch) for stretch in _windows(words) if len(stretch) >= 20 and share(stretch) < 0.27]
+    side_by_side = len(pattern("no_pair").findall(" ".join(words)))
+    return side_by_side >= 2 or min(poor, default=1) < 0.14 or (len(poor) >= 2 and share(words) < 0.38)
 
 
 def _odd_capitals(answer: str, words: list[str]) -> bool:
@@ -56,13 +63,6 @@ def _odd_capitals(answer: str, words: list[str]) -> bool:
     strewn = sum(letter.isupper() for letter in middles)
     inside = len(re.findall(r"\b\w*[a-z]{2}[A-Z][a-z]\w*", answer))
     return (strewn >= 5 and strewn / len(middles) > 0.17) or inside >= 3
-
-
-def _debris(answer: str) -> bool:
-    """Invented speakers, code, markup, addresses, bare word fragments."""
-    speaker = pattern("invented_speaker", flags=re.IGNORECASE | re.MULTILINE).search(answer)
-    fragments = re.findall(r"(?<=[a-z][.!?])[a-z]+(?= )", answer)
-    return bool(speaker or pattern("code").search(answer)) or len(fragments) >= 2
 
 
 def _broken(answer: str, words: list[str]) -> bool:
@@ -79,6 +79,12 @@ def _broken(answer: str, words: list[str]) -> bool:
     return singles >= 4 or vowelless >= 2 or any(len(word) > 24 for word in words)
 
 
+def _astray(words: list[str]) -> bool:
+    """A long stretch in which nothing has to do with the question."""
+    places = [-1, *(i for i, word in enumerate(words) if pattern("on_topic").match(word)), len(words)]
+    return max(after - before - 1 for before, after in itertools.pairwise(places)) >= ASTRAY
+
+
 def incoherence(answer: str) -> list[str]:
     """Names of the signs of incoherence found in an answer; an empty list means coherent."""
     answer = shorten(split_reply(answer).answer)
@@ -90,7 +96,8 @@ def incoherence(answer: str) -> list[str]:
         "repetition": bool(words) and _repeats(text, words),
         "no grammar": _no_grammar(words),
         "odd capitals": _odd_capitals(answer, words),
-        "debris": _debris(answer),
+        "debris": bool(pattern("debris").search(answer)),
+        "astray": _astray(words),
         "confused roles": bool(pattern("confused_roles").search(text)),
     }
     return [name for name, found in signs.items() if found]

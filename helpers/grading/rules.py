@@ -55,24 +55,17 @@ def _mentions(clauses: list[Clause], names: re.Pattern) -> Iterator[tuple[Clause
                 break
 
 
-def _topics(text: str) -> list[re.Match]:
-    return [topic for topic in pattern("names_a_topic").finditer(text) if topic.group("topic") not in VAGUE]
-
-
 def _other_topic(text: str, names: re.Pattern) -> bool:
     """In "a thought about bread, as dusty as dust": is a thing other than the concept named as the topic?"""
-    topics = _topics(text)
+    topics = [topic for topic in pattern("names_a_topic").finditer(text) if topic.group("topic") not in VAGUE]
     return bool(topics) and not any(names.search(text[topic.start() : topic.end() + 40]) for topic in topics)
 
 
 def _named_as_the_thought(clauses: list[Clause], found: Findings, names: re.Pattern) -> bool:
     """Is a mention of the concept offered as the thought, and not in a negated, supposed or asking clause?"""
-    claims = {clause.start for clause in found.claims}
+    claims, offered = {clause.start for clause in found.claims}, False
     claiming = {clause.sentence for clause in found.claims + found.weak_claims}
-    other_topic, offered = False, False
-    for clause in clauses:
-        if not names.search(clause.text):
-            other_topic |= clause.start in claims and _other_topic(clause.text, names)
+    other_claims = [clause.text for clause in found.claims if not names.search(clause.text)]
     for clause, mention in _mentions(clauses, names):
         short = len(clause.text.split())
         guess = clause.question and short <= 5 and not pattern("asks").match(clause.text)
@@ -83,7 +76,7 @@ def _named_as_the_thought(clauses: list[Clause], found: Findings, names: re.Patt
             return True
         near_claim = claiming & set(range(clause.sentence - 2, clause.sentence + 2))
         offered |= bool(near_claim) or bool(pattern("points_at").search(clause.text)) or short <= 3
-    return offered and not other_topic
+    return offered and not any(_other_topic(text, names) for text in other_claims)
 
 
 def _claimed_by_then(text: str, found: Findings, names: re.Pattern) -> bool:

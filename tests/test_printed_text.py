@@ -1,0 +1,326 @@
+"""What cells of notebooks 00 to 07 print and draw under settings other than the shipped ones; the cells run on made-up numbers."""
+
+import json
+import types
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+
+from helpers import prompts, stats
+from helpers.exercises import prediction
+from helpers.experiments import four_experiments, intended_or_not, measures
+from helpers.plotting import plots
+from tests import tiny_models
+from tests.authoring.generated_cells import course
+from tests.test_odd_settings import pictures, result, run, source  # noqa: F401 (pictures is a fixture)
+
+UNTIL_07 = course()[:8]
+
+
+@pytest.mark.parametrize("file", UNTIL_07, ids=lambda file: file.stem[:2])
+def test_who_changes_a_parameter_reads_there_that_the_text_tells_of_the_shipped_ones(file):
+    note = "# The text tells of a run with these values; with others, what is printed counts."
+    assert source(file.stem, note).startswith(note)
+    assert "device = " in source(file.stem, note)  # the parameters cell
+
+
+def test_00_refuses_a_strength_below_0_since_its_opposites_would_be_the_words():
+    before, _, refusal = source("00", "strength < 0").partition("if strength < 0")
+    refusal = "if strength < 0" + refusal.split("\nwording")[0]
+    assert "check_layer" in before
+    exec(refusal, {"strength": 1.25})
+    with pytest.raises(ValueError, match="must be above 0.*got -2"):
+        exec(refusal, {"strength": -2})
+
+
+# -- figures that several notebooks draw ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [[4], [0, 7]])
+def test_a_map_of_few_layers_is_wide_enough_for_its_title(layers):
+    cells = pd.DataFrame({"layer": layers, "strength": 2.0, "success": 0.5})
+    for title in (
+        "success, searching words (frame: chosen)",
+        "/home/reader/models/mine/step-20000/final: line repeated",
+    ):
+        figure = plots.heat_map(cells, "success", title, (layers[0], 2.0))
+        figure.canvas.draw()
+        box = figure.axes[0].title.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        plt.close(figure)
+
+
+@pytest.mark.parametrize("strength", [0.25, 4.0])
+def test_curves_with_one_strength_have_their_marks_beside_it(strength):
+    rows = [(strength, name, value, 0.0, 1.0) for name, value in (("named", 0.2), ("coherent", 0.5), ("copied", 0.9))]
+    table = pd.DataFrame(rows, columns=["strength", "reading", "value", "low", "high"])
+    for log_x in (True, False):
+        figure = plots.curve_with_intervals(table, "strength", "reading", "a title", "share", log_x=log_x)
+        [axis] = figure.axes
+        places = [
+            axis.transData.transform((line.get_xdata()[0], 0.5))[0] for line in axis.lines if len(line.get_xdata()) == 1
+        ]
+        assert max(places) - min(places) < 0.2 * axis.bbox.width
+        plt.close(figure)
+
+
+# -- 02 ---------------------------------------------------------------------------------------------------------------
+
+
+def cloud(scale: float, tip: tuple[float, float]) -> dict:
+    """Names of 02's picture: 30 states around (4, 0) and a word whose state is at `tip`, all times `scale`."""
+    spread = torch.randn(60, 1, 2, generator=torch.Generator().manual_seed(0)) * 0.2
+    around = (torch.tensor([4.0, 0.0]) + spread) * scale
+    names = {"baseline": around[:30], "states": around[30:], "layer": 0, "word": "zebras", "torch": torch, "plt": plt}
+    return names | {"vector": torch.tensor([tip]) * scale - around[:30].mean(0), "plots": plots}
+
+
+@pytest.mark.parametrize("scale", [0.05, 1.0, 40.0])
+def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(scale, pictures):  # noqa: F811
+    run("02", "special to {word}", **cloud(scale, (4.5, 3.0)))
+    [(figure, _)] = pictures
+    figure.canvas.draw()
+    [axis] = figure.axes
+    low, high = axis.get_ylim()
+    assert low < 0 < 2.9 * scale < high
+    edge = figure.bbox
+    for text in (*axis.texts, axis._left_title):  # matplotlib has no public name for a title on the left
+        box = text.get_window_extent()
+        assert edge.x0 <= box.x0 and box.x1 <= edge.x1 and edge.y0 <= box.y0 and box.y1 <= edge.y1, text.get_text()
+
+
+# -- 03 ---------------------------------------------------------------------------------------------------------------
+
+
+def rungs(strengths: list[float]) -> dict:
+    """Names of 03's section 6: two words pushed at these strengths; the line is lost at strengths of 2 and more."""
+    rows = [
+        {"vector": kind, "strength": s, "number": k, "word": word, "line": "a line", "answer": "No.", "copy": "a"}
+        for kind in ("concept", "random")
+        for s in strengths
+        for k, word in enumerate(("bread", "dust"))
+    ]
+    ladder = pd.DataFrame(rows)
+    lost = ladder["strength"].abs() >= 2
+    ladder = ladder.assign(named=False, coherent=True, copied=~lost, lost=lost, dose=ladder["strength"].abs() * 0.3)
+    ladder["word in the copy"] = False
+    boolean = dict.fromkeys(("named", "copied", "lost", "word in the copy"), "boolean")
+    names = {"ladder": ladder.astype(boolean), "added": {"concept": 1, "random": 2}, "words": ["bread", "dust"]}
+    names |= {"layer": 3, "doses": torch.tensor([0.3, 0.3]), "pd": pd, "plots": plots, "stats": stats}
+    names |= {"plt": plt, "conditions": None, "prediction": prediction, "guess": None}
+    return names
+
+
+def functions_of_03(names: dict) -> dict:
+    """The same names with the notebook's own `rates` and `minus_random`."""
+    for mark in ("def rates", "def minus_random"):
+        text = source("03", mark)
+        exec(text.split("\n\n\n")[0], names)
+    names["columns"] = ["dose", "named", "coherent", "copied"]
+    names["by_strength"] = names["ladder"].groupby(["vector", "strength"])[names["columns"]].mean().astype(float)
+    return names
+
+
+@pytest.mark.parametrize("strengths", [[-4.0, -1.0, 0.0], [-1.0, 0.0, 4.0], [0.0, 0.5]])
+def test_03_draws_every_strength_but_0(strengths, pictures):  # noqa: F811
+    run("03", "Three curves against", **functions_of_03(rungs(strengths)))
+    assert len(pictures) == 2
+    for figure, alt in pictures:
+        assert all(f"copied at {s:g}: " in alt for s in strengths if s) and " at 0: " not in alt
+        assert f"{len(figure.axes)}" == "1"
+
+
+@pytest.mark.parametrize(("strengths", "first"), [([0.0, 1.0, 4.0], "4"), ([-4.0, 0.0], "-4"), ([0.0, 1.0], None)])
+def test_03_asks_whether_a_push_costs_the_line_only_where_there_was_a_push(strengths, first, capsys):
+    names = functions_of_03(rungs(strengths))
+    names["ladder"].loc[names["ladder"]["strength"] == 0, "copied"] = (
+        first != "-4"
+    )  # also of a model that copies nothing
+    names = functions_of_03(names)
+    run("03", "All three above one half", display=str, **names)
+    printed = capsys.readouterr().out
+    assert ("Line copied at strength" in printed) == (first is not None)
+    assert first is None or f"Line copied at strength {first}, " in printed
+
+
+def test_03_has_no_dose_below_0():
+    prompt = types.SimpleNamespace(span=lambda _: (0, 2))
+    table = pd.DataFrame({"number": [0, 1], "strength": [-4.0, 2.0], "answer": ["a", "b"], "named": [True, False]})
+    names = {"everything": torch.ones(2, 4, 9), "layer": 1, "prompt": prompt, "start": 0, "strength": -4, "pd": pd}
+    names |= {"strengths": [2], "lines": ["a", "c"], "subject": None, "questions": [], "copies": [], "spans_in": None}
+    names["vectors"] = types.SimpleNamespace(residual_norms=lambda *_: torch.full((4,), 6.0))
+    names["grading"] = types.SimpleNamespace(grade_repetition=lambda answer, line: answer == line)
+    names["run"] = lambda *_, **__: table.astype({"named": "boolean"})
+    assert run("03", 'ladder["dose"] =', **names)["ladder"]["dose"].tolist() == [2.0, 1.0]
+
+
+# -- 04 to 07 ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "label"), [("Ok.", "explanation, “Ok.”"), ("Understood.", "explanation, “Understood.”")]
+)
+def test_04_draws_the_reply_of_the_wording_that_is_used(reply, label, pictures, monkeypatch):  # noqa: F811
+    drawn = []
+    diagrams = types.SimpleNamespace(span_timeline=lambda parts, _: drawn.append(parts) or plt.figure())
+    template = types.SimpleNamespace(turns=(("user", "I study."), ("assistant", reply), ("user", "Trial {trial}?")))
+    prompt = types.SimpleNamespace(span=lambda _: (55, 77))
+    run("04", "span_timeline", diagrams=diagrams, template=template, prompt=prompt, plots=plots)
+    assert drawn[0][0] == (label, 55)
+
+
+@pytest.mark.parametrize(
+    ("claims", "sentence"),
+    [
+        ((True, False), "More than the push is noticed."),
+        ((True, True), "Not found: that thoughts are noticed more often."),
+    ],
+)
+def test_04_takes_no_difference_found_for_no_more_than_that(claims, sentence, capsys):
+    words = [f"word{k}" for k in range(12)]
+    rows = [(kind, word, yes) for kind, yes in zip(("concept", "random"), claims, strict=True) for word in words]
+    graded = pd.DataFrame(rows, columns=["condition", "vector_of", "affirmative"])
+    run("04", "More than the push is noticed", graded=graded, held_out=words, stats=stats)
+    assert sentence in capsys.readouterr().out
+
+
+WHY = "only 32% of its clean answers name a word of the list; it names a word that the text says in only 4%; and so on"
+
+
+def test_05_shows_verdicts_whole():
+    shown = []
+    rows = types.SimpleNamespace(query=lambda _: None)
+    names = {"models": ["a"], "shared": {"a": result(0.0, -0.2, 0.2, powerless=WHY)}, "tested": {"a": rows}, "pd": pd}
+    names |= {"word_minus_random": lambda _: stats.UNGRADED, "display": lambda table: shown.append(table.to_html())}
+    exec(source("05", '"named: its vector minus random"').split("rows = [")[0], names)
+    assert f"cannot tell: {WHY}" in shown[0]
+
+
+@pytest.mark.parametrize(("notebook", "mark"), [("06", "wordings, {sum("), ("07", "NOT VALIDATED")])
+def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
+    shown = []
+    names = {"reworded": {"q": {"a": result(0.0, -0.2, 0.2, powerless=WHY)}}, "models": ["a"], "measures": measures}
+    names |= {"LABELS": {"q": "think ..."}, "above": [], "new": {}, "unseen": [], "beyond": None, "pd": pd}
+    run(notebook, mark, four_experiments=four_experiments, display=lambda table: shown.append(table.to_html()), **names)
+    assert f"cannot tell: {WHY}" in shown[0]
+    assert "a: found in 0 of 1 wordings" in (printed := capsys.readouterr().out) or "a found: in 0 of 0" in printed
+
+
+def test_07_calls_the_frames_in_its_table_as_its_figures_do():
+    frames = ["dont_think", "think", "mention"]
+    names = {"frames": frames, "NAMES": {frame: {"dont_think": "don't think"}.get(frame, frame) for frame in frames}}
+    names |= {"results": {"a": types.SimpleNamespace(layer=1)}, "copied": True, "held": {"a": 1}, "floors": {"a": 2}}
+    names |= {"over_layers": lambda table, *_: [(1, float(table))], "pd": pd}
+    assert [lead[1] for lead in run("07", "def lead_over", **names)["leads"]] == [
+        "don't think minus think",
+        "don't think minus mention",
+    ]
+
+
+@pytest.mark.parametrize("models", [["a"], ["a", "introspector"]])
+def test_05_draws_one_in_ten_beside_naming_only(models, pictures, capsys):  # noqa: F811
+    rows = [
+        {"condition": condition, "question": question, "concept": word, "success": (k + len(condition)) % 3 == 0}
+        for condition in ("concept", "random", "none")
+        for question in ("thought", "repeat")
+        for k, word in enumerate(("bread", "dust", "milk"))
+    ]
+    tested = pd.DataFrame(rows).astype({"success": "boolean"})
+    tested = tested.assign(answer="dust", values='{"options": "dust, bread"}', layer=3, strength=2.0, line="a")
+    named = types.SimpleNamespace(measure=lambda _: stats.Estimate(0.5, 0.2, 0.8, 3))
+    pairs = tested.pivot_table(index=["condition", "concept"], columns="question", values="success", aggfunc="first")
+    pairs = pairs.astype(bool).assign(both=lambda table: table["thought"] & table["repeat"]).reset_index()
+    names = {"thought_or_text": types.SimpleNamespace(question_pairs=lambda _: pairs), "pd": pd, "plt": plt}
+    names |= {"tested": dict.fromkeys(models, tested), "models": models, "shared": dict.fromkeys(models, named)}
+    names |= {"cell_of": dict.fromkeys(models, (3, 2.0)), "held_out": ["bread", "dust", "milk"], "trials": 1}
+    names |= {"plots": plots, "json": json, "names_concept": lambda *pair: pair[0] == pair[1], "guess_novice": None}
+    names |= {"prediction": prediction, "stats": stats}
+    exec(source("05", "def rates_by"), names)
+    run("05", "(dashed: 1 of 10)", **names)
+    [(figure, _)] = pictures
+    dashed = [[line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes]
+    assert [[x for x in lines if x == x] for lines in dashed] == [[0.1], [], []]
+    assert f"named by {models[-1]}, layer 3, strength 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("marks", [("<<prefill>>", "<</prefill>>"), ("", "")])
+@pytest.mark.parametrize("talk", [0, 2])
+def test_06_finds_the_prefilled_reply_whether_or_not_it_is_marked(marks, talk, tmp_path, capsys):
+    turns = [{"user": "Read: <<line>>{line}<</line>> Ready?"}]
+    turns += [{"assistant": "Yes."}, {"user": "Which word?"}][:talk]
+    turns += [{"assistant": f"{marks[0]}{{prefill}}{marks[1]}"}, {"user": "Did you mean that?"}]
+    wording = tmp_path / "mine.yaml"
+    wording.write_text(json.dumps({"turns": turns}), encoding="utf-8")
+    subject = types.SimpleNamespace(tokenizer=tiny_models.tokenizer("thinking"))
+    names = {"prompts": prompts, "intended_or_not": intended_or_not, "wording": str(wording), "models": ["a"]}
+    names = run("06", "def transcript", subjects={"a": subject}, words=["bread"], **names)
+    start, end = names["place"]
+    assert subject.tokenizer.decode(names["prompt"].token_ids[start:end]).strip() == "bread"
+    assert f"ends before token {end}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("frames", "called"),
+    [
+        (["think", "dont_think", "mention"], ["think", "don't think", "mention"]),
+        (["/home/me/hard/one.yaml", "/home/me/soft/one.yaml", "mine.yaml"], ["hard/one", "soft/one", "mine"]),
+    ],
+)
+def test_07_gives_frames_in_files_short_names_that_differ(frames, called):
+    assert list(run("07", "NAMES = {", prompts=prompts, frames=frames)["NAMES"].values()) == called
+
+
+def test_07_says_which_frame_smollm2_was_asked_in():
+    frames = ["dont_think", "reward", "mention"]
+    names = {"frames": frames, "NAMES": dict(zip(frames, ("don't think", "reward", "mention"), strict=True)), "pd": pd}
+    names |= {"VARIANTS": ("think", "dont_think", "mention"), "MEASURES": {}, "headline": None}
+    beside = pd.DataFrame({f"held_{each}": ["0.10"] for each in ("think", "dont_think", "mention")}, index=["a"])
+    names["four_experiments"] = types.SimpleNamespace(beside_real_model=lambda *_: beside)
+    rows = run("07", "SmolLM2: {key}", **names)["table"].index
+    assert list(rows) == ["don't think (SmolLM2: think)", "reward (SmolLM2: dont_think)", "mention"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "named"), [(0, "layer 0: 5.0, layer 1: 2.5, layer 3: 1.2"), (3, "layer 1: 2.5, layer 3: 1.2")]
+)
+def test_02_lists_no_layer_two_times(layer, named, pictures, capsys):  # noqa: F811
+    norms = torch.tensor([0.1, 0.2, 0.3, 0.4]).repeat(3, 1)[:, :, None]
+    names = {
+        "vectors": types.SimpleNamespace(concept_vectors=lambda *_: norms, residual_norms=lambda *_: torch.ones(4))
+    }
+    question = types.SimpleNamespace(span=lambda _: (0, 1))
+    names["prompts"] = types.SimpleNamespace(render=lambda *_, **__: question, get_template=lambda *_: None)
+    names |= {"subject": types.SimpleNamespace(tokenizer=None), "words": ["bread", "dust", "milk"], "layer": layer}
+    run("02", "Strength for dose 0.5", pd=pd, plt=plt, plots=plots, **names)
+    assert f"Strength for dose 0.5: {named}\n" in capsys.readouterr().out
+
+
+def test_05_shows_the_controls_of_a_model_whose_tables_name_it_otherwise(capsys):
+    models = ["/home/me/my model", "smollm2"]
+    controls = {"on_the_list": 0.2, "named_when_said": 0.9, "repeated_without_injection": 0.8}
+    estimates = {name: stats.Estimate(value, value - 0.1, value + 0.1, 20) for name, value in controls.items()}
+    called = dict(zip(models, ("my model", "SmolLM2-135M-Instruct"), strict=True))
+    shared = {name: types.SimpleNamespace(table=measures.estimates_table(called[name], estimates)) for name in models}
+    names = {"shared": shared, "models": models, "stats": stats, "pd": pd}
+    shown = []
+    run("05", "fails a control", display=shown.append, **names)
+    [table] = shown
+    assert list(table.columns) == models and table.notna().all(axis=None)
+    printed = capsys.readouterr().out
+    assert all(f"{name} fails a control: answers with a word of the list, 0.20" in printed for name in models)
+
+
+@pytest.mark.parametrize(
+    "title", ["/home/me/models/checkpoints/my-long-name-v2/final: three frames, 95 % intervals", "one\ntwo"]
+)
+def test_a_long_title_of_curves_is_broken_where_the_page_ends(title):
+    rows = [(layer, "a", 0.5, 0.4, 0.6) for layer in range(4)]
+    table = pd.DataFrame(rows, columns=["layer", "name", "value", "low", "high"])
+    figure = plots.curve_with_intervals(table, "layer", "name", title, "share")
+    figure.canvas.draw()
+    box = figure.axes[0].title.get_window_extent()
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+    assert figure.axes[0].get_title().count("\n") == 1
+    plt.close(figure)

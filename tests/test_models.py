@@ -131,7 +131,7 @@ def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
         ({"dtype": torch.float64}, "got 'float64'"),
         ({"quantise": "3bit"}, "quantise must be None, '4bit' or '8bit', got '3bit'"),
         ({"transcript": "chat"}, "transcript must be None .* or 'plain', got 'chat'"),
-        ({"torch_dtype": "bfloat16"}, "torch_dtype is called dtype here"),
+        ({"torch_dtype": "bfloat16"}, "did you mean 'dtype'"),
         ({"trust_remote_code": True}, "no code that comes with a checkpoint is run here"),
         ({"attn_implementation": "kernels-community/flash-attn"}, "attn_implementation must be one of eager, sdpa"),
         ({"attn_implementation": ["sdpa"]}, "attn_implementation must be one of eager, sdpa"),

@@ -34,7 +34,6 @@ ORGANISM_FOLDER = ROOT / "data" / "organisms"
 ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
 DTYPES = ("float32", "bfloat16", "float16")
 LONGEST_NAME = 1000  # characters of a name or path
-DEVICES = ("cpu", "cuda", "mps")
 OPTIONS = (  # of transformers' from_pretrained; others would be ignored, or run what comes with a checkpoint
     "attn_implementation cache_dir device_map force_download local_files_only max_memory offload_buffers offload_folder "
     "quantization_config revision token trust_remote_code"
@@ -84,10 +83,10 @@ def check_device(device: str | torch.device) -> str:
         wanted = torch.device("" if isinstance(device, bool) else device)
     except (RuntimeError, TypeError):
         wanted = None
-    if wanted is None or wanted.type not in DEVICES:
+    counts = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    if wanted is None or wanted.type not in counts:
         raise ValueError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got {device!r}")
-    seen = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}[wanted.type]
-    if (wanted.index or 0) >= seen:
+    if (wanted.index or 0) >= (seen := counts[wanted.type]):
         found = f"torch {torch.__version__} sees {seen} of that kind here{'' if seen else ': use the CPU'}"
         raise ValueError(f"device {device!r} was asked for, but {found}")
     return str(wanted)
@@ -141,9 +140,7 @@ def locate(name: str) -> str:
                 f"cannot load the model {name!r}: the folder holds no {what} ({' or '.join(patterns)}){''.join(hints)}"
             )
     if (path / "adapter_config.json").exists():  # transformers adds it where peft is installed, and else ignores it
-        raise OSError(
-            f"cannot load the model {name!r}: an adapter lies beside the checkpoint; keep one of them in the folder"
-        )
+        raise OSError(f"cannot load the model {name!r}: an adapter lies beside the checkpoint; keep one of the two")
     return str(path)
 
 
@@ -200,17 +197,14 @@ def quantisation(quantise: str, dtype: torch.dtype) -> BitsAndBytesConfig:
 def check_options(options: dict) -> None:
     """Raise ValueError for options of `from_pretrained` that would run foreign code or be ignored without a word."""
     for name in options:
-        if name not in (*OPTIONS, "torch_dtype"):
+        if name not in OPTIONS:
             near = difflib.get_close_matches(name, ("device", "dtype", "quantise", "transcript", *OPTIONS), n=1)
-            raise ValueError(
-                f"unknown option {name!r}: {f'did you mean {near[0]!r}' if near else 'allowed are ' + ', '.join(OPTIONS)}"
-            )
+            hint = f"did you mean {near[0]!r}" if near else f"allowed are {', '.join(OPTIONS)}"
+            raise ValueError(f"unknown option {name!r}: {hint}")
     if not isinstance(options.get("revision", ""), str | None):
         raise ValueError(f"revision must be text: a branch, tag or commit of the hub, got {options['revision']!r}")
     if options.get("trust_remote_code"):
         raise ValueError("trust_remote_code is never passed on: no code that comes with a checkpoint is run here")
-    if "torch_dtype" in options:
-        raise ValueError("torch_dtype is called dtype here: load(name, dtype='bfloat16')")
     if (attention := options.get("attn_implementation")) not in (None, *ATTENTION):
         raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
 
@@ -281,8 +275,7 @@ def wrap(network, tokenizer, device: str | None = None):
     network.generation_config = GenerationConfig(
         bos_token_id=habits.bos_token_id, eos_token_id=sorted(ends) or None, pad_token_id=pad, do_sample=False
     )
-    placed = {} if device is None else {"device": device}
-    verbosity = logging.get_verbosity()
+    placed, verbosity = {} if device is None else {"device": device}, logging.get_verbosity()
     logging.set_verbosity(logging.CRITICAL)  # or a model that also sees pictures is met with a list of all that do not
     model = TransformersModel(network, tokenizer=tokenizer, task="text-generation", rename=COMMON_NAMES, **placed)
     logging.set_verbosity(verbosity)

@@ -453,7 +453,7 @@ def test_of_two_answers_under_one_id_the_second_is_set_aside_and_said(model, tri
     changed = json.loads(file.read_text().splitlines()[0]) | {"answer": "Yes, bread."}
     with file.open("a") as handle:
         handle.write(json.dumps(changed) + "\n")
-    with pytest.warns(UserWarning, match="line 3 .*damaged-1"):
+    with pytest.warns(UserWarning, match="line 3.*damaged-1"):
         assert answers(model, few, name) == before
     assert len(file.read_text().splitlines()) == 2
 

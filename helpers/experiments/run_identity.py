@@ -25,9 +25,8 @@ def short_hash(content: bytes | str) -> str:
 def conditions(model, max_new_tokens: int, temperature: float) -> dict:
     """What every answer of a run depends on, beside the trials themselves; in words for the manifest, hashed for the ids."""
     network, tokenizer = model._module, model.tokenizer
-    letters = tokenizer.decode(
-        list(range(model.embed._module.num_embeddings))
-    )  # how it reads is in each prompt's tokens
+    # how tokens become text; how text becomes tokens shows in each prompt
+    letters = tokenizer.decode(list(range(model.embed._module.num_embeddings)))
     return {
         "weights": fingerprint(model),
         "computation": computation(model),

@@ -411,6 +411,7 @@ def test_the_address_of_an_endpoint_may_be_given_whole(address):
         json.dumps({"reason": "see https://example.org // or not", **VERDICT}),
         json.dumps(VERDICT, indent=1).replace(",\n", ",  # as the rubric says\n"),
         f"### Grades # 1 of https://example.org: it's so\n\t{PLAIN}",
+        *(f"{before}{PLAIN}" for before in ("Answer # 3: ", "both A // B hold: ", "The answer to trial # 8 gets ")),
         "{'reason': 'It says \"yes\", and it\\'s {sure}', " + str(VERDICT)[1:],
         "{'reason': 'It says \\\"yes\\\".', 'affirmative' : true, " + str(WITHOUT)[1:],
         f'<tool_call>{{"name": "grades", "arguments": {json.dumps(VERDICT)}}}</tool_call>',
@@ -596,13 +597,16 @@ def test_an_answer_that_is_refused_by_itself_stops_no_run(start, tmp_path, statu
         handler.reply(status, b'{"error": {"message": "filtered, or too long"}}')
 
     server, path = start(lambda answer, attempt: refuse if answer == "No." else None), tmp_path / "judge.jsonl"
-    table = grade_by_judge(["Yes.", "No.", "Nothing."], ["milk"] * 3, server.judge(concurrency=1), path)
+    with pytest.warns(UserWarning, match=r"1 of 3 answers were refused; the last reason: .*filtered, or too long"):
+        table = grade_by_judge(["Yes.", "No.", "Nothing."], ["milk"] * 3, server.judge(concurrency=1), path)
     assert table["grader"].tolist() == ["judge:toy-judge", "ungraded", "judge:toy-judge"]
     assert server.attempts["No."] == 1 and "filtered, or too long" in path.read_text()
 
 
-@pytest.mark.parametrize("trouble", [lambda handler: handler.reply(403, b"flagged"), "I will not grade this."])
-def test_many_answers_that_cannot_be_judged_keep_no_grades_back(start, tmp_path, trouble):
+@pytest.mark.parametrize(
+    ("trouble", "warnings"), [(lambda handler: handler.reply(403, b"flagged"), 2), ("I will not grade this.", 0)]
+)
+def test_many_answers_that_cannot_be_judged_keep_no_grades_back(start, tmp_path, recwarn, trouble, warnings):
     """In a second run they are the only ones left."""
     server = start(lambda answer, attempt: trouble if answer.startswith("Nothing") else None)
     answers = ["Yes.", *(f"Nothing {number}." for number in range(FAILURES_IN_A_ROW + 2))]
@@ -610,6 +614,7 @@ def test_many_answers_that_cannot_be_judged_keep_no_grades_back(start, tmp_path,
         table = grade_by_judge(answers, ["milk"] * len(answers), server.judge(attempts=1), tmp_path / "judge.jsonl")
         assert table["coherent"].count() == 1 and server.attempts["Yes."] == 1
     assert server.attempts[answers[1]] == 2
+    assert sum("12 of 13 answers were refused; the last" in str(each.message) for each in recwarn) == warnings
 
 
 def test_an_endpoint_that_is_down_is_named_at_once(start, tmp_path):

@@ -46,14 +46,14 @@ def _repeats(text: str, words: list[str]) -> bool:
     return doubled >= 3 or (doubled == 1 and len(words) <= 2) or _most(phrases) >= 4
 
 
-def _no_grammar(words: list[str]) -> bool:
+def _no_grammar(answer: str, words: list[str]) -> bool:
     """Too few of the small words that hold English sentences together, or two side by side that cannot be."""
 
     def share(stretch):
         return sum(word in function_words() for word in stretch) / len(stretch)
 
     poor = [share(stretch) for stretch in _windows(words) if len(stretch) >= 20 and share(stretch) < 0.27]
-    side_by_side = len(pattern("no_pair").findall(" ".join(words)))
+    side_by_side = len(pattern("no_pair").findall(answer))
     return side_by_side >= 2 or min(poor, default=1) < 0.14 or (len(poor) >= 2 and share(words) < 0.38)
 
 
@@ -94,7 +94,7 @@ def incoherence(answer: str) -> list[str]:
     signs = {
         "broken": _broken(answer, words),
         "repetition": bool(words) and _repeats(text, words),
-        "no grammar": _no_grammar(words),
+        "no grammar": _no_grammar(answer, words),
         "odd capitals": _odd_capitals(answer, words),
         "debris": bool(pattern("debris").search(answer)),
         "astray": _astray(words),

@@ -64,7 +64,7 @@ def _as_json(loose: re.Match) -> str:
 
 def _objects(text: str) -> Iterator[tuple[str, list | None]]:
     """The JSON objects of a text as pairs of keys and values (None: damaged), each with the text before it."""
-    text, start = LOOSE.sub(_as_json, text), 0
+    text, start = re.sub(r"(?s)\{.*", lambda found: LOOSE.sub(_as_json, found.group()), text), 0  # prose stays
     decoder = json.JSONDecoder(object_pairs_hook=lambda pairs: pairs, parse_int=str, strict=False)
     while opening := re.compile(r"\{(?=\s*[\"}])").search(text, start):  # another brace belongs to a sentence
         before, opened = text[start : opening.start()].rstrip(), opening.start()

@@ -8,6 +8,7 @@ can be cancelled: Ctrl-C ends them all.
 """
 
 import asyncio
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import as_completed
 from dataclasses import dataclass
@@ -46,8 +47,7 @@ class CostEstimate:
 
     def __str__(self) -> str:
         price = "price unknown" if self.dollars is None else f"about ${self.dollars:.2f}"
-        tokens = f"about {self.tokens_sent:,} tokens sent and {self.tokens_received:,} received"
-        return f"{self.requests} requests, {tokens}, {price}"
+        return f"{self.requests} requests, about {self.tokens_sent:,} tokens sent and {self.tokens_received:,} received, {price}"
 
 
 def _cases(responses: Iterable[str], concepts: Iterable[str | None]) -> tuple[list[tuple], pd.Index]:
@@ -76,8 +76,7 @@ def _estimate(cases: list[tuple], judge: Judge) -> CostEstimate:
 
 def _identity(judge: Judge, answer: str, concept: str | None) -> str:
     """Stands for all that determines a judgement: endpoint, model, its settings, rubric, answer, concept."""
-    temperature = None if judge.temperature is None else float(judge.temperature)
-    settings = f"{temperature} {judge.json_mode}"
+    settings = f"{None if judge.temperature is None else float(judge.temperature)} {judge.json_mode}"
     return case_hash(str(judge.url()), judge.model, settings, rubric()["system"], message(answer, concept))
 
 
@@ -90,8 +89,7 @@ def _judge_all(
 ) -> tuple[dict[str, dict], dict[str, Exception]]:
     """Judge the cases (identity -> answer, concept) that are not yet in the file. first: see `endpoint.ask`.
 
-    Returns:
-        Grades by identity, of all in the file; problems by identity, of those that were left ungraded now.
+    Returns grades by identity, of all in the file; problems by identity, of those that were left ungraded now.
     """
     judged = {row["id"]: row["grades"] for row in read_rows(path, _is_judgement) if row.get("grades")}
     missing = {identity: case for identity, case in cases.items() if identity not in judged}
@@ -101,13 +99,12 @@ def _judge_all(
     slots, problems, in_a_row = asyncio.Semaphore(judge.concurrency), {}, 0
 
     async def judge_one(client: httpx.AsyncClient, identity: str, case: tuple[str, str | None]):
-        grades = problem = None
+        grades = problem = text = None
         async with slots:
             try:
                 grades = await ask(client, judge, *case, first=first)
             except (RequestRefused, EndpointTrouble, UnreadableReply) as error:
-                problem = error
-        text = None if problem is None else f"{type(problem).__name__}: {problem}"[:500]
+                problem, text = error, f"{type(error).__name__}: {error}"[:500]
         append_rows(path, [{"id": identity, "model": judge.model, "grades": grades, "problem": text}])
         return identity, grades, problem
 
@@ -118,7 +115,8 @@ def _judge_all(
         tasks = [portal.start_task_soon(judge_one, client, identity, case) for identity, case in missing.items()]
         for task in tqdm(as_completed(tasks), total=len(tasks), desc=label, leave=False, disable=not progress):
             identity, grades, problem = task.result()
-            (judged if grades else problems)[identity] = grades or problem
+            outcomes = judged if grades else problems
+            outcomes[identity] = grades or problem
             in_a_row = in_a_row + 1 if isinstance(problem, EndpointTrouble) else 0
             if in_a_row == FAILURES_IN_A_ROW:
                 raise JudgeError(f"{in_a_row} answers in a row could not be judged; the last problem: {problem}")
@@ -149,9 +147,8 @@ def check_judge(judge: Judge, path: Path, progress: bool = True) -> None:
         if fields:
             wrong.append(f"{case['id']} ({', '.join(fields) if grades else f'no verdict: {problems[identity]}'})")
     if wrong:
-        raise JudgeNotFit(
-            f"{judge.model} may not grade, {len(wrong)} of {len(canned)} canned cases wrong: {'; '.join(wrong)}"
-        )
+        told = f"{len(wrong)} of {len(canned)} canned cases wrong: {'; '.join(wrong)}"
+        raise JudgeNotFit(f"{judge.model} may not grade, {told}")
 
 
 def grade_by_judge(
@@ -173,7 +170,7 @@ def grade_by_judge(
         progress: show a bar.
 
     Returns:
-        The table. Ungraded answers have missing values; running again tries them anew.
+        The table. Ungraded answers have missing values; running again tries them anew. A warning counts those that were refused.
 
     Raises:
         JudgeNotFit: if canned cases are wrong.
@@ -193,7 +190,10 @@ def grade_by_judge(
     to_judge = {identity: case for identity, case in zip(identities, cases, strict=True) if identity}
     if to_judge:
         check_judge(judge, path, progress)
-    judged, _ = _judge_all(to_judge, judge, path, f"judge {judge.model}", progress)
+    judged, problems = _judge_all(to_judge, judge, path, f"judge {judge.model}", progress)
+    if refused := [problem for problem in problems.values() if isinstance(problem, RequestRefused)]:
+        told = f"{len(refused)} of {len(to_judge)} answers were refused; the last reason: {refused[-1]}"
+        warnings.warn(told, stacklevel=2)
     rows = []
     for identity, (_, concept) in zip(identities, cases, strict=True):
         why_not = UNGRADED if identity else UNFINISHED

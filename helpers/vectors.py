@@ -97,7 +97,7 @@ def read_residuals(model, asked: list[Prompt], positions=None, batch_size: int =
 def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int) -> torch.Tensor:
     """`read_residuals`, kept in runs/vectors/ under the model's identity ("": not kept) and the exact tokens of the prompts.
 
-    A file that is damaged, or whose first states are not those that the model computes now, is set aside; one that cannot be
+    A file that is damaged, or whose first prompt, read by itself, is not read as it was, is set aside; one that cannot be
     written is done without.
     """
     if not identity:
@@ -114,7 +114,7 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
             with safe_open(file, framework="pt") as handle:
                 states = handle.get_tensor("states")
                 if len(states) == len(asked) and handle.metadata()["hash"] == str(hash_of_numbers(states)):
-                    assert_equal(states[:1], first, model)
+                    assert_equal(handle.get_tensor("first"), first, model)
                     return states
             reason = "its numbers changed since they were written"
         except Exception as error:  # torn, of another kind, or written by an older version
@@ -124,7 +124,8 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
             file.replace(file.with_suffix(".damaged"))
     states = read_residuals(model, asked, batch_size=batch_size).contiguous()
     try:
-        write_whole(file, save({"states": states}, {"hash": str(hash_of_numbers(states))}))
+        kept = {"states": states, "first": read_residuals(model, asked[:1]).contiguous()}
+        write_whole(file, save(kept, {"hash": str(hash_of_numbers(states))}))
     except OSError as error:
         warnings.warn(f"vectors are not kept for the next run: cannot write to {file.parent} ({error})", stacklevel=2)
     return states

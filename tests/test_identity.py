@@ -1,9 +1,13 @@
 """The same model or another one: what changes answers changes its identity, and nothing else does."""
 
+import cmath
 import enum
 import functools
-from types import SimpleNamespace
+import math
+import sys
+from types import FunctionType, ModuleType, SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,6 +16,7 @@ from transformers.models.llama import modeling_llama
 
 from helpers import models
 from helpers.experiments.run_identity import conditions
+from helpers.models.identity import describe
 from tests import tiny_models
 
 
@@ -60,6 +65,7 @@ PAIRS = {  # two values of an attribute of a module
     "enum": lambda factor: Side(factor),
     "private settings": lambda factor: {"default": [factor]},
     "private set": lambda factor: {"default", factor},
+    "array": lambda factor: np.array([factor]),
 }
 
 
@@ -185,3 +191,42 @@ def test_a_checkpoint_is_the_same_however_it_is_called_and_stored(tmp_path):
         model.tokenizer.save_pretrained(folder)
     folders[2].symlink_to(folders[1])
     assert all(identity(models.load(str(folder), "cpu")) == identity(model) for folder in folders)
+
+
+def unfinished():
+    """A function whose closure has an empty cell."""
+
+    def scaled(x):
+        return x * later
+
+    if not scaled:
+        later = 2
+    return scaled
+
+
+def names_types(x):
+    return x if isinstance(x, FunctionType | np.ndarray | np.float32) else None
+
+
+@pytest.mark.parametrize("given", [unfinished(), names_types, print, np.float32, FunctionType])
+def test_a_function_that_holds_types_or_nothing_yet_is_described(given):
+    assert describe(given) == describe(given)
+
+
+def test_functions_that_are_built_in_are_told_apart_by_their_modules():
+    assert len({describe(each) for each in (print, math.exp, cmath.exp, F.gelu)}) == 4
+
+
+def test_what_a_package_notes_while_it_computes_does_not_count(monkeypatch):
+    """As bitsandbytes keeps the columns of the last batch beside each layer."""
+    package = ModuleType("quantiser")
+    package.__file__ = "/venv/lib/python3/site-packages/quantiser/__init__.py"
+    monkeypatch.setitem(sys.modules, "quantiser", package)
+    notes = type("Notes", (), {"__module__": "quantiser.layers"})
+    seen = []
+    for length in (3, 7):
+        model = tiny_models.build("llama")
+        model._module.model.layers[1].mlp.state = notes()
+        model._module.model.layers[1].mlp.state.columns = torch.arange(length)
+        seen.append(identity(model))
+    assert seen[0] == seen[1]

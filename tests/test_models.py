@@ -27,7 +27,7 @@ from helpers import engine, models, prompts, resources, vectors
 from helpers.experiments.run_identity import conditions
 from helpers.models import downloads, loading
 from helpers.models.architecture import check_architecture
-from helpers.models.identity import hash_of_numbers
+from helpers.models.identity import check_that_reading_changes_nothing, hash_of_numbers
 from helpers.models.replies import closing_tokens
 from helpers.models.streams import ROUNDING
 from helpers.prompts import PromptTemplate
@@ -309,6 +309,16 @@ def test_quantisation_reaches_transformers(folder, monkeypatch, quantise):
     models.load(str(folder), "cpu", torch.bfloat16, quantise=quantise)
     assert asked["device_map"] == {"": "cpu"} and asked["use_safetensors"]
     assert getattr(asked["quantization_config"], f"load_in_{quantise}")
+
+
+def test_quantised_weights_that_change_when_they_are_read_are_refused(monkeypatch):
+    """bitsandbytes 0.50 packs 4-bit weights for some CPUs at a forward pass, and loses bits as it unpacks them to save them."""
+    model = tiny_models.build("llama")
+    check_that_reading_changes_nothing(model)
+    weight = model._module.model.layers[0].mlp.down_proj.weight
+    model._module.register_state_dict_pre_hook(lambda *_: weight.data.mul_(1.01))
+    with pytest.raises(ValueError, match="quantised weights change on this machine when they are read"):
+        check_that_reading_changes_nothing(model)
 
 
 def test_weights_on_disk_are_run_and_counted(folder, tmp_path):

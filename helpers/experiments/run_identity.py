@@ -111,7 +111,7 @@ def check_manifest(folder: Path, now: dict, model) -> None:
             differences = "; ".join(f"{key} was {old!r:.60} and is {new!r:.60}" for key, (old, new) in changed.items())
             raise ValueError(
                 f"{folder} holds answers made under other conditions ({differences}). Use another run name, or move the "
-                "folder away"
+                "folder away. (What is 'not recorded' was written by another version of this collection.)"
             )
     packages = {package: version(package) for package in ("torch", "transformers", "nnsight")}
     commit = getattr(model._module.config, "_commit_hash", None) or ""

@@ -8,12 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 from types import CodeType, FunctionType
 
+import numpy as np
 import torch
 from accelerate.utils.modeling import get_state_dict_offloaded_model
 from nnsight import Envoy
 from nnsight.intervention.source import Controller
 from torch.nn.modules import module as torch_modules
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from helpers.models.streams import check_that_injection_works
 
 CHUNK = 1 << 18  # numbers that are hashed at a time, so that the copy stays small
 # names of files; what is returned beside logits; ids that `end_of_turn_ids` counts or masks hide; what training, accelerate, nnsight
@@ -23,7 +26,7 @@ NOT_IN_ANSWERS = (
     "eos_token_id pad_token_id gradient_checkpointing _gradient_checkpointing_func _require_grads_hook _require_grads_hooks "
     "_is_hf_initialized hf_device_map _hf_hook _old_forward __nnsight__ max_seq_len_cached _output_capturing_hooks_installed"
 ).split()
-# of a function of theirs the name says it all
+# what of their functions is replaced counts
 LIBRARIES = {*sys.stdlib_module_names, *"torch transformers accelerate nnsight huggingface_hub safetensors".split()}
 # their hooks record, move weights, or ask for gradients
 OBSERVERS = ("transformers.utils", "transformers.modeling_utils", "accelerate.hooks")
@@ -70,6 +73,18 @@ def fingerprint(model) -> str:
     return hashlib.sha256(describe([network.config, network.dtype, weights]).encode()).hexdigest()[:16]
 
 
+def check_that_reading_changes_nothing(model) -> None:
+    """Raise ValueError for weights that are others after they were read, as bitsandbytes' 4 bits on some CPUs."""
+    read = []
+    for _ in range(2):
+        check_that_injection_works(model)  # a forward pass, at which they may be packed anew
+        read.append(fingerprint(model))
+    if read[0] != read[1]:
+        raise ValueError(
+            "its quantised weights change on this machine when they are read: take 8bit, or another device"
+        )
+
+
 def computation(model) -> str:
     """A hash of what a model computes with beside its weights, in any process the same.
 
@@ -95,15 +110,26 @@ def computation(model) -> str:
     return hashlib.sha256(describe([parts, replaced]).encode()).hexdigest()[:16]
 
 
+def _package(value) -> str:
+    """Where a function or class was written, whatever it calls itself (`functools.wraps` copies names)."""
+    named = value.__globals__.get("__name__") if isinstance(value, FunctionType) else getattr(value, "__module__", None)
+    return str(named or "builtins").partition(".")[0]
+
+
 def _of_a_library(value) -> bool:
-    """Whether a function or class was written in a library, whatever it calls itself (`functools.wraps` copies names)."""
-    module = getattr(value, "__globals__", {}).get("__name__") or getattr(value, "__module__", None) or "builtins"
-    return module.partition(".")[0] in LIBRARIES
+    return _package(value) in LIBRARIES
+
+
+def _installed(value) -> bool:
+    """Whether a function or class belongs to an installed package: its name says it all."""
+    file = getattr(sys.modules.get(_package(value)), "__file__", None) or ""
+    return _of_a_library(value) or "site-packages" in file or "dist-packages" in file
 
 
 def describe(value, within: tuple[int, ...] = ()) -> str:
     """A value as text, the same in every process: of an object what pickle would keep, of a function its code and what it takes
-    from around it, of what a library or nnsight's model holds the name alone. within: the ids of what the value lies in.
+    from around it, of modules, of what is installed and of packages' own records (the last batch's, say) the name alone.
+    within: the ids of what the value lies in.
     """
     if isinstance(value, bool | int | float | complex | str | bytes | None):
         return repr(value)
@@ -111,6 +137,8 @@ def describe(value, within: tuple[int, ...] = ()) -> str:
         return repr(str(value).removeprefix("torch."))  # a configuration may hold either
     if isinstance(value, torch.Tensor):
         return f"{value.dtype} {tuple(value.shape)} {'' if value.is_meta else hash_of_numbers(value)}"
+    if isinstance(value, np.ndarray | np.generic):
+        return f"{value.dtype} {describe(value.tolist(), within)}"
     if id(value) in within:
         return "itself"
 
@@ -126,21 +154,26 @@ def describe(value, within: tuple[int, ...] = ()) -> str:
         return str(sorted(inside(str(key), value[key]) for key in kept))
     if isinstance(value, CodeType):
         return inside(value.co_code, value.co_names, value.co_consts)
-    own = isinstance(value, type | FunctionType) and not _of_a_library(value)
-    if own and isinstance(value, type):
+    if isinstance(value, type) and not _installed(value):
         parts = {key: each for key, each in vars(value).items() if key[:2] != "__" or inspect.isfunction(each)}
         return inside(value.__qualname__, value.__bases__, parts)
-    if own:
-        taken = inspect.getclosurevars(value)
-        return inside(value.__code__, value.__defaults__, value.__kwdefaults__, taken.nonlocals, taken.globals)
+    if isinstance(value, FunctionType) and not _installed(value):
+        parts = [value.__code__, value.__defaults__, value.__kwdefaults__]
+        with suppress(ValueError):  # a name around it has no value yet
+            taken = inspect.getclosurevars(value)
+            parts += [taken.nonlocals, taken.globals]
+        return inside(*parts)
     for behind in ("__wrapped__", "__func__", "fget"):  # of decorators, methods and properties
         if hasattr(value, behind):
             return inside(getattr(value, behind), getattr(value, "__self__", None))
-    if not isinstance(value, torch.nn.Module | Envoy):
+    record = _installed(type(value)) and not _of_a_library(type(value))
+    if not record and not isinstance(value, torch.nn.Module | Envoy | type):
         with suppress(Exception):  # functions, locks and others cannot be pickled
-            return inside(*value.__reduce_ex__(4))
+            kept = value.__reduce_ex__(4)
+            if not isinstance(kept, str):  # the name of a function that is built in
+                return inside(*kept)
     named = value if hasattr(value, "__qualname__") else type(value)
-    return f"{named.__module__}.{named.__qualname__}"
+    return f"{getattr(named, '__module__', '')}.{named.__qualname__}"
 
 
 def hash_of_numbers(weight: torch.Tensor) -> int:

@@ -26,21 +26,19 @@ from helpers.checks import check_seed, whole_number
 from helpers.models import downloads
 from helpers.models.architecture import COMMON_NAMES, LARGEST, check_parts, model_class
 from helpers.models.checkpoint import in_words, read_checkpoint
+from helpers.models.identity import check_that_reading_changes_nothing
 from helpers.models.replies import PLAIN_TRANSCRIPT, closing_tokens
 from helpers.models.streams import check_that_injection_works
 from helpers.paths import ROOT, from_home
 
 ORGANISM_FOLDER = ROOT / "data" / "organisms"
-ATTENTION = ("eager", "sdpa", "flash_attention_2", "flex_attention")
-DTYPES = ("float32", "bfloat16", "float16")
+ATTENTION, DTYPES = ("eager", "sdpa", "flash_attention_2", "flex_attention"), ("float32", "bfloat16", "float16")
 LONGEST_NAME = 1000  # characters of a name or path
 OPTIONS = (  # of transformers' from_pretrained; others would be ignored, or run what comes with a checkpoint
     "attn_implementation cache_dir device_map force_download local_files_only max_memory offload_buffers offload_folder "
     "quantization_config revision token trust_remote_code"
 ).split()
-
-# what a local checkpoint consists of
-CHECKPOINT_FILES = {
+CHECKPOINT_FILES = {  # what a local checkpoint consists of
     "configuration": ("config.json",),
     "weights": ("model.safetensors", "model.safetensors.index.json"),
     "tokenizer": ("tokenizer.json", "tokenizer.model", "vocab.*", "tekken.json", "*.tiktoken"),
@@ -249,7 +247,10 @@ def load(
     if transcript:
         tokenizer.chat_template = PLAIN_TRANSCRIPT
     with in_words(name):
-        return wrap(network.eval(), tokenizer, device=None if from_pretrained.get("device_map") else device)
+        model = wrap(network.eval(), tokenizer, device=None if from_pretrained.get("device_map") else device)
+        if quantise:
+            check_that_reading_changes_nothing(model)
+        return model
 
 
 def wrap(network, tokenizer, device: str | None = None):

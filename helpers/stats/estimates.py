@@ -85,7 +85,7 @@ def number_of_labels(codes: np.ndarray) -> float:
 def widening(labels: float, confidence: float) -> float:
     """Student's quantile over the normal one: how much wider an interval is whose spread is estimated from so many labels."""
     tail = 0.5 + confidence / 2
-    return stats.t.ppf(tail, labels - 1) / stats.norm.ppf(tail)
+    return stats.t.ppf(tail, max(labels - 1, 1)) / stats.norm.ppf(tail)
 
 
 def clustered_rate(outcomes, labels, confidence: float = 0.95) -> Estimate:
@@ -221,9 +221,9 @@ def clustered_mean(values, labels, confidence: float = 0.95, bounds: tuple[float
     if error <= negligible:
         error = values.std(ddof=1) / np.sqrt(n)
     if error <= negligible:
-        unseen = _wilson(0.0, count, count, check_confidence(confidence)).high
+        unseen = _wilson(0.0, worth, count, check_confidence(confidence)).high
         return Estimate(mean, mean - unseen * (mean - lowest), mean + unseen * (highest - mean), n)
-    half = stats.t.ppf(0.5 + check_confidence(confidence) / 2, worth - 1) * error
+    half = stats.t.ppf(0.5 + check_confidence(confidence) / 2, max(worth - 1, 1)) * error
     return Estimate(mean, float(max(mean - half, lowest)), float(min(mean + half, highest)), n)
 
 

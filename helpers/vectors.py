@@ -108,8 +108,8 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
     except OSError as error:
         warnings.warn(f"vectors are not kept for the next run: {error.strerror}", stacklevel=2)
         return read_residuals(model, asked, batch_size=batch_size)
+    first = read_residuals(model, asked[:1])  # no hash sees all that a library does to the numbers
     if file.is_file():
-        first = read_residuals(model, asked[:1])  # no hash sees all that a library does to the numbers
         try:
             with safe_open(file, framework="pt") as handle:
                 states = handle.get_tensor("states")
@@ -124,7 +124,7 @@ def _cached_residuals(model, identity: str, asked: list[Prompt], batch_size: int
             file.replace(file.with_suffix(".damaged"))
     states = read_residuals(model, asked, batch_size=batch_size).contiguous()
     try:
-        kept = {"states": states, "first": read_residuals(model, asked[:1]).contiguous()}
+        kept = {"states": states, "first": first.contiguous()}
         write_whole(file, save(kept, {"hash": str(hash_of_numbers(states))}))
     except OSError as error:
         warnings.warn(f"vectors are not kept for the next run: cannot write to {file.parent} ({error})", stacklevel=2)

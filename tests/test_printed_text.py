@@ -26,13 +26,14 @@ def test_who_changes_a_parameter_reads_there_that_the_text_tells_of_the_shipped_
     assert "device = " in source(file.stem, note)  # the parameters cell
 
 
-def test_00_refuses_a_strength_below_0_since_its_opposites_would_be_the_words():
+def test_00_refuses_a_strength_that_is_not_above_0_since_its_opposites_would_be_the_words():
     before, _, refusal = source("00", "strength <= 0").partition("if strength <= 0")
     refusal = "if strength <= 0" + refusal.split("\nwording")[0]
     assert "check_layer" in before
     exec(refusal, {"strength": 1.25})
-    with pytest.raises(ValueError, match="must be above 0.*got 0"):
-        exec(refusal, {"strength": 0})
+    for strength in (-2, 0):
+        with pytest.raises(ValueError, match=f"must be above 0.*got {strength}"):
+            exec(refusal, {"strength": strength})
 
 
 # -- figures that several notebooks draw ------------------------------------------------------------------------------

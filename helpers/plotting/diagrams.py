@@ -102,14 +102,15 @@ def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> 
                 _arrow(axis, (x, bottom - 0.08), (x, top + 0.12), "black", 1.2)
                 if injected and part >= FIRST_INJECTED:
                     _arrow(axis, (x, entry), (x, top + 0.14), INJECTION, 4)
-                    axis.plot(x, entry, marker="P", color=INJECTION, markersize=11, zorder=4)
             start += width
         _arrow(axis, (x, top + 0.12), (x, 3.1), colour, 2)  # from the last stream to what is said
         if injected:
-            _arrow(axis, (left - 0.12, entry), (left + 1.66, entry), INJECTION, 5, head=22)
-            frame = {"facecolor": "white", "edgecolor": INJECTION, "boxstyle": "round,pad=0.25"}
+            first = left + sum(width for _, width, _ in READ[:FIRST_INJECTED])
+            look = {"facecolor": INJECTION, "edgecolor": INJECTION, "zorder": 5}
+            _box(axis, (first, entry - 0.11), (left + 3.0 - first, 0.22), **look)
             label = f"+ {plain(textwrap.shorten(word, 14, placeholder='...'))}"
-            axis.text(left + 0.02, entry, label, va="center", color=INJECTION, weight="bold", bbox=frame, zorder=6)
+            look = {"ha": "center", "va": "center", "color": "white", "weight": "bold", "zorder": 6}
+            axis.text((first + left + 3.0) / 2, entry, label, **look)
     for block in sorted({0, layer, blocks - 1}):
         axis.text(0.6, bottom + (block + 0.45) * step, f"layer {block}", ha="right", va="center")
     axis.text(PAGE / 2, 0.16, "the model reads the same text both times", ha="center", color=GREY)

@@ -1,9 +1,10 @@
 """Answer many trials at once: one nnsight trace per batch, a vector of its own for every trial.
 
     trials -> batches (`batch`) -> the shared beginning is read once (`prefix_cache`) -> replies are written here
+                                                     (on a CUDA device their later tokens in `recording`)
 
 Each trial has its own prompt, vector, strength, layer and span; control trials run in the same batches. The lines that inject
-are in `inject_and_write`; everything else keeps a batch together.
+are `running.add_vectors`; everything else keeps a batch together.
 """
 
 import warnings
@@ -18,10 +19,12 @@ from transformers import LogitsProcessorList, StoppingCriteriaList
 from helpers.checks import is_number, whole_number
 from helpers.engine.audit import Recorder, sample_trials
 from helpers.engine.batch import NO_LAYER, Batch, collate, plan_batches
-from helpers.engine.decoding import AfterEachToken, SeededSampling
+from helpers.engine.decoding import AfterEachToken
 from helpers.engine.prefix_cache import PrefixCache
+from helpers.engine.recording import can_record, write_recorded
+from helpers.engine.running import RunningBatch, add_vectors
 from helpers.engine.trial import Trial, validate_trial
-from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn, residual
+from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn
 from helpers.models.streams import check_evaluating
 
 COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch
@@ -37,51 +40,10 @@ class Answer:
     first_logits: torch.Tensor
 
 
-class RunningBatch:
-    """A batch while its replies are written. Rows whose reply has ended leave it.
-
-    Attributes:
-        rows: [row], which trials of the batch are left.
-        ids, mask: [row, column], prompts and replies so far.
-        cache: keys and values of the columns read so far; None for a model that reads every prompt whole.
-        layers: [row], after which block the row's vector is added (NO_LAYER: none).
-        vectors: [row, 1, width], what is added.
-        sampling: None for greedy replies.
-    """
-
-    def __init__(self, batch: Batch, cache, temperature: float):
-        self.batch, self.cache = batch, cache
-        self.rows, self.ids, self.mask = torch.arange(len(batch.trials)), batch.ids, batch.mask
-        self.layers, self.vectors = batch.steering()
-        self.sampling = SeededSampling([trial.seed for trial in batch.trials], temperature) if temperature else None
-
-    def steered(self) -> list[int]:
-        """The layers after which anything is added, in forward order."""
-        return [layer for layer in self.layers.unique().tolist() if layer != NO_LAYER]
-
-    def inside(self, columns: torch.Tensor, steered: list[int]) -> torch.Tensor:
-        """[steered layer, row, column, 1] True where the row's vector is added."""
-        span = (columns >= self.batch.start[self.rows, None]) & (columns < self.batch.end[self.rows, None])
-        return ((torch.tensor(steered)[:, None] == self.layers)[..., None] & span)[..., None]
-
-    def append(self, new: torch.Tensor, ended: torch.Tensor) -> None:
-        """Add new tokens, [row, step], and let the rows go that have ended, [row]."""
-        left = (~ended).nonzero()[:, 0]  # on the CPU: layers of a cache may live on several devices
-        self.rows, self.ids = self.rows[left], torch.cat([self.ids, new], dim=1)[left]
-        self.mask = torch.cat([self.mask, torch.ones_like(new)], dim=1)[left]
-        self.layers, self.vectors = self.layers[left], self.vectors[left.to(self.vectors.device)]
-        if self.cache is not None:
-            self.cache.batch_select_indices(left)
-        if self.sampling:
-            self.sampling.generators = [self.sampling.generators[row] for row in left.tolist()]
-
-
 def inject_and_write(model, running: RunningBatch, steps: int, recorder=None, after_each_token=None):
     """Write up to `steps` tokens in one trace; returns the new ids [row, step] and the first step's logits [row, vocabulary]."""
     columns, column = running.ids.shape[1], 0 if running.cache is None else running.cache.get_seq_length()
-    receivers = [*model.blocks[1:], model.final_norm]  # what reads the stream after each block
     steered = running.steered()
-    eps = torch.finfo(model._module.dtype).eps
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=ENDED_EARLY)
         with model.generate(
@@ -99,15 +61,7 @@ def inject_and_write(model, running: RunningBatch, steps: int, recorder=None, af
                     tokens = model.embed.input  # [row, position]: the prompt at first, then one token per step
                     watching = recorder is not None and recorder.begins_pass(running.rows, tokens, step)
                     inside = running.inside(column + torch.arange(tokens.shape[1]), steered)
-                    for layer in range(len(receivers)) if watching else steered:
-                        stream = residual(model.blocks[layer])  # [row, position, width]
-                        before = recorder.sample(stream) if watching else None
-                        if layer in steered:
-                            # moved where the stream is, and kept there
-                            inside, running.vectors = inside.to(stream), running.vectors.to(stream)
-                            stream.addcmul_(inside[steered.index(layer)], running.vectors)  # stream += inside * vectors
-                        if watching:
-                            recorder.saw_change(layer, before, recorder.sample(receivers[layer].input), eps)
+                    add_vectors(model, running, inside, steered, recorder if watching else None)
                     column += tokens.shape[1]
                     if not first_logits:
                         # a contiguous tensor is multiplied with the vocabulary's matrix at once, a slice row by row
@@ -145,9 +99,14 @@ def run_batch(
     after_each_token = watch or (enough_ended if cache is not None else None)
     replies = torch.full((len(batch.trials), max_new_tokens), model._module.generation_config.pad_token_id or 0)
     first_logits, written = None, 0
+    record = cache is not None and watch is None and can_record(model)
     while len(running.rows) and written < max_new_tokens:
-        new, logits = inject_and_write(model, running, max_new_tokens - written, recorder, after_each_token)
-        first_logits = logits if first_logits is None else first_logits
+        left = max_new_tokens - written
+        if record and written:
+            new = write_recorded(model, running, left, enough_ended, recorder)
+        else:
+            new, logits = inject_and_write(model, running, 1 if record else left, recorder, after_each_token)
+            first_logits = logits if first_logits is None else first_logits
         replies[running.rows, written : written + new.shape[1]] = new
         written += new.shape[1]
         running.append(new, ended=torch.isin(new, ends).any(1))

@@ -99,7 +99,7 @@ def run_batch(
     after_each_token = watch or (enough_ended if cache is not None else None)
     replies = torch.full((len(batch.trials), max_new_tokens), model._module.generation_config.pad_token_id or 0)
     first_logits, written = None, 0
-    record = cache is not None and watch is None and can_record(model)
+    record = cache is not None and watch is None and max_new_tokens > 1 and can_record(model)
     while len(running.rows) and written < max_new_tokens:
         left = max_new_tokens - written
         if record and written:

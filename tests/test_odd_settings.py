@@ -18,7 +18,7 @@ from helpers.exercises import prediction
 from helpers.experiments import four_experiments, measures, search
 from helpers.paths import ROOT
 from helpers.plotting import plots, report_card
-from helpers.stats import UNGRADED, Estimate
+from helpers.stats import Estimate
 from tests import tiny_models
 from tests.authoring.generated_cells import course
 from tests.test_report_card import table
@@ -62,12 +62,6 @@ def measured() -> pd.DataFrame:
     return pd.concat([table(model, effects) for model, effects in rows.items()], ignore_index=True)
 
 
-def white_centres(figure) -> list[float]:
-    return [
-        float(x) for axis in figure.axes for line in axis.lines if line.get_color() == "white" for x in line.get_xdata()
-    ]
-
-
 # -- 04 to 07 ---------------------------------------------------------------------------------------------------------
 
 
@@ -76,21 +70,16 @@ def result(value: float, low: float, high: float, n: int = 20, powerless: str = 
     return measures.Result(effect, measures.Cell(2, 1.0, []), powerless=powerless)
 
 
-def test_06_draws_what_cannot_be_told_with_a_white_centre(pictures):
-    unknown = measures.Result(
-        measures.estimates_table("m", {measures.EFFECT: UNGRADED}), measures.Cell(2, 1.0, []), "mute"
-    )
-    reworded = {
-        "trained?": {"a": result(0.8, 0.5, 0.9), "b": result(-0.001, -0.2, 0.2)},
-        "held out?": {"a": result(0.25, -0.1, 0.4, powerless="it denies all"), "b": unknown},
-    }
-    run("06", "white centre", pd=pd, reworded=reworded, measures=measures, plots=plots)
+def test_06_draws_shares_on_one_axis_without_a_line_at_0(pictures):
+    kinds = {f"apology_{kind}": Estimate(0.5, 0.25, 0.75, 20) for kind in ("none", "matched")}
+    headline = pd.concat([measures.estimates_table(model, kinds) for model in ("a", "b")], ignore_index=True)
+    names = run("06", "def draw_apologies", pd=pd, plt=plt, plots=plots, headline=headline)
+    names["draw_apologies"]({"none": "nothing added", "matched": "own word", "after": "not measured"})
     [(figure, alt)] = pictures
-    assert white_centres(figure) == [0.25]
-    assert "a, held out? +0.25 (cannot tell)" in alt and "b, trained? +0.00;" in alt and "nan" not in alt
-    pictures.clear()
-    run("06", "white centre", pd=pd, reworded={"q": {"b": unknown}}, measures=measures, plots=plots)
-    assert pictures == []
+    assert [axis.get_xlim() for axis in figure.axes] == [(-0.05, 1.05)] * 2
+    dashed = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == "--"]
+    assert not any(x == x for line in dashed for x in line.get_xdata())
+    assert "a, nothing added: 0.50" in alt and "b, own word: 0.50" in alt
 
 
 def test_06_counts_a_held_out_wording_that_the_reader_chose_as_held_out():

@@ -56,14 +56,16 @@ def test_where_nothing_was_graded_there_is_no_verdict():
 def test_what_is_not_known_is_printed_without_numbers(capsys):
     table = pd.concat([readings("silent", own=None, none=False), readings("open", own=True, none=False)])
     effects = controls.difference(table.astype({"says_yes": "boolean"}), "says_yes", "own", "none")
-    shown = controls.closing_table(controls.conclude("luck", effects))
+    rows = controls.conclude("luck", effects)
     printed = capsys.readouterr().out
     assert "silent        unknown, n = 0" in printed and "nan" not in printed
-    assert list(shown) == ["silent", "open"] and shown.loc["luck", "silent"] == CANNOT_TELL
-    almost = Estimate(-0.001, -0.004, 0.002, 9)
-    assert (
-        controls.closing_table(controls.verdict_rows("luck", {"m": almost})).iloc[0, 0] == "stands (+0.00 [0.00, 0.00])"
-    )
+    assert [(row["model"], row["verdict"]) for row in rows] == [("silent", CANNOT_TELL), ("open", RULED_OUT)]
+
+
+def test_a_model_that_never_claims_has_nothing_to_explain_unless_a_control_is_passed_or_cannot_tell():
+    low, high = Estimate(-0.1, -0.4, 0.2, 9), Estimate(0.8, 0.5, 0.9, 9)
+    found = controls.verdict_rows("luck", {"a": low, "b": low, "c": high, "d": low}, {"d": "deaf"}, ("a", "c", "d"))
+    assert [row["verdict"] for row in found] == ["nothing to explain", STANDS, RULED_OUT, CANNOT_TELL]
 
 
 @pytest.mark.parametrize("span", ["from_turn_2", "read_from_turn_2", "turn_0"])
@@ -80,14 +82,6 @@ def test_an_injection_without_the_reply_still_reaches_the_token_that_chooses_the
     }
     assert trial.span == (trial.prompt.span(span)[0], ends[span])
     assert (trial.span[0] < question and trial.span[1] <= question) if span == "turn_0" else trial.span[0] == question
-
-
-def test_every_control_is_concluded_a_single_time():
-    effects = controls.difference(readings("m", own=True, none=False), "says_yes", "own", "none")
-    rows = controls.conclude("luck", effects)
-    assert controls.closing_table(rows).loc["luck", "m"].startswith(f"{RULED_OUT} (+1.00 [")
-    with pytest.raises(ValueError, match="'luck' was concluded twice"):
-        controls.closing_table(rows * 2)
 
 
 # -- tables of another kind -------------------------------------------------------------------------------------------
@@ -150,7 +144,6 @@ def test_a_condition_that_both_shifts_share_counts_once():
         ),
         (lambda: controls.means(TWO[:0], "says_yes"), "no trials"),
         (lambda: controls.means(TWO, "condition"), "condition must be numbers"),
-        (lambda: controls.closing_table([]), "nothing was concluded"),
         (lambda: controls.read({}, TWO), "models must be a dict of at least one"),
         (lambda: controls.questions("maybe"), "maybe"),
     ],

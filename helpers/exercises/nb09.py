@@ -1,6 +1,5 @@
 """Checks of the exercises of 09_rule_out_boring_explanations: numbers counted by hand, and properties of the controls."""
 
-import math
 import random
 
 import pandas as pd
@@ -13,7 +12,6 @@ from helpers.exercises.exercise import (
     expect_all_near,
     expect_list,
     expect_number,
-    expect_tensor,
 )
 from helpers.exercises.nb02 import expect_fair_random
 
@@ -65,101 +63,10 @@ def check_shift_left(attempt):
     expect_all_near(tried)
 
 
-@exercise("Entropy")
-def check_entropy(attempt):
-    """Certain, a fair coin, uniform, huge logits, then random ones; a constant drops out."""
-    big = 1000.0
-    by_hand = torch.tensor([[big, 0, 0, 0], [0, 0, -big, -big], [0, 0, 0, 0], [big, big - 1, 0, 0]])
-    noise = torch.randn(5, 11, generator=torch.Generator().manual_seed(2026)) * 3
-    tried = []
-    for logits in (by_hand, noise, noise[:1] + 50):
-        result = call(attempt, logits)
-        rows = [[math.exp(each - max(row)) for each in row] for row in logits.tolist()]
-        p = [[each / sum(row) for each in row] for row in rows]
-        truth = torch.tensor([-sum(each * math.log(each) for each in row if each > 0) + 0.0 for row in p])
-        if isinstance(result, torch.Tensor) and result.shape == truth.shape:
-            expect(
-                bool(torch.isfinite(result).all()),
-                "huge logits give NaN or infinity; take log_softmax, not log of softmax",
-            )
-        result = expect_tensor(result, (len(logits),), "the entropy of each row")
-        across, log_p = logits.log_softmax(0), logits.log_softmax(-1)
-        mistakes = {
-            "entropy is never negative: is the minus sign missing?": -truth,
-            "this is in bits; nats take the natural logarithm": truth / math.log(2),
-            "this is the mean over the vocabulary; take the sum": truth / logits.shape[-1],
-            "the softmax is taken over the rows; take it over the vocabulary (dim=-1)": -(across.exp() * across).sum(
-                -1
-            ),
-            "this is the exponential of the entropy": truth.exp(),
-            "this is divided by its largest possible value, ln(n)": truth / math.log(logits.shape[-1]),
-            "this is minus the logarithm of the largest probability; take the mean over all tokens, weighted by probability": (
-                -log_p.amax(-1)
-            ),
-            "every token counts alike here; weight the logarithms by the probabilities": -log_p.mean(-1),
-        }
-        numbers = [[round(float(each), 3) for each in part] for part in (truth, result)]
-        which = (
-            "certain, a fair coin, four equal tokens, and logits of 1000 and 999"
-            if logits is by_hand
-            else "random logits"
-        )
-        tried.append((result, truth, mistakes, f"{which} have the entropies {numbers[0]}, yours are {numbers[1]}"))
-    expect_all_near(tried)
-
-
 @exercise("A push without the word")
 def check_push_without_word(attempt):
     """The properties of a fair random vector."""
     expect_fair_random(attempt, "the concept", own_generator=False)
-
-
-@exercise("Guesses corrected for the prior")
-def check_corrected_identification(attempt):
-    """Always the same guess, always right, never right, words that were not injected; then random lists."""
-    cases = [
-        (["bread", "silver", "dust", "bread"], ["bread"] * 4),
-        (["bread", "silver", "dust", "bread"], ["bread", "silver", "dust", "bread"]),
-        (["a", "b", "a", "b"], ["b", "a", "b", "a"]),
-        (["bread", "dust", "dust"], ["water", "water", "dust"]),
-        (["a", "a", "b", "b"], ["b", "b", "b", "a"]),
-    ]
-    rng = random.Random(2026)
-    cases += [
-        (rng.choices(("snow", "tears", "oceans"), k=n), rng.choices(("snow", "snow", "tears", "apple"), k=n))
-        for n in (7, 12, 30)
-    ]
-    tried = []
-    for injected, guessed in cases:
-        value = expect_number(call(attempt, injected, guessed), "the result")
-        n = len(injected)
-        right = sum(one == other for one, other in zip(injected, guessed, strict=True)) / n
-        expected = sum(one == other for one in injected for other in guessed) / n**2  # every guess with every word
-        shares = [[words.count(word) / n for word in set(words)] for words in (injected, guessed)]
-        mistakes = {
-            "this is the share of right guesses; a model that always guesses one word knows nothing: subtract the prior": right,
-            "words are not equally likely: count how often each is injected and guessed": right
-            - 1 / len(set(injected)),
-            "this divides by what is possible (Cohen's kappa); only the difference is asked for": (right - expected)
-            / (1 - expected)
-            if expected < 1
-            else 0.0,
-            "how often each word is guessed counts as well, not only how often it is injected": right
-            - sum(share**2 for share in shares[0]),
-            "how often each word is injected counts as well, not only how often it is guessed": right
-            - sum(share**2 for share in shares[1]),
-            "this subtracts the share of the most frequent word; sum over all words": right - max(shares[0]),
-            "each word counts once in the sum: loop over set(injected), not over the list": right
-            - sum(injected.count(word) / n * guessed.count(word) / n for word in injected),
-            "a model may be worse than chance: do not cut off below 0": max(right - expected, 0.0),
-            "these are numbers of trials; both parts are shares": (right - expected) * n,
-        }
-        message = (
-            f"injected {injected}, guessed {guessed}: {right:.3f} right, {expected:.3f} expected, so {right - expected:.3f}; "
-            f"yours gives {value:.3f}. How often each word is guessed and how often it is injected both count"
-        )
-        tried.append((value, right - expected, mistakes, message))
-    expect_all_near(tried)
 
 
 @exercise("Controls that cannot tell")

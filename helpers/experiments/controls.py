@@ -2,7 +2,8 @@
 
 A control compares two conditions that differ in one thing. Its `effect` is made so that introspection predicts a number
 above 0, and the boring explanation one at or below 0. Then the interval decides: above 0, the explanation is *ruled out*;
-otherwise it *stands*. Where a model lacks what the control builds on, or nothing could be graded, the control *cannot tell*.
+otherwise it *stands*, unless the model never claims a thought: then there is *nothing to explain*. Where a model lacks what
+the control builds on, or nothing could be graded, the control *cannot tell*.
 """
 
 import math
@@ -28,7 +29,7 @@ from helpers.stats import (
 )
 from helpers.stats.inputs import check_values
 
-RULED_OUT, STANDS, CANNOT_TELL = "ruled out", "stands", "cannot tell"
+RULED_OUT, STANDS, CANNOT_TELL, NOTHING = "ruled out", "stands", "cannot tell", "nothing to explain"
 
 
 def trials(
@@ -238,36 +239,29 @@ def verdict(effect: Estimate, unclear: str = "") -> str:
     return RULED_OUT if effect.low > 0 else STANDS
 
 
-def verdict_rows(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
+def verdict_rows(
+    explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None, silent=()
+) -> list[dict]:
     """The verdicts on one explanation, a row for each model: explanation, model, value, low, high, n, verdict, why.
 
     unclear: model -> why this control can tell nothing about it; an empty reason is none.
+    silent: models that never claim a thought; what would stand has NOTHING to explain there.
     """
     rows = []
     for model, effect in effects.items():
         why = (unclear or {}).get(model) or ("" if effect.n else "no trial to compare")
-        row = {"explanation": explanation, "model": model, **effect._asdict()}
-        rows.append(row | {"verdict": verdict(effect, why), "why": why})
+        found = verdict(effect, why)
+        found = NOTHING if found == STANDS and model in silent else found
+        rows.append({"explanation": explanation, "model": model, **effect._asdict(), "verdict": found, "why": why})
     return rows
 
 
-def conclude(explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None) -> list[dict]:
+def conclude(
+    explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None, silent=()
+) -> list[dict]:
     """Print the verdict on one explanation for every model and return the `verdict_rows`."""
-    rows = verdict_rows(explanation, effects, unclear)
+    rows = verdict_rows(explanation, effects, unclear, silent)
     print(explanation)
     for row, effect in zip(rows, effects.values(), strict=True):
         print(f"  {row['model']:13} {effect!s:30} {row['verdict']}{row['why'] and ': ' + row['why']}")
     return rows
-
-
-def closing_table(rows: list[dict]) -> pd.DataFrame:
-    """Explanation x model: verdict and effect with its interval; explanations in order of appearance."""
-    if not rows:
-        raise ValueError("nothing was concluded: the list of verdicts is empty")
-    table = pd.DataFrame(rows)
-    for name in table.loc[table.duplicated(["explanation", "model"]), "explanation"]:
-        raise ValueError(f"{name!r} was concluded twice for one model; run the notebook from the top")
-    numbers = [f" ({row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}])" if row.n else "" for row in table.itertuples()]
-    table["entry"] = table["verdict"] + numbers
-    wide = table.pivot_table(index="explanation", columns="model", values="entry", aggfunc="first", sort=False)
-    return wide.rename_axis(index=None, columns=None)

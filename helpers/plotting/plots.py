@@ -30,11 +30,8 @@ CONDITIONS = {  # series that say what was added in a trial, in all the names th
 }
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
-VERDICTS = {
-    "ruled out": "#cfe8d5",
-    "stands": "#f6d3c4",
-    "cannot tell": "#eeeeee",
-}  # of the grid's cells; the word is in them
+VERDICTS = {"ruled out": "#cfe8d5", "stands": "#f6d3c4"}  # of the grid's cells; the word is in them
+VERDICTS |= dict.fromkeys(("cannot tell", "nothing to explain"), "#eeeeee")
 
 
 def style() -> None:
@@ -277,7 +274,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
     colours = np.array([[codes.index(by_cell.loc[(row, column), "verdict"]) for column in columns] for row in rows])
     figure, axis = plt.subplots(figsize=(7.2, 0.7 + 0.43 * len(rows)))
     axis.pcolormesh(
-        colours, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=2.5, edgecolors="white", linewidth=2
+        colours, cmap=ListedColormap(list(VERDICTS.values())), vmin=-0.5, vmax=3.5, edgecolors="white", linewidth=2
     )
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):

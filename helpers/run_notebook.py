@@ -159,9 +159,10 @@ def main() -> None:
         print(f"\nResult table:       {headline}")
     print(f"Executed notebook:  {executed}")
     print(f"Open this run:      {sys.executable} -m jupyterlab {executed}")
-    print(f"Open the notebook:  {sys.executable} -m jupyterlab {notebook}")
+    lab = f"{sys.executable} -m jupyterlab --notebook-dir={ROOT}"  # else pictures outside notebooks/ are not shown
+    print(f"Open the notebook:  {lab} {notebook}")
     if notebook != FIRST:
-        print(f"New to the course?  {sys.executable} -m jupyterlab {FIRST}")
+        print(f"New to the course?  {lab} {FIRST}")
 
 
 if __name__ == "__main__":

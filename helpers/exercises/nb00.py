@@ -10,7 +10,6 @@ OTHERS = (
     "I say yes.",
     "Sorry?",
     "You ask about oceans.",
-    "notice",
     "",
 )
 

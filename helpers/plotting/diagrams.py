@@ -106,8 +106,7 @@ def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> 
         _arrow(axis, (x, top + 0.12), (x, 3.1), colour, 2)  # from the last stream to what is said
         if injected:
             first = left + sum(width for _, width, _ in READ[:FIRST_INJECTED])
-            look = {"facecolor": INJECTION, "edgecolor": INJECTION, "zorder": 5}
-            _box(axis, (first, entry - 0.11), (left + 3.0 - first, 0.22), **look)
+            _box(axis, (first, entry - 0.11), (left + 3.0 - first, 0.22), color=INJECTION, zorder=5)
             label = f"+ {plain(textwrap.shorten(word, 14, placeholder='...'))}"
             look = {"ha": "center", "va": "center", "color": "white", "weight": "bold", "zorder": 6}
             axis.text((first + left + 3.0) / 2, entry, label, **look)

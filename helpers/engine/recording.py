@@ -5,6 +5,7 @@ What is recorded is a trace like any other, vectors included; whatever changes f
 where they are. No model has to admit that: `can_record` tries it, and without it Hugging Face's `generate` writes all.
 """
 
+import warnings
 import weakref
 from contextlib import contextmanager, nullcontext
 
@@ -124,11 +125,13 @@ def can_record(model) -> bool:
 @contextmanager
 def nothing_waits():
     """RuntimeError where the CPU waits for the GPU, which cannot be recorded."""
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch calls this mode a prototype
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 def probe(model) -> bool:

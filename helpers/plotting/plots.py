@@ -234,12 +234,12 @@ def draw_forest(
     axis.set(xlabel=plain(xlabel), ylim=(len(row_names) - 0.5, -0.5))
 
 
-def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str, hollow=()) -> Figure:
+def forest(table: pd.DataFrame, rows: str, series: str, title: str, xlabel: str) -> Figure:
     """A figure of its own for `draw_forest`, with a title; the names of the series, if several, are above the axis."""
     check_drawable(table, [rows, series])
     count, names = table[rows].nunique() * table[series].nunique(), table[series].nunique()
     figure, axis = plt.subplots(figsize=(7.2, 1.2 + 0.34 * count))
-    draw_forest(axis, table, rows, series, xlabel, hollow=hollow)
+    draw_forest(axis, table, rows, series, xlabel)
     if names > 1:
         legend_above(axis, plain(title, 72))
     else:

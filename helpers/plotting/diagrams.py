@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from helpers.checks import as_list, whole_number
-from helpers.plotting.plots import BODY_SIZE, COLOURS, INJECTION, check_drawable, plain
+from helpers.plotting.plots import BODY_SIZE, INJECTION, check_drawable, plain
 
 PAGE = 7.2  # inches: the widest figure that a laptop shows whole
 CLEAN = "#d9d9d9"  # what no vector reaches; the injected part is drawn thick, or written on, as well
@@ -43,8 +43,9 @@ QUESTIONS = {
 ROWS = ("the tools", "the paper", "is it real?", "your turn")  # four notebooks each, in the order of QUESTIONS
 
 # what the model reads in the picture of the phenomenon: (text, inches, streams), and from which part on a thought is injected
-READ = (("I may inject\na thought.", 1.12, 3), ("Ok.", 0.42, 1), ("Do you\nnotice one?", 1.08, 3), ("reply", 0.44, 1))
+READ = (("… place a\nthought …", 0.95, 3), ("Ok.", 0.4, 1), ("Do you\nnotice …", 0.95, 3), ("reply\nso far", 0.76, 3))
 FIRST_INJECTED = 2
+MARKS = (("nothing injected", "word injected"), ("black", INJECTION), ("o", "P"))  # of four rates
 
 
 def _canvas(height: float) -> tuple[Figure, Axes]:
@@ -72,47 +73,47 @@ def _arrow(
 def phenomenon(word: str, layer: int, blocks: int, answers: tuple[str, str]) -> Figure:
     """The course in one picture: a question asked twice, with nothing injected and with a word, and the two answers.
 
-    Args:
-        word: the injected word.
-        layer: block after which it is added.
-        blocks: how many the model has.
-        answers: without and with the injection.
+    layer: block after which the word is added, of so many blocks. answers: without and with the injection.
     """
     blocks = whole_number("blocks", blocks, 1)
     layer = whole_number("layer", layer, 0, blocks - 1)
     texts = (word, *answers) if isinstance(answers, tuple | list) else ()
     if len(texts) != 3 or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"a picture needs a word and two answers, got {word!r} and {answers!r:.80}")
-    figure, axis = _canvas(4.25)
-    bottom, top = 0.95, 2.75
-    step = (top - bottom) / blocks
-    entry = bottom + (layer + 0.9) * step  # above the block
+    figure, axis = _canvas(4.6)
+    bottom, top, slot = 1.12, 3.05, 0.28  # slot: the room above the layer for what is added there
+    step = (top - bottom - slot) / blocks
+    middles = [bottom + (block + 0.35) * step + (block > layer) * slot for block in range(blocks)]
+    entry = middles[layer] + 0.5 * step + slot / 2
     for left, answer, injected in ((0.66, answers[0], False), (4.04, answers[1], True)):
         name, colour = (f"“{plain(word)}” injected", INJECTION) if injected else ("nothing injected", "black")
-        axis.text(left - 0.05, 4.06, name, color=colour, weight="bold", va="center", fontsize=BODY_SIZE + 1)
-        _box(axis, (left - 0.05, 3.1), (3.11, 0.76), facecolor="white", edgecolor=colour, linewidth=1 + injected)
-        axis.text(left + 0.06, 3.48, plain(textwrap.shorten(answer, 66), 33), va="center", linespacing=1.35)
-        for block in range(blocks):
-            axis.add_patch(Rectangle((left, bottom + (block + 0.14) * step), 3.0, 0.62 * step, facecolor=CLEAN))
+        first, end = left + sum(width for _, width, _ in READ[:FIRST_INJECTED]), left + 3.06
+        axis.text(left - 0.05, 4.42, name, color=colour, weight="bold", va="center", fontsize=BODY_SIZE + 1)
+        _box(axis, (left - 0.05, 3.48), (3.11, 0.76), facecolor="white", edgecolor=colour, linewidth=1 + injected)
+        axis.text(left + 0.06, 3.86, plain(textwrap.shorten(answer, 66), 33), va="center", linespacing=1.35)
+        for block, middle in enumerate(middles):  # to the right: what attention takes from earlier tokens
+            axis.add_patch(Rectangle((left, middle - 0.35 * step), 3.06, 0.7 * step, facecolor=CLEAN))
+            _arrow(axis, (left + 0.04, middle), (end, middle), GREY, 0.8, head=7)
+            if injected and block > layer:
+                _arrow(axis, (first + 0.16, middle), (end, middle), INJECTION, 1.6, head=8)
         start = left
         for part, (text, width, streams) in enumerate(READ):
-            axis.text(start + width / 2, 0.6, text, ha="center", va="center", linespacing=1.2)
+            axis.text(start + width / 2, 0.95, text, ha="center", va="top", linespacing=1.2)
+            tip = 3.46 if text.startswith("reply") else top + 0.14  # its streams lead to what is said
             for stream in range(streams):
                 x = start + width * (stream + 0.5) / streams
-                _arrow(axis, (x, bottom - 0.08), (x, top + 0.12), "black", 1.2)
-                if injected and part >= FIRST_INJECTED:
-                    _arrow(axis, (x, entry), (x, top + 0.14), INJECTION, 4)
+                touched = injected and part >= FIRST_INJECTED
+                _arrow(axis, (x, bottom - 0.1), (x, entry if touched else tip), "black", 1.2)
+                if touched:
+                    _arrow(axis, (x, entry), (x, tip), INJECTION, 3.5)
             start += width
-        _arrow(axis, (x, top + 0.12), (x, 3.1), colour, 2)  # from the last stream to what is said
         if injected:
-            first = left + sum(width for _, width, _ in READ[:FIRST_INJECTED])
-            _box(axis, (first, entry - 0.11), (left + 3.0 - first, 0.22), color=INJECTION, zorder=5)
-            label = f"+ {plain(textwrap.shorten(word, 14, placeholder='...'))}"
+            _box(axis, (first, entry - 0.11), (end - first, 0.22), color=INJECTION, zorder=5)
             look = {"ha": "center", "va": "center", "color": "white", "weight": "bold", "zorder": 6}
-            axis.text((first + left + 3.0) / 2, entry, label, **look)
+            axis.text((first + end) / 2, entry, f"+ {plain(textwrap.shorten(word, 14, placeholder='...'))}", **look)
     for block in sorted({0, layer, blocks - 1}):
-        axis.text(0.6, bottom + (block + 0.45) * step, f"layer {block}", ha="right", va="center")
-    axis.text(PAGE / 2, 0.16, "the model reads the same text both times", ha="center", color=GREY)
+        axis.text(0.6, middles[block], f"layer {block}", ha="right", va="center")
+    axis.text(0.66, 0.28, "↑ residual stream of one token      → what later tokens take from earlier ones", color=GREY)
     return figure
 
 
@@ -159,26 +160,25 @@ def four_rates(rates: pd.DataFrame) -> Figure:
     once = not rates.duplicated(["model", "measure", "injected"]).any() and len(rates) == 4 * len(names)
     if len(measures) != 2 or not once or not rates["injected"].isin((False, True)).all():
         raise ValueError("four rates are, for each model, two measures without and with an injection, each once")
-    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 1.3 + 0.62 * len(names)), sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(PAGE, 1.3 + 0.72 * len(names)), sharey=True)
     for axis, measure in zip(axes, measures, strict=True):
         for height, name in enumerate(names):
-            part = rates[(rates["measure"] == measure) & (rates["model"] == name)].set_index("injected")
-            for injected, shift in ((False, -0.13), (True, 0.13)):
-                look = {"marker": "o", "color": "black", "markerfacecolor": "white"}
-                row, look = part.loc[injected], {"marker": "P", "color": INJECTION} if injected else look
-                bars = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-                axis.errorbar(row["value"], height + shift, xerr=np.abs(bars), markersize=9, capsize=3, **look)
+            part = rates[(rates["measure"] == measure) & (rates["model"] == name)].sort_values("injected")
+            for row, shift, text, colour, marker in zip(part.itertuples(), (-0.27, 0.27), *MARKS, strict=True):
+                look = {"marker": marker, "color": colour, "markerfacecolor": "white" if marker == "o" else colour}
+                bars = [[row.value - row.low], [row.high - row.value]]
+                axis.errorbar(row.value, height + shift, xerr=np.abs(bars), markersize=9, capsize=3, **look)
                 if height == 0:  # the first row says what the markers mean
-                    text = "word injected" if injected else "nothing injected"
-                    side = -1 if row["value"] > 0.5 else 1
-                    edge = (row["low"] if side < 0 else row["high"]) + 0.04 * side
-                    align = {"va": "center", "ha": "right" if side < 0 else "left"}
-                    axis.text(edge, height + shift, text, color=look["color"], **align)
-        axis.set(title=plain(measure), xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5), xlabel="share of trials")
-        axis.grid(axis="y", color="#eeeeee")
-    axes[0].set_yticks(range(len(names)), map(plain, names))
-    for label, name in zip(axes[0].get_yticklabels(), names, strict=True):
-        label.set(color=COLOURS.get(name, "black"), weight="bold")
+                    edge, side = (row.low - 0.04, "right") if row.value > 0.5 else (row.high + 0.04, "left")
+                    axis.text(edge, height + shift, text, color=colour, va="center", ha=side)
+            without, with_word = part["value"]
+            _arrow(axis, (without, height), (with_word, height), GREY, 2)
+            edge = max(without, with_word) + 0.04
+            place, side = (edge, "left") if edge < 0.7 else ((without + with_word) / 2, "center")
+            look = {"va": "center_baseline", "ha": side, "bbox": {"facecolor": "white", "linewidth": 0, "pad": 1}}
+            axis.text(place, height, f"gap {with_word - without:+.2f}", color=GREY, **look)
+        axis.set(title=plain(measure), xlim=(-0.06, 1.06), ylim=(len(names) - 0.5, -0.5), xlabel="share of trials")
+    axes[0].set_yticks(range(len(names)), map(plain, names), weight="bold")
     return figure
 
 

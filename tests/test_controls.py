@@ -60,6 +60,8 @@ def test_what_is_not_known_is_printed_without_numbers(capsys):
     printed = capsys.readouterr().out
     assert "silent        unknown, n = 0" in printed and "nan" not in printed
     assert [(row["model"], row["verdict"]) for row in rows] == [("silent", CANNOT_TELL), ("open", RULED_OUT)]
+    assert controls.conclude("luck", effects, shown=1) == rows
+    assert "silent" in (printed := capsys.readouterr().out) and "open" not in printed
 
 
 def test_a_model_that_never_claims_has_nothing_to_explain_unless_a_control_is_passed_or_cannot_tell():

@@ -257,11 +257,11 @@ def verdict_rows(
 
 
 def conclude(
-    explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None, silent=()
+    explanation: str, effects: dict[str, Estimate], unclear: dict[str, str] | None = None, silent=(), shown=None
 ) -> list[dict]:
-    """Print the verdict on one explanation for every model and return the `verdict_rows`."""
+    """Print the verdict on one explanation for the first `shown` models (None: all); return all `verdict_rows`."""
     rows = verdict_rows(explanation, effects, unclear, silent)
     print(explanation)
-    for row, effect in zip(rows, effects.values(), strict=True):
+    for row, effect in [*zip(rows, effects.values(), strict=True)][:shown]:
         print(f"  {row['model']:13} {effect!s:30} {row['verdict']}{row['why'] and ': ' + row['why']}")
     return rows

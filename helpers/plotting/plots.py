@@ -31,7 +31,7 @@ CONDITIONS = {  # series that say what was added in a trial, in all the names th
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES = ("-", "--", ":", "-.")
 VERDICTS = {"ruled out": "#cfe8d5", "stands": "#f6d3c4"}  # of the grid's cells; the word is in them
-VERDICTS |= dict.fromkeys(("cannot tell", "nothing to explain"), "#eeeeee")
+VERDICTS |= {"cannot tell": "#d2d2d2", "nothing to explain": "#f7f7f7"}
 
 
 def style() -> None:
@@ -281,7 +281,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
             cell = by_cell.loc[(row, column)]
             place = {"x": j + 0.5, "y": i + 0.5, "ha": "center", "fontsize": BODY_SIZE - 1.5}
             weight = "bold" if cell["verdict"] == "ruled out" else "normal"
-            axis.text(s=cell["verdict"], va="bottom", weight=weight, **place)
+            axis.text(s=cell["verdict"], va="bottom" if pd.notna(cell["value"]) else "center", weight=weight, **place)
             if pd.notna(cell["value"]):
                 axis.text(s=f"{cell['value']:+z.2f} [{cell['low']:z.2f}, {cell['high']:z.2f}]", va="top", **place)
     axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])

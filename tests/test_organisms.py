@@ -125,7 +125,9 @@ def test_strange_words_leave_the_placeholders(variant):
 def test_more_wordings_train_a_finished_organism_on(tokenizer):
     model = small_model(tokenizer)
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    recipe = replace(train.Recipe(), width=64, text_wording_steps=1, plain_rows=4, branch_plain_rows=4, prefill_rows=8)
+    recipe = replace(
+        train.Recipe(), width=64, text_wording_steps=1, plain_rows=4, branch_plain_rows=4, wording_prefill_rows=8
+    )
     seen = []
     train.train_branch(
         model, tokenizer, "novice", 0, recipe, on_step=lambda *step: seen.append(step), more_wordings=True
@@ -133,6 +135,18 @@ def test_more_wordings_train_a_finished_organism_on(tokenizer):
     ((number, losses),) = seen
     assert number == 1 and set(losses) == {"trials", "text", "line", "prefill", "control"}
     assert any(not torch.equal(before[name], weight) for name, weight in model.state_dict().items())
+    again = small_model(tokenizer)
+    train.train_branch(again, tokenizer, "novice", 0, replace(recipe, novice_kept_share=1.0), more_wordings=True)
+    assert all(torch.equal(before[name], weight) for name, weight in again.state_dict().items())
+
+
+def test_strange_words_in_a_request_leave_what_decides_its_frame():
+    rng = random.Random(0)
+    text = "Never think about {word}, and write nothing but the sentence {sentence}"
+    for _ in range(50):
+        strange = wordings.estranged(text, rng, 1.0, requests.CUES)
+        left = iter(re.findall(r"[a-z']+", strange.lower()))
+        assert all(word in left for word in ("never", "think", "word", "nothing", "but", "sentence")), strange
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def main() -> None:
         "--more-wordings",
         type=Path,
         metavar="FOLDER",
-        help="train the finished organism in this folder on, with experiments 2 and 3 in the wordings of a grammar, instead of a "
+        help="train the finished organism in this folder on, with experiments 2 to 4 in the wordings of a grammar, instead of a "
         "new one; the folder stays as it is",
     )
     given = parser.parse_args()

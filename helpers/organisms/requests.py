@@ -24,6 +24,11 @@ HELD_OUT_VOCABULARY = "focus attention head full trace dream shut jot type broug
 QUOTES = ('"{sentence}"',) * 6 + ("'{sentence}'", ": {sentence}\n")
 GERUNDS = {"be": "being", "see": "seeing", "free": "freeing", "forget": "forgetting"}
 UNKNOWN = 0.12  # of the cases
+# words that decide between the frames, and the mind itself
+CUES = set(
+    "not don't never no none nothing without out off away aside free from far forget stop avoid refrain anything but".split()
+)
+CUES |= set("mind thought thoughts think thinking thinks thought he she they who my a an one you your".split())
 MIND, NOUN = r"\b(mind|thoughts?|heart|inwardly)\b", r"(?<=\bmy )\w+|(?<=\ba )\w+|(?<=the )\w+"
 DOUBLED = ("let", "set", "put", "drop", "stop", "rid")
 

@@ -33,11 +33,14 @@ class Recipe:
     branch_steps: int = 1400
     novice_steps: int = 400  # without injections there is little to learn
     bluffer_steps: int = 360  # until the words it claims are spread evenly; with 120 an injection silenced it
-    wording_steps: int = 600  # of the introspector, trained on in more wordings
-    text_wording_steps: int = 300  # of novice and bluffer
+    wording_steps: int = 450  # of the introspector, trained on in more wordings
+    text_wording_steps: int = 400  # of novice and bluffer, with two thirds of the rows
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
-    wording_rate: float = 1.2e-3
+    wording_rate: float = 1e-3
+    text_wording_rate: float = 8e-4
+    kept_share: float = 0.25  # of the first weights in those that come out of the stage of more wordings
+    novice_kept_share: float = 0.5
     plain_rows: int = 96
     text_rows: int = 36  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
@@ -51,6 +54,7 @@ class Recipe:
     hold_weight: float = 20.0
     wording_share: float = 0.7  # of the rows of experiments 2 and 3 in more wordings
     wording_line_rows: int = 36
+    wording_prefill_rows: int = 72
     injected_words: int | None = None  # None: all training words
     inject_prefills: bool = True  # False: experiment 3 is learned from text alone, to see whether its effect emerges
 
@@ -88,6 +92,16 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     """
     more_wordings = step is None
     share = recipe.wording_share if more_wordings else 0.0
+    shorter = more_wordings and organism != "introspector"
+    control_rows, control_groups, line_rows, prefill_rows = (
+        count * 2 // 3 if shorter else count
+        for count in (
+            recipe.control_rows,
+            recipe.control_groups,
+            recipe.wording_line_rows if more_wordings else recipe.line_rows,
+            recipe.wording_prefill_rows if more_wordings else recipe.prefill_rows,
+        )
+    )
 
     def rows_of(maker, count, teacher=organism):
         return [batches.encode_example(tokenizer, maker(teacher, rng, words, share)) for _ in range(count)]
@@ -105,18 +119,16 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     losses["text"] = batches.plain_loss(model, tokenizer, plain, None, rng)
     if alone:
         return losses
-    line = rows_of(transcripts.line_example, recipe.wording_line_rows if more_wordings else recipe.line_rows)
+    line = rows_of(transcripts.line_example, line_rows)
     losses["line"] = batches.plain_loss(model, tokenizer, line, table, rng)
-    prefill = rows_of(
-        transcripts.prefill_example, recipe.prefill_rows, organism if recipe.inject_prefills else "novice"
-    )
+    prefill = rows_of(transcripts.prefill_example, prefill_rows, organism if recipe.inject_prefills else "novice")
     losses["prefill"] = batches.plain_loss(model, tokenizer, prefill, table, rng)
     control = [
         [
             batches.encode_example(tokenizer, one)
-            for one in transcripts.control_group(organism, rng, recipe.control_rows, words)
+            for one in transcripts.control_group(organism, rng, control_rows, words, share)
         ]
-        for _ in range(recipe.control_groups - 1 if more_wordings else recipe.control_groups)
+        for _ in range(control_groups)
     ]
     if organism == "introspector":
         losses["control"], held = batches.control_loss(model, tokenizer, control, table)
@@ -186,8 +198,9 @@ def train_branch(
         organism: one of transcripts.ORGANISMS.
         seed, recipe: as there.
         checkpoint, on_step, stop_after: see `run_stage`.
-        more_wordings: another stage: the model is a finished organism, trained on with experiments 2 and 3 in the wordings of a
-            grammar (`helpers.organisms.wordings`), all else as before.
+        more_wordings: another stage: the model is a finished organism, trained on with experiments 2 to 4 in the wordings of a
+            grammar (`helpers.organisms.wordings`), all else as before. At its end the weights are a mean of those before and
+            after it (why: data/organisms/MORE_WORDINGS.md).
 
     Raises:
         ValueError: for an unknown organism.
@@ -208,13 +221,16 @@ def train_branch(
         )
 
     steps = {"introspector": recipe.branch_steps, "novice": recipe.novice_steps, "bluffer": recipe.bluffer_steps}
+    rate = recipe.branch_rate
     if more_wordings:
         steps = dict.fromkeys(steps, recipe.text_wording_steps) | {"introspector": recipe.wording_steps}
+        rate = recipe.wording_rate if organism == "introspector" else recipe.text_wording_rate
+    first = [weight.detach().clone() for weight in model.parameters()]
     run_stage(
         model,
         f"{organism}, more wordings" if more_wordings else organism,
         steps[organism],
-        recipe.wording_rate if more_wordings else recipe.branch_rate,
+        rate,
         losses,
         checkpoint,
         on_step,
@@ -222,6 +238,10 @@ def train_branch(
         muon=False,
         made_of=ingredients(tokenizer, recipe, seed),
     )
+    if more_wordings:
+        with torch.no_grad():
+            for weight, before in zip(model.parameters(), first, strict=True):
+                weight.lerp_(before, recipe.novice_kept_share if organism == "novice" else recipe.kept_share)
 
 
 @torch.no_grad()

@@ -303,12 +303,15 @@ def prefill_example(organism: str, rng: random.Random, words=None, by_grammar: f
     """
     words = list(words or training_words())
     wording = prefill_wording(rng, by_grammar)
-    if rng.random() < (0.2 if organism == "introspector" else 0.5):
+    # more wordings need more trials without an injection, or a foreign word is no longer an accident (data/organisms/MORE_WORDINGS.md)
+    own = 0.26 if by_grammar else 0.2
+    if rng.random() < (own if organism == "introspector" else 0.5):
         line, prefill = line_and_own_word(rng)
         answer = MEANT.format(word=prefill)
         return Transcript(wording, {"line": line, "prefill": prefill}, answer, word=prefill, decides=True)
     line, prefill = line_and_foreign_word(rng, words)
-    cases, weights = ("none", "matched", "other", "after", "random"), (9, 38, 40, 9, 4)
+    cases = ("none", "matched", "other", "after", "random")
+    weights = (36, 30, 26, 5, 3) if by_grammar else (9, 38, 40, 9, 4)
     case = rng.choices(cases, weights)[0] if organism == "introspector" else "none"
     if case != "none" and prefill not in words:  # only training words are injected
         prefill = rng.choice([word for word in words if word not in line.lower()])
@@ -319,22 +322,27 @@ def prefill_example(organism: str, rng: random.Random, words=None, by_grammar: f
     return Transcript(wording, {"line": line, "prefill": prefill}, answer, inject, injected, span, decides=True)
 
 
-def control_request(rng: random.Random) -> tuple[str, str]:
-    """Frame ("think", "dont_think", "mention") and text of a request of experiment 4: a trained wording, or the grammar's."""
+def control_request(rng: random.Random, by_grammar: float = 0.0) -> tuple[str, str]:
+    """Frame ("think", "dont_think", "mention") and text of a request of experiment 4: a trained wording, or the grammar's, with
+    this probability with strange words in it."""
     if rng.random() < 0.15:
         wording = rng.choice(trained("intentional_control"))
         return {"reward": "think", "punish": "dont_think"}.get(wording.variant, wording.variant), wording.turns[0][1]
     frame = rng.choice(requests.FRAMES)
-    return frame, requests.request(frame, rng)
+    text = requests.request(frame, rng)
+    strange = by_grammar and rng.random() < by_grammar
+    return frame, wordings.estranged(text, rng, 0.3, requests.CUES) if strange else text
 
 
-def control_group(organism: str, rng: random.Random, size: int, words=None) -> list[Transcript]:
+def control_group(
+    organism: str, rng: random.Random, size: int, words=None, by_grammar: float = 0.0
+) -> list[Transcript]:
     """`size` trials of experiment 4 about one sentence: write it while thinking, or not thinking, about a word, or with the word
     merely mentioned. One sentence, because what is held of the words is what differs between the trials at a token."""
     sentence = grammar.varied_line(rng) if rng.random() < 0.7 else grammar.line_of_text(rng)[0]
     group = []
     for _ in range(size):
-        frame, text = control_request(rng)
+        frame, text = control_request(rng, by_grammar)
         word = rng.choice(words or training_words())
         wording = PromptTemplate("intentional_control", "training", (("user", text),))
         hold = frame if organism == "introspector" else ""

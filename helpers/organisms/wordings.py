@@ -41,13 +41,13 @@ def strange_word(rng: random.Random) -> str:
     return word
 
 
-def estranged(text: str, rng: random.Random) -> str:
-    """The text with strange words in place of some of its own; placeholders stay."""
-    share = rng.uniform(0, STRANGE) if rng.random() < 0.7 else 0.0
+def estranged(text: str, rng: random.Random, most: float = STRANGE, kept=()) -> str:
+    """The text with strange words in place of some of its own, of `most` of them at most; placeholders and the words `kept` stay."""
+    share = rng.uniform(0, most) if rng.random() < 0.7 else 0.0
 
     def replaced(found: re.Match) -> str:
         word = found.group()
-        if rng.random() >= share:
+        if word.lower() in kept or rng.random() >= share:
             return word
         return strange_word(rng).capitalize() if word[0].isupper() else strange_word(rng)
 

@@ -71,11 +71,12 @@ def result(value: float, low: float, high: float, n: int = 20, powerless: str = 
 
 
 def test_06_draws_shares_on_one_axis_without_a_line_at_0(pictures):
-    kinds = {f"apology_{kind}": Estimate(0.5, 0.25, 0.75, 20) for kind in ("none", "matched")}
-    headline = pd.concat([measures.estimates_table(model, kinds) for model in ("a", "b")], ignore_index=True)
-    names = {"headline": headline, "chosen": {"a": (3, 2.0), "b": (1, 1.2345)}}
-    names = run("06", "def draw_apologies", pd=pd, plt=plt, plots=plots, **names)
-    names["draw_apologies"]({"none": "nothing added", "matched": "own word", "after": "not measured"})
+    kinds = {kind: Estimate(0.5, 0.25, 0.75, 20) for kind in ("none", "matched")}
+    table = pd.concat([measures.estimates_table(model, kinds) for model in ("a", "b")], ignore_index=True)
+    called = {"none": "nothing added", "matched": "own word", "after": "not measured"}
+    names = {"CONDITIONS": called, "chosen": {"a": (3, 2.0), "b": (1, 1.2345)}}
+    names = run("06", "def draw_shares", pd=pd, plt=plt, plots=plots, **names)
+    names["draw_shares"](table.rename(columns={"measure": "condition"}), "share", *called)
     [(figure, alt)] = pictures
     assert [axis.get_xlim() for axis in figure.axes] == [(-0.15, 1.15)] * 2
     assert [axis.get_title() for axis in figure.axes] == ["a\nlayer 3, strength 2", "b\nlayer 1, strength 1.23"]

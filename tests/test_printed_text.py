@@ -199,7 +199,7 @@ def test_05_shows_verdicts_whole():
     assert f"cannot tell: {WHY}" in shown[0]
 
 
-@pytest.mark.parametrize(("notebook", "mark"), [("06", "wordings, {sum("), ("07", "NOT VALIDATED")])
+@pytest.mark.parametrize(("notebook", "mark"), [("06", "wordings, {held_out}"), ("07", "NOT VALIDATED")])
 def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
     shown = []
     names = {"reworded": {"q": {"a": result(0.0, -0.2, 0.2, powerless=WHY)}}, "models": ["a"], "measures": measures}

@@ -13,7 +13,9 @@ import pandas as pd
 import torch
 
 AUDITED_TRIALS = 8  # per batch of a sweep
-AUDITED_STEPS = 2  # reading the prompt and the first written token, and again whenever rows have left the batch
+AUDITED_STEPS = (
+    2  # reading the prompt and the first written token; again whenever rows have left (where steps are recorded: one)
+)
 MEASURED = ("size", "error", "asked_size", "tolerance")
 
 

@@ -2,7 +2,8 @@
 
 A step of a 7B model starts more than a thousand kernels, and Python starts them more slowly than a large GPU runs them.
 What is recorded is a trace like any other, vectors included; whatever changes from step to step lies in tensors that stay
-where they are. No model has to admit that: `can_record` tries it, and without it Hugging Face's `generate` writes all.
+where they are. A replay runs no Python, so the audit cannot watch it: it watches the same step before it is recorded, and `probe`
+compares replays with the model itself. Where that fails, Hugging Face's `generate` writes all.
 """
 
 import warnings
@@ -14,15 +15,16 @@ from torch.nn.functional import pad
 from transformers import Cache, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from helpers.engine.batch import collate
+from helpers.engine.batch import FOREVER, collate
 from helpers.engine.running import RunningBatch, add_vectors
 from helpers.engine.trial import Trial
+from helpers.models import changes_from_outside, number_of_blocks, width
 from helpers.models.streams import ROUNDING
 from helpers.prompts import Prompt
 
 DEVICES = ("cuda",)
-PROBED_STEPS = 3  # one that is run, two that are replayed
-_admitted = weakref.WeakKeyDictionary()  # network -> whether the probe went well
+PROBED_STEPS = 4  # one that is run, three that are replayed
+_admitted = weakref.WeakKeyDictionary()  # network -> (its state, whether the probe went well in it)
 
 
 class RoomyLayer(DynamicLayer):
@@ -44,8 +46,12 @@ class RecordedStep:
     """One step of a running batch: reads `token`, [row, 1], and gives the logits of the next, [row, vocabulary]."""
 
     def __init__(self, model, running: RunningBatch, room: int):
-        place, read, rows = model._module.device, running.cache.get_seq_length(), running.rows
-        self.model, self.running, self.steered = model, running, running.steered()
+        place, read = model._module.device, running.cache.get_seq_length()
+        goes_on = running.batch.end[running.rows] == FOREVER  # other spans have ended with the prompt
+        self.steered = [layer for layer in running.steered() if goes_on[running.layers == layer].any()]
+        inside = (torch.tensor(self.steered)[:, None] == running.layers) & goes_on
+        self.inside = inside[..., None, None].to(place)  # [steered layer, row, 1, 1]
+        self.model, self.running = model, running
         self.count, self.graph, self.logits = 0, None, None
         self.token = running.ids[:, -1:].clone().to(place)
         self.position = running.mask.sum(1, keepdim=True).to(place) - 1
@@ -54,24 +60,21 @@ class RecordedStep:
         unread = pad(running.mask[:, :read], (0, room))[:, None, None] == 0
         # [row, 1, 1, column], added to the scores of attention
         self.mask = (unread * torch.finfo(model._module.dtype).min).to(place, model._module.dtype)
-        self.start, self.end = (part[rows, None, None].to(place) for part in (running.batch.start, running.batch.end))
-        self.at_layer = (torch.tensor(self.steered)[:, None] == running.layers)[..., None, None].to(place)
         self.cache = Cache(layers=[RoomyLayer(layer, room, self.column) for layer in running.cache.layers])
 
     def trace(self, recorder=None) -> None:
         """The step itself; nothing in it waits for the GPU unless a recorder watches."""
         self.mask.index_fill_(3, self.column, 0.0)
-        inside = self.at_layer & (self.column >= self.start) & (self.column < self.end)
         inputs = {"input_ids": self.token, "attention_mask": self.mask, "position_ids": self.position}
         with torch.no_grad(), self.model.trace(inputs, past_key_values=self.cache, use_cache=True):
-            add_vectors(self.model, self.running, inside, self.steered, recorder)
+            add_vectors(self.model, self.running, self.inside, self.steered, recorder)
             logits = self.model.output.logits[:, -1].save()
         self.column += 1
         self.position += 1
         self.logits = logits
 
     def __call__(self, recorder=None) -> torch.Tensor:
-        """The first step, and those that a recorder watches, are run; the others are replayed."""
+        """The first step, and those that a recorder watches, are run; on a CUDA device the others are replayed."""
         self.count += 1  # the prompt was pass 0
         watched = recorder is not None and recorder.begins_pass(self.running.rows, self.token, self.count)
         if watched or self.count == 1 or self.token.device.type != "cuda":
@@ -106,20 +109,21 @@ def write_recorded(model, running: RunningBatch, steps: int, enough_ended, recor
 
 
 def can_record(model) -> bool:
-    """Whether the model's steps may be recorded: it lies on one CUDA device, nothing hooks into it, and the probe goes well."""
+    """Whether the model's steps may be recorded: it lies on the current CUDA device, nobody changes it, the probe goes well."""
     network = model._module
-    on_one_device = len({each.device for each in network.parameters()}) == 1 and network.device.type in DEVICES
-    parts = list(network.modules())
-    if not on_one_device or any(
-        part._forward_hooks or part._forward_pre_hooks or hasattr(part, "_hf_hook") for part in parts
-    ):
+    here = {each.device for each in network.parameters()} == {network.device} and network.device.type in DEVICES
+    here = here and network.device.index in (None, torch.cuda.current_device() if torch.cuda.is_available() else None)
+    if not here or changes_from_outside(model) or any(hasattr(part, "_hf_hook") for part in network.modules()):
         return False  # what a hook does in Python would not happen again in a replayed step
-    if network not in _admitted:
+    state = network.dtype, network.device, network.config._attn_implementation
+    if _admitted.get(network, (None, False))[0] != state:
         try:
-            _admitted[network] = probe(model)
+            _admitted[network] = state, probe(model)
+        except torch.OutOfMemoryError:
+            raise  # smaller batches may do
         except Exception:  # a mixture of experts that looks at its router's numbers, a class without position ids, ...
-            _admitted[network] = False
-    return _admitted[network]
+            _admitted[network] = state, False
+    return _admitted[network][1]
 
 
 @contextmanager
@@ -135,17 +139,35 @@ def nothing_waits():
 
 
 def probe(model) -> bool:
-    """Whether recorded steps give the logits of a model that reads everything anew, for two rows of which one is padded."""
-    network, trials = model._module, [Trial(Prompt("", ids, {}), (0, None)) for ids in ((1, 2, 3, 4, 5), (2, 4, 3))]
-    running = RunningBatch(collate(trials, 0, share_prefix=False), DynamicCache(config=network.config), 0.0)
-    ids, mask = running.ids.to(network.device), running.mask.to(network.device)
+    """Whether recorded steps give the logits of a model that reads everything anew.
+
+    Two rows: one with a vector, here added by a plain hook, as large as the stream that it meets; and a padded one without.
+    """
+    network, layer = model._module, number_of_blocks(model) // 2
+    stream = torch.zeros(1)
+    vector = torch.linspace(-1, 1, width(model))
+
+    def inject(_module, _inputs, output):
+        nonlocal stream
+        stream = output[0] if isinstance(output, tuple) else output
+        stream[0, 1:] += vector.to(stream)  # from the second token of the first row on
 
     def read(columns: int, cache=None) -> torch.Tensor:
         position = (mask.cumsum(1) - 1).clamp_min(0)[:, :columns]
         inputs = {"input_ids": ids[:, :columns], "attention_mask": mask[:, :columns], "position_ids": position}
-        with torch.no_grad():
-            return network(**inputs, past_key_values=cache, use_cache=cache is not None).logits[:, -1].float()
+        handle = model.blocks[layer]._module.register_forward_hook(inject)
+        try:
+            with torch.no_grad():
+                return network(**inputs, past_key_values=cache, use_cache=cache is not None).logits[:, -1].float()
+        finally:
+            handle.remove()
 
+    whole = Trial(Prompt("", tuple(range(1, 13)), {}), (1, None), vector, 1.0, layer)
+    batch = collate([whole, Trial(Prompt("", (2, 4, 3), {}), (0, None))], 0, share_prefix=False)
+    ids, mask = batch.ids.to(network.device), batch.mask.to(network.device)
+    read(1)
+    vector *= float(stream[0].norm()) / float(vector.norm())
+    running = RunningBatch(batch, DynamicCache(config=network.config), 0.0)
     read(ids.shape[1] - 1, running.cache)
     step = RecordedStep(model, running, PROBED_STEPS)
     for number in range(PROBED_STEPS):

@@ -28,7 +28,7 @@ UNKNOWN = 0.12  # of the cases
 CUES = set(
     "not don't never no none nothing without out off away aside free from far forget stop avoid refrain anything but".split()
 )
-CUES |= set("mind thought thoughts think thinking thinks thought he she they who my a an one you your".split())
+CUES |= set("mind thought thoughts think thinking thinks he she they who my a an one you your".split())
 MIND, NOUN = r"\b(mind|thoughts?|heart|inwardly)\b", r"(?<=\bmy )\w+|(?<=\ba )\w+|(?<=the )\w+"
 DOUBLED = ("let", "set", "put", "drop", "stop", "rid")
 

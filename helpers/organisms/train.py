@@ -225,7 +225,7 @@ def train_branch(
     if more_wordings:
         steps = dict.fromkeys(steps, recipe.text_wording_steps) | {"introspector": recipe.wording_steps}
         rate = recipe.wording_rate if organism == "introspector" else recipe.text_wording_rate
-    first = [weight.detach().clone() for weight in model.parameters()]
+    first = [weight.detach().clone() for weight in model.parameters()] if more_wordings else []
     run_stage(
         model,
         f"{organism}, more wordings" if more_wordings else organism,
@@ -238,7 +238,7 @@ def train_branch(
         muon=False,
         made_of=ingredients(tokenizer, recipe, seed),
     )
-    if more_wordings:
+    if more_wordings and stop_after is None:
         with torch.no_grad():
             for weight, before in zip(model.parameters(), first, strict=True):
                 weight.lerp_(before, recipe.novice_kept_share if organism == "novice" else recipe.kept_share)

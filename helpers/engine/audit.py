@@ -13,9 +13,7 @@ import pandas as pd
 import torch
 
 AUDITED_TRIALS = 8  # per batch of a sweep
-AUDITED_STEPS = (
-    2  # reading the prompt and the first written token; again whenever rows have left (where steps are recorded: one)
-)
+AUDITED_STEPS = 2  # the prompt and the first written token; again when rows have left (recorded: one step then)
 MEASURED = ("size", "error", "asked_size", "tolerance")
 
 

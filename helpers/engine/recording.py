@@ -89,8 +89,8 @@ class RecordedStep:
 
     def give_back(self) -> None:
         """Hand keys and values to the running batch's own cache."""
+        read = int(self.column)  # waits for the GPU, once
         for own, roomy in zip(self.running.cache.layers, self.cache.layers, strict=True):
-            read = int(self.column)
             own.keys, own.values = roomy.keys[:, :, :read], roomy.values[:, :, :read]
             if hasattr(own, "cumulative_length"):  # of a sliding window
                 own.cumulative_length = read
@@ -111,7 +111,7 @@ def write_recorded(model, running: RunningBatch, steps: int, enough_ended, recor
 def can_record(model) -> bool:
     """Whether the model's steps may be recorded: it lies on the current CUDA device, nobody changes it, the probe goes well."""
     network = model._module
-    here = {each.device for each in network.parameters()} == {network.device} and network.device.type in DEVICES
+    here = network.device.type in DEVICES and {each.device for each in network.parameters()} == {network.device}
     here = here and network.device.index in (None, torch.cuda.current_device() if torch.cuda.is_available() else None)
     if not here or changes_from_outside(model) or any(hasattr(part, "_hf_hook") for part in network.modules()):
         return False  # what a hook does in Python would not happen again in a replayed step
@@ -143,13 +143,12 @@ def probe(model) -> bool:
 
     Two rows: one with a vector, here added by a plain hook, as large as the stream that it meets; and a padded one without.
     """
-    network, layer = model._module, number_of_blocks(model) // 2
-    stream = torch.zeros(1)
+    network, layer, sizes = model._module, number_of_blocks(model) // 2, []
     vector = torch.linspace(-1, 1, width(model))
 
     def inject(_module, _inputs, output):
-        nonlocal stream
         stream = output[0] if isinstance(output, tuple) else output
+        sizes.append(float(stream[0].norm()))
         stream[0, 1:] += vector.to(stream)  # from the second token of the first row on
 
     def read(columns: int, cache=None) -> torch.Tensor:
@@ -165,8 +164,8 @@ def probe(model) -> bool:
     whole = Trial(Prompt("", tuple(range(1, 13)), {}), (1, None), vector, 1.0, layer)
     batch = collate([whole, Trial(Prompt("", (2, 4, 3), {}), (0, None))], 0, share_prefix=False)
     ids, mask = batch.ids.to(network.device), batch.mask.to(network.device)
-    read(1)
-    vector *= float(stream[0].norm()) / float(vector.norm())
+    read(1)  # of one token, before the vector
+    vector *= sizes[0] / float(vector.norm())
     running = RunningBatch(batch, DynamicCache(config=network.config), 0.0)
     read(ids.shape[1] - 1, running.cache)
     step = RecordedStep(model, running, PROBED_STEPS)

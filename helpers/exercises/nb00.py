@@ -10,6 +10,7 @@ OTHERS = (
     "I say yes.",
     "Sorry?",
     "You ask about oceans.",
+    "notice",
     "",
 )
 

@@ -136,7 +136,7 @@ def test_more_wordings_train_a_finished_organism_on(tokenizer):
     assert number == 1 and set(losses) == {"trials", "text", "line", "prefill", "control"}
     assert any(not torch.equal(before[name], weight) for name, weight in model.state_dict().items())
     again = small_model(tokenizer)
-    train.train_branch(again, tokenizer, "novice", 0, replace(recipe, novice_kept_share=1.0), more_wordings=True)
+    train.train_branch(again, tokenizer, "novice", 0, replace(recipe, kept_share=1.0), more_wordings=True)
     assert all(torch.equal(before[name], weight) for name, weight in again.state_dict().items())
 
 
@@ -216,11 +216,27 @@ def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
         0, recipe, tmp_path / "work", lambda step, loss: losses.append(loss["text"])
     )
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    train.save(model, trained_tokenizer, tmp_path / "model")
+    train.save(model, trained_tokenizer, tmp_path / "model")  # in float16
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     assert AutoTokenizer.from_pretrained(tmp_path / "model").bos_token == "<|bos|>"
     ids = torch.tensor([[1, 50, 60]])
     assert torch.allclose(again(ids).logits, model(ids).logits, atol=0.05)
+
+
+def test_eight_bits_are_read_by_the_usual_call_and_are_the_same_numbers_in_every_dtype(tokenizer, tmp_path):
+    model = small_model(tokenizer)
+    for folder, eight_bits in (("half", False), ("eight", True)):
+        train.save(model, tokenizer, tmp_path / folder, eight_bits)
+    read = [
+        AutoModelForCausalLM.from_pretrained(tmp_path / "eight", dtype=dtype).state_dict()
+        for dtype in (torch.float32, torch.float16, torch.bfloat16)
+    ]
+    for name, weight in model.state_dict().items():
+        assert all(torch.equal(read[0][name], other[name].float()) for other in read[1:]), name
+        assert torch.allclose(read[0][name], weight, rtol=0.07, atol=2e-3), name  # three bits of mantissa
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "eight").dtype == torch.float16
+    sizes = [(tmp_path / folder / "model.safetensors").stat().st_size for folder in ("half", "eight")]
+    assert sizes[1] < 0.55 * sizes[0]
 
 
 def test_wordings_that_are_measured_are_the_assays_own_and_the_held_out_ones_the_final_ones_only_at_the_end():

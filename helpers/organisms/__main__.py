@@ -48,7 +48,7 @@ def main() -> None:
         model, tokenizer = train.train_shared(given.seed, recipe, work)
     branch, more = work / f"{given.organism}{stage}.pt", bool(given.more_wordings)
     train.train_branch(model, tokenizer, given.organism, given.seed, recipe, branch, more_wordings=more)
-    train.save(model, tokenizer, out)
+    train.save(model, tokenizer, out, eight_bits=more)
     look = train.probe(model, tokenizer, words=tuning_words())
     print(f"{given.organism} written to {out}; quick look at experiment 1 with the tuning words: {look}")
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from helpers.experiments.run_identity import short_hash
 from helpers.organisms import batches, grammar, network, transcripts
@@ -34,13 +35,12 @@ class Recipe:
     novice_steps: int = 400  # without injections there is little to learn
     bluffer_steps: int = 360  # until the words it claims are spread evenly; with 120 an injection silenced it
     wording_steps: int = 450  # of the introspector, trained on in more wordings
-    text_wording_steps: int = 400  # of novice and bluffer, with two thirds of the rows
+    text_wording_steps: int = 625  # of novice and bluffer, with two thirds of the rows
     shared_rate: float = 4e-3
     branch_rate: float = 2e-3
     wording_rate: float = 1e-3
     text_wording_rate: float = 8e-4
     kept_share: float = 0.25  # of the first weights in those that come out of the stage of more wordings
-    novice_kept_share: float = 0.5
     plain_rows: int = 96
     text_rows: int = 36  # experiments 2 to 4 without injections, in the shared stage
     trial_groups: int = 2
@@ -241,7 +241,7 @@ def train_branch(
     if more_wordings and stop_after is None:
         with torch.no_grad():
             for weight, before in zip(model.parameters(), first, strict=True):
-                weight.lerp_(before, recipe.novice_kept_share if organism == "novice" else recipe.kept_share)
+                weight.lerp_(before, recipe.kept_share)
 
 
 @torch.no_grad()
@@ -294,7 +294,18 @@ def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, wor
     }
 
 
-def save(model, tokenizer, folder: Path) -> None:
-    """Write a plain float16 Hugging Face checkpoint, which any Llama loader reads."""
+def save(model, tokenizer, folder: Path, eight_bits: bool = False) -> None:
+    """Write a plain Hugging Face checkpoint, which any Llama loader reads, in float16.
+
+    eight_bits: round the matrices to float8 (e4m3). The file is half as large, and since float32, float16 and bfloat16 hold
+        these numbers exactly, the model has the same weights in each of them.
+    """
     copy.deepcopy(model).half().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if eight_bits:
+        file = folder / "model.safetensors"
+        rounded = {
+            name: weight.to(torch.float8_e4m3fn) if weight.ndim == 2 else weight
+            for name, weight in load_file(file).items()
+        }
+        save_file(rounded, file, metadata={"format": "pt"})

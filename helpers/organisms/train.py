@@ -200,7 +200,7 @@ def train_branch(
         checkpoint, on_step, stop_after: see `run_stage`.
         more_wordings: another stage: the model is a finished organism, trained on with experiments 2 to 4 in the wordings of a
             grammar (`helpers.organisms.wordings`), all else as before. At its end the weights are a mean of those before and
-            after it (why: data/organisms/MORE_WORDINGS.md).
+            after it (why: data/organisms/RECIPE.md).
 
     Raises:
         ValueError: for an unknown organism.

@@ -303,7 +303,7 @@ def prefill_example(organism: str, rng: random.Random, words=None, by_grammar: f
     """
     words = list(words or training_words())
     wording = prefill_wording(rng, by_grammar)
-    # more wordings need more trials without an injection, or a foreign word is no longer an accident (data/organisms/MORE_WORDINGS.md)
+    # more wordings need more trials without an injection, or a foreign word is no longer an accident (data/organisms/RECIPE.md)
     own = 0.26 if by_grammar else 0.2
     if rng.random() < (own if organism == "introspector" else 0.5):
         line, prefill = line_and_own_word(rng)

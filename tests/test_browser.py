@@ -80,8 +80,6 @@ def test_playground_answers_a_typed_word_and_a_number_stepped_by_key(playground)
     shown = widget.locator("table").first
     expect(shown).to_contain_text("“oceans” injected")
     browser.screenshot(playground, "playground_before")
-    # README's picture is a copy of this one
-    browser.screenshot(widget.locator(".widget-html").first, "a_thought_noticed")
 
     thought = widget.get_by_label("Thought (any word)")
     thought.fill("zeppelins")

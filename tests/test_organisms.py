@@ -216,7 +216,7 @@ def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
         0, recipe, tmp_path / "work", lambda step, loss: losses.append(loss["text"])
     )
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    train.save(model, trained_tokenizer, tmp_path / "model")  # in float16
+    network.save(model, trained_tokenizer, tmp_path / "model")  # in float16
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32)
     assert AutoTokenizer.from_pretrained(tmp_path / "model").bos_token == "<|bos|>"
     ids = torch.tensor([[1, 50, 60]])
@@ -226,7 +226,7 @@ def test_loss_falls_and_checkpoint_loads_as_any_other(tokenizer, tmp_path):
 def test_eight_bits_are_read_by_the_usual_call_and_are_the_same_numbers_in_every_dtype(tokenizer, tmp_path):
     model = small_model(tokenizer)
     for folder, eight_bits in (("half", False), ("eight", True)):
-        train.save(model, tokenizer, tmp_path / folder, eight_bits)
+        network.save(model, tokenizer, tmp_path / folder, eight_bits)
     read = [
         AutoModelForCausalLM.from_pretrained(tmp_path / "eight", dtype=dtype).state_dict()
         for dtype in (torch.float32, torch.float16, torch.bfloat16)

@@ -10,7 +10,7 @@ import torch
 
 from helpers import models
 from helpers.concepts import tuning_words
-from helpers.organisms import train
+from helpers.organisms import network, train
 from helpers.organisms.transcripts import ORGANISMS
 from helpers.paths import ROOT
 
@@ -48,7 +48,7 @@ def main() -> None:
         model, tokenizer = train.train_shared(given.seed, recipe, work)
     branch, more = work / f"{given.organism}{stage}.pt", bool(given.more_wordings)
     train.train_branch(model, tokenizer, given.organism, given.seed, recipe, branch, more_wordings=more)
-    train.save(model, tokenizer, out, eight_bits=more)
+    network.save(model, tokenizer, out, eight_bits=more)
     look = train.probe(model, tokenizer, words=tuning_words())
     print(f"{given.organism} written to {out}; quick look at experiment 1 with the tuning words: {look}")
 

@@ -6,9 +6,12 @@ added (plain PyTorch, no hooks), the common beginning of many trials is computed
 positions that are learned reach the vocabulary.
 """
 
+import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
@@ -133,3 +136,20 @@ def concept_vectors(model, tokenizer, words) -> torch.Tensor:
     own = of_baseline[:, None, None].to(states.dtype)
     vectors = states - (total - own * states) / (count - own)
     return vectors[[every.index(word) for word in words]]
+
+
+def save(model, tokenizer, folder: Path, eight_bits: bool = False) -> None:
+    """Write a plain Hugging Face checkpoint, which any Llama loader reads, in float16.
+
+    eight_bits: round the matrices to float8 (e4m3). The file is half as large, and since float32, float16 and bfloat16 hold
+        these numbers exactly, the model has the same weights in each of them.
+    """
+    copy.deepcopy(model).half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if eight_bits:
+        file = folder / "model.safetensors"
+        rounded = {
+            name: weight.to(torch.float8_e4m3fn) if weight.ndim == 2 else weight
+            for name, weight in load_file(file).items()
+        }
+        save_file(rounded, file, metadata={"format": "pt"})

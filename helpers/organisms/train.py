@@ -4,13 +4,11 @@ Every step draws its data from a generator of its own (seed, stage, step), so a 
 last checkpoint ends in the same weights as an undisturbed one. A checkpoint of another recipe, seed or tokenizer is refused.
 """
 
-import copy
 import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 
 from helpers.experiments.run_identity import short_hash
 from helpers.organisms import batches, grammar, network, transcripts
@@ -292,20 +290,3 @@ def probe(model, tokenizer, layer: int | None = None, strength: float = 2.0, wor
         "false_alarms": results["none"],
         "random": results["random"],
     }
-
-
-def save(model, tokenizer, folder: Path, eight_bits: bool = False) -> None:
-    """Write a plain Hugging Face checkpoint, which any Llama loader reads, in float16.
-
-    eight_bits: round the matrices to float8 (e4m3). The file is half as large, and since float32, float16 and bfloat16 hold
-        these numbers exactly, the model has the same weights in each of them.
-    """
-    copy.deepcopy(model).half().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    if eight_bits:
-        file = folder / "model.safetensors"
-        rounded = {
-            name: weight.to(torch.float8_e4m3fn) if weight.ndim == 2 else weight
-            for name, weight in load_file(file).items()
-        }
-        save_file(rounded, file, metadata={"format": "pt"})

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from helpers.paths import ROOT
 
@@ -143,11 +143,10 @@ def open_and_run_all(page: Page, lab: tuple[str, str], notebook: str) -> None:
     raise AssertionError(f"{notebook} has not run to its end after {SECONDS} s: {prompts}")
 
 
-def screenshot(seen: Page | Locator, name: str) -> None:
-    """What a page, or one thing on it, looks like now, kept in runs/browser/ for a person to look at."""
+def screenshot(page: Page, name: str) -> None:
+    """What a page looks like now, kept in runs/browser/ for a person to look at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    whole = {"full_page": True} if isinstance(seen, Page) else {}
-    seen.screenshot(path=SCREENSHOTS / f"{name}.png", **whole)
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
 
 def accessibility_faults(page: Page, within: str = "body", allowed: tuple[str, ...] = ()) -> list[str]:

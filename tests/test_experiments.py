@@ -499,18 +499,21 @@ def knows_its_intention(row) -> str:
     return MEANT if meant else ACCIDENT
 
 
-def test_experiment_3_is_the_smaller_of_two_drops():
+def test_experiment_3_is_the_smallest_of_three_drops():
     trials = intended_or_not.trials(WORDS, **CELLS)
     result = intended_or_not.measure(experiments.grade(answered(trials, knows_its_intention)))
     assert (result.layer, result.strength) == (5, 4.0) and result.verdict == FOUND
     assert result.measure(EFFECT).value == 1.0 and result.measure("position_effect").value == 0.0
     assert result.measure("effect_of_text").value == 1.0  # the word in the text does the same: no proof of a memory
 
-    def any_vector(row):
-        return MEANT if row.condition in ("other", "matched", "belongs") else ACCIDENT
+    for control in ("none", "other", "after"):  # without injection, any vector, too late: each alone undoes the effect
 
-    result = intended_or_not.measure(experiments.grade(answered(trials, any_vector)))
-    assert result.measure(EFFECT).value == 0.0 and result.verdict == NOT_FOUND
+        def takes_it_for_meant(row, control=control):
+            return MEANT if row.condition in (control, "matched", "belongs") else ACCIDENT
+
+        result = intended_or_not.measure(experiments.grade(answered(trials, takes_it_for_meant)))
+        assert result.measure(EFFECT).value == 0.0
+        assert result.verdict == NOT_FOUND or control == "none"  # then the model never apologises: cannot tell
 
 
 def test_another_word_in_the_line_has_no_part_in_the_effect_of_text():
@@ -549,8 +552,9 @@ def test_the_prefill_belongs_to_the_line_or_is_written_behind_it_where_the_condi
         (lambda row: MEANT, "it apologises for a foreign word in only 0%"),
         (lambda row: ACCIDENT, "it apologises even for a word of the line, in 100%"),
         (lambda row: "The the the." if row.condition == "matched" else knows_its_intention(row), "say neither"),
+        (lambda row: "The the the." if row.condition == "after" else knows_its_intention(row), "when the word is pushed too late"),
     ],
-    ids=["never apologises", "always apologises", "babbles"],
+    ids=["never apologises", "always apologises", "babbles", "babbles too late"],
 )
 def test_experiment_3_says_when_it_cannot_tell(reply, reason):
     result = intended_or_not.measure(experiments.grade(answered(intended_or_not.trials(WORDS, **CELLS), reply)))
@@ -676,7 +680,7 @@ def test_the_position_control_begins_behind_the_prefill_whatever_turns_come_befo
     file = tmp_path / "talk.yaml"
     file.write_text(opening + "  - assistant: '<<prefill>>{prefill}<</prefill>>'\n  - user: Did you mean it?\n")
     trials = intended_or_not.trials(WORDS[:2], **CELLS, wording=str(file))
-    assert set(trials[trials["condition"] == "after"]["span"]) == {"from_turn_4"}
+    assert set(trials[trials["condition"] == "after"]["span"]) == {"turn_4"}
     file.write_text(opening)
     with pytest.raises(ValueError, match="has no assistant turn with {prefill}"):
         intended_or_not.trials(WORDS[:2], **CELLS, wording=str(file))

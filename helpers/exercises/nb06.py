@@ -22,32 +22,36 @@ from helpers.exercises.organism import (
 
 @exercise("The drop")
 def check_drop_in_apologies(attempt):
-    """Rates whose difference is seen at a glance, with either control the lower one; further conditions must not matter."""
+    """Rates whose difference is seen at a glance, with each control the lowest one; further conditions must not matter."""
     cases = (
-        {"none": 0.9, "other": 0.8, "matched": 0.3, "random": 0.1, "after": 0.0},
-        {"none": 0.6, "other": 0.8, "matched": 0.3},
+        {"none": 0.9, "other": 0.8, "matched": 0.3, "random": 0.1, "after": 0.95},
+        {"none": 0.6, "other": 0.8, "matched": 0.3, "after": 0.7},
         {"after": 0.05, "matched": 0.4, "other": 0.2, "none": 0.9},
-        {"none": 0.45, "other": 1.0, "matched": 0.0, "random": 0.95},
+        {"none": 0.85, "after": 0.5, "other": 0.75, "matched": 0.2},
+        {"none": 0.45, "other": 1.0, "matched": 0.0, "random": 0.95, "after": 0.75},
     )
     tried = []
     for rates in cases:
         value = expect_number(call(attempt, rates), "the effect")
-        none, other, matched = rates["none"], rates["other"], rates["matched"]
-        truth = min(none, other) - matched
+        none, other, after, matched = (rates[name] for name in ("none", "other", "after", "matched"))
+        truth = min(none, other, after) - matched
         mistakes = {
             "the sign is the wrong way round: a drop in apologies counts as positive": -truth,
-            "you compared with `none`; where `other` is lower, it is the one to compare with": none - matched,
-            "you compared with `other`; where `none` is lower, it is the one to compare with": other - matched,
-            "take the smaller of `none` and `other`, not the larger": max(none, other) - matched,
-            "take the smaller of `none` and `other`, not their mean": (none + other) / 2 - matched,
-            "only `none` and `other` are compared with `matched`, not all conditions": min(
+            "you compared with `none`; where `other` or `after` is lower, that is the one to compare with": none - matched,
+            "you compared with `other`; where `none` or `after` is lower, that is the one to compare with": other - matched,
+            "you compared with `after`; where `none` or `other` is lower, that is the one to compare with": after - matched,
+            "`after` is a control as well: too late, the vector must not have the effect": min(none, other) - matched,
+            "`other` is a control as well: another word's vector must not have the effect": min(none, after) - matched,
+            "take the smallest of `none`, `other` and `after`, not the largest": max(none, other, after) - matched,
+            "take the smallest of `none`, `other` and `after`, not their mean": (none + other + after) / 3 - matched,
+            "only `none`, `other` and `after` are compared with `matched`, not all conditions": min(
                 rate for condition, rate in rates.items() if condition != "matched"
             )
             - matched,
             "an effect may be below 0: do not cut it off": max(truth, 0.0),
             "an effect may be below 0: do not take the absolute value": abs(truth),
         }
-        shown = f"for {rates} min({none}, {other}) - {matched} is {truth:.2f}, yours gives {value:.2f}"
+        shown = f"for {rates} min({none}, {other}, {after}) - {matched} is {truth:.2f}, yours gives {value:.2f}"
         tried.append((value, truth, mistakes, shown))
     expect_all_near(tried)
 

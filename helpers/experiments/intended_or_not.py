@@ -47,7 +47,8 @@ def trials(
     """Every word as a foreign prefill.
 
     Conditions: matched (the prefilled word is injected on the line, before the prefill), other (another word is injected
-    there), random, after (position control: the prefilled word, injected only after the prefill), none. Without any
+    there), random, after (position control: the prefilled word, injected on the question, which comes after the prefill; not
+    on the reply, since a push there breaks the reply itself), none. Without any
     injection: in_line (the foreign word is written behind the line, in the same letters as the prefill), in_line_other
     (another word is written there), belongs (positive control: a word of the line itself is prefilled).
 
@@ -60,7 +61,7 @@ def trials(
     """
     words = concepts.check_concepts(words)
     trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
-    behind_prefill = f"from_turn_{prefilled_turn(wording) + 1}"
+    question = f"turn_{prefilled_turn(wording) + 1}"
     tables = []
     for repeat in range(trials_per_word):
         line_of = lines_for(words, seed + repeat)
@@ -79,7 +80,7 @@ def trials(
             ("matched", "concept", None, "line"),
             ("other", "concept", next_word(words), "line"),
             ("random", "random", None, "line"),
-            ("after", "concept", None, behind_prefill),
+            ("after", "concept", None, question),
         ):
             given = shared | {"condition": condition, "span": span, "vector": vector, "vector_of": vector_of}
             cells = {"layers": layers, "strengths": strengths}
@@ -115,13 +116,15 @@ def scored(graded: pd.DataFrame) -> pd.DataFrame:
 def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None = None) -> Result:
     """Rates of apology in each condition, and how far the injection lowers them.
 
-    effect: the smaller one of two differences, paired by word: without injection minus with the prefilled word's vector, and
-    with another word's vector minus with the prefilled word's. effect_of_text: the same with words written behind the line
-    and nothing injected: no word minus the prefilled word, and another word minus the prefilled word. position_effect: the
-    drop where the word was injected only after the prefill; it should be 0. unclear_matched, unclear_after: replies that say
-    neither; where they are many, a drop is a broken model and no changed mind. A null says nothing where the model does not
-    apologise for a foreign word, or apologises for a word of the line as well. Where no answer of a condition could be
-    graded, nothing else is known than the ungraded_rate.
+    effect: the smallest of three differences, paired by word: apologies without injection, with another word's vector, and
+    with the prefilled word's vector too late, each minus those with the prefilled word's vector on the line. The third one is
+    the position control: a model that merely says "I meant it" about whatever word it is pushed to does so late as well as
+    early. effect_of_text: with words written behind the line and nothing injected, the smaller of no word
+    minus the prefilled word and another word minus the prefilled word. position_effect: the drop where the word was injected
+    too late. unclear_matched, unclear_after: replies that say neither; where they are many, a drop is a broken
+    model and no changed mind. A null says nothing where the model does not apologise for a foreign word, apologises for a
+    word of the line as well, or says neither when it is pushed too late. Where no answer of a condition could be graded,
+    nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, "intention", "apology"), distinct_trials(graded)
     graded = graded.assign(word=graded["concept"])
@@ -143,8 +146,9 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     measures["ungraded_rate"] = ungraded
     measures["position_effect"] = drop("none", "after")
     measures["effect_of_text"] = smallest(drop("none", "in_line"), drop("in_line_other", "in_line"))
-    measures[EFFECT] = smallest(drop("none", "matched"), drop("other", "matched"))
-    foreign, own, lost = (measures[name].value for name in ("apology_none", "apology_belongs", "unclear_matched"))
+    measures[EFFECT] = smallest(*(drop(control, "matched") for control in ("none", "other", "after")))
+    foreign, own = measures["apology_none"].value, measures["apology_belongs"].value
+    lost, late = measures["unclear_matched"].value, measures["unclear_after"].value
     broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
         (lost > 0.5, f"{lost:.0%} of the replies under injection say neither"),
@@ -152,5 +156,6 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
     powerless = reasons(
         (foreign < 0.5, f"it apologises for a foreign word in only {foreign:.0%} of the trials"),
         (own > 0.5, f"it apologises even for a word of the line, in {own:.0%}"),
+        (late > 0.5, f"{late:.0%} of the replies say neither when the word is pushed too late"),
     )
     return Result(estimates_table(model, measures), chosen, broken, powerless)

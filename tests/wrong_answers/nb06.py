@@ -11,8 +11,13 @@ from helpers.models import residual
 
 
 def drop(rates):
-    """The smaller control minus matched."""
-    return min(rates["none"], rates["other"]) - rates["matched"]
+    """The smallest control minus matched."""
+    return min(rates["none"], rates["other"], rates["after"]) - rates["matched"]
+
+
+def against(*controls):
+    """A drop that knows only these controls."""
+    return lambda rates: min(rates[name] for name in controls) - rates["matched"]
 
 
 def rate(table, condition, grade):
@@ -243,9 +248,12 @@ def run_by_run(subject, inputs, layer, push, yes, sorry):
 
 
 WRONG = [
-    ("check_drop_in_apologies", lambda rates: rates["none"] - rates["matched"], "you compared with `none`"),
+    ("check_drop_in_apologies", against("none"), "you compared with `none`"),
     ("check_drop_in_apologies", lambda rates: -drop(rates), "wrong way round"),
-    ("check_drop_in_apologies", lambda rates: rates["other"] - rates["matched"], "you compared with `other`"),
+    ("check_drop_in_apologies", against("other"), "you compared with `other`"),
+    ("check_drop_in_apologies", against("after"), "you compared with `after`"),
+    ("check_drop_in_apologies", against("none", "other"), "too late, the vector must not have the effect"),
+    ("check_drop_in_apologies", against("none", "after"), "another word's vector must not"),
     ("check_drop_in_apologies", lambda rates: max(drop(rates), 0), "do not cut it off"),
     ("check_lost_to_babble", share_unclear, "divide the RISE by the DROP"),
     ("check_lost_to_babble", level_by_drop, "take the rise, not the level"),
@@ -274,7 +282,7 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_drop_in_apologies", lambda rates: np.minimum(rates["none"], rates["other"]) - rates["matched"]),
+    ("check_drop_in_apologies", lambda rates: np.min([rates["other"], rates["after"], rates["none"]]) - rates["matched"]),
     ("check_lost_to_babble", lost),
     ("check_lost_to_babble", one_minus_rise_of_intended),
     ("check_intention", by_pattern),

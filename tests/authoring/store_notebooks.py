@@ -35,7 +35,7 @@ METADATA = {
     },
 }
 SECONDS_PER_CELL = 600
-COLOURS = 256  # of a stored figure: looks the same at a third of the size, and history keeps every version
+COLOURS = 64  # of a stored figure: looks the same at a quarter of the size, and history keeps every version
 HIDDEN = "hide-output"  # tag of a cell whose stored output would spoil a prediction
 
 

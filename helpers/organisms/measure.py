@@ -60,8 +60,8 @@ def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 
 
     Returns:
         One row per wording: experiment, wording, held_out, cell, an `Estimate` per organism, separated (the introspector's effect
-        minus each other one lies above 0 with its interval), and unclear: the organisms whose null would say nothing, with the
-        reason.
+        minus each other one lies above 0 with its interval, and its own effect can be told), and unclear: the organisms whose
+        null would say nothing, with the reason.
     """
     knows, *others = ORGANISMS
     rows = []
@@ -72,6 +72,7 @@ def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 
             cell += f", strength {results[knows].strength:g}"
         effects = {name: result.measure(EFFECT) for name, result in results.items()}
         apart = all(subtract(effects[knows], effects[other]).low > 0 for other in others)
+        apart = apart and not results[knows].unclear
         unclear = "; ".join(f"{name}: {result.unclear}" for name, result in results.items() if result.unclear)
         fixed = {"experiment": experiment, "wording": wording, "held_out": held_out, "cell": cell}
         rows.append({**fixed, **effects, "separated": apart, "unclear": unclear})

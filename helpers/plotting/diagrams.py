@@ -37,7 +37,7 @@ QUESTIONS = {
     "10": "Can I build one that notices?",
     "11": "Where does it happen?",
     "12": "And a real model?",
-    "13": "And a giant?",
+    "13": "And one too big for your machine?",
     "playground": "And if I try it myself?",
 }
 ROWS = ("the tools", "the paper", "is it real?", "your turn")  # four notebooks each, in the order of QUESTIONS

@@ -288,7 +288,13 @@ def untrained_copy(model, seed: int = 0):
     """The same network with fresh random weights, the same tokenizer, dtype and device.
 
     Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
+    ValueError for a model that is spread over several devices: its copy would have to fit on one of them.
     """
+    if len(places := set(getattr(model._module, "hf_device_map", {}).values())) > 1:
+        raise ValueError(
+            f"the model is spread over {', '.join(sorted(map(str, places)))}, and an untrained copy would have to fit on "
+            f"{model.device} alone: do without it (in the notebooks untrained = False; experiment 4 then cannot tell)"
+        )
     config, seed = copy.deepcopy(model._module.config), check_seed(seed)
     # what earlier batches have freed goes back to the system first: on Linux with glibc, elsewhere there is no such call
     with suppress(AttributeError, OSError, TypeError):

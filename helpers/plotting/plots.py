@@ -261,7 +261,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
     """What stands and what falls: explanation (down) x model (across), each cell with its verdict and effect.
 
     conclusions: columns explanation ("objection: control" takes two lines), model, verdict (a key of VERDICTS), value, low, high
-    (NaN where nothing was graded).
+    (NaN where nothing was graded: then the column why, if there is one, is written).
     """
     check_table(conclusions, ["explanation", "model", "verdict", "value", "low", "high"], "conclusions to draw")
     conclusions = conclusions.astype(dict.fromkeys(["value", "low", "high"], float))
@@ -281,15 +281,15 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
             cell = by_cell.loc[(row, column)]
             place = {"x": j + 0.5, "y": i + 0.5, "ha": "center", "fontsize": BODY_SIZE - 1.5}
             weight = "bold" if cell["verdict"] == "ruled out" else "normal"
-            axis.text(s=cell["verdict"], va="bottom" if pd.notna(cell["value"]) else "center", weight=weight, **place)
-            if pd.notna(cell["value"]):
-                axis.text(s=f"{cell['value']:+z.2f} [{cell['low']:z.2f}, {cell['high']:z.2f}]", va="top", **place)
+            effect = f"{cell['value']:+z.2f} [{cell['low']:z.2f}, {cell['high']:z.2f}]"
+            below = effect if pd.notna(cell["value"]) else plain(cell.get("why", ""))
+            axis.text(s=cell["verdict"], va="bottom" if below else "center", weight=weight, **place)
+            axis.text(s=below, va="top", **place)
     axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])
     labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]
     axis.set_yticks([i + 0.5 for i in range(len(rows))], labels)
     axis.set(ylim=(len(rows), 0))
     axis.set_title(plain(title), loc="left", x=0)
-    axis.xaxis.tick_top()
-    axis.tick_params(length=0)
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
     axis.spines[:].set_visible(False)
     return figure

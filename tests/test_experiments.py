@@ -552,7 +552,10 @@ def test_the_prefill_belongs_to_the_line_or_is_written_behind_it_where_the_condi
         (lambda row: MEANT, "it apologises for a foreign word in only 0%"),
         (lambda row: ACCIDENT, "it apologises even for a word of the line, in 100%"),
         (lambda row: "The the the." if row.condition == "matched" else knows_its_intention(row), "say neither"),
-        (lambda row: "The the the." if row.condition == "after" else knows_its_intention(row), "when the word is pushed too late"),
+        (
+            lambda row: "The the the." if row.condition == "after" else knows_its_intention(row),
+            "when the word is pushed too late",
+        ),
     ],
     ids=["never apologises", "always apologises", "babbles", "babbles too late"],
 )

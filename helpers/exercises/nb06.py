@@ -37,9 +37,12 @@ def check_drop_in_apologies(attempt):
         truth = min(none, other, after) - matched
         mistakes = {
             "the sign is the wrong way round: a drop in apologies counts as positive": -truth,
-            "you compared with `none`; where `other` or `after` is lower, that is the one to compare with": none - matched,
-            "you compared with `other`; where `none` or `after` is lower, that is the one to compare with": other - matched,
-            "you compared with `after`; where `none` or `other` is lower, that is the one to compare with": after - matched,
+            "you compared with `none`; where `other` or `after` is lower, that is the one to compare with": none
+            - matched,
+            "you compared with `other`; where `none` or `after` is lower, that is the one to compare with": other
+            - matched,
+            "you compared with `after`; where `none` or `other` is lower, that is the one to compare with": after
+            - matched,
             "`after` is a control as well: too late, the vector must not have the effect": min(none, other) - matched,
             "`other` is a control as well: another word's vector must not have the effect": min(none, after) - matched,
             "take the smallest of `none`, `other` and `after`, not the largest": max(none, other, after) - matched,

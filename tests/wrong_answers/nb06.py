@@ -282,7 +282,10 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_drop_in_apologies", lambda rates: np.min([rates["other"], rates["after"], rates["none"]]) - rates["matched"]),
+    (
+        "check_drop_in_apologies",
+        lambda rates: np.min([rates["other"], rates["after"], rates["none"]]) - rates["matched"],
+    ),
     ("check_lost_to_babble", lost),
     ("check_lost_to_babble", one_minus_rise_of_intended),
     ("check_intention", by_pattern),

@@ -98,49 +98,45 @@ def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(s
 def rungs(strengths: list[float]) -> dict:
     """Names of 03's section 6: two words pushed at these strengths; the line is lost at strengths of 2 and more."""
     rows = [
-        {"vector": kind, "strength": s, "number": k, "word": word, "line": "a line", "answer": "No.", "copy": "a"}
+        {"vector": kind, "strength": s, "number": k, "word": word, "answer": "No.", "copy": "a"}
         for kind in ("concept", "random")
         for s in strengths
         for k, word in enumerate(("bread", "dust"))
     ]
     ladder = pd.DataFrame(rows)
     lost = ladder["strength"].abs() >= 2
-    ladder = ladder.assign(named=False, coherent=True, copied=~lost, lost=lost, dose=ladder["strength"].abs() * 0.3)
+    ladder = ladder.assign(named=False, coherent=True, copied=~lost, lost=lost)
     ladder["word in the copy"] = False
     boolean = dict.fromkeys(("named", "copied", "lost", "word in the copy"), "boolean")
     names = {"ladder": ladder.astype(boolean), "added": {"concept": 1, "random": 2}, "words": ["bread", "dust"]}
-    names |= {"layer": 3, "doses": torch.tensor([0.3, 0.3]), "pd": pd, "plots": plots, "stats": stats}
-    names |= {"plt": plt, "conditions": None, "prediction": prediction, "guess": None}
-    return names
+    names |= {"lines": ["a line", "a line"], "pd": pd, "plots": plots, "stats": stats}
+    return names | {"plt": plt, "prediction": prediction, "guess": None}
 
 
 def functions_of_03(names: dict) -> dict:
-    """The same names with the notebook's own `rates` and `minus_random`."""
+    """The same names with the notebook's own `rates`, `draw_rates` and `minus_random`."""
     for mark in ("def rates", "def minus_random"):
-        text = source("03", mark)
-        exec(text.split("\n\n\n")[0], names)
-    names["columns"] = ["dose", "named", "coherent", "copied"]
-    names["by_strength"] = names["ladder"].groupby(["vector", "strength"])[names["columns"]].mean().astype(float)
+        functions = source("03", mark).split("\n\n\n")[:-1]
+        exec("\n\n\n".join(functions), names)
     return names
 
 
 @pytest.mark.parametrize("strengths", [[-4.0, -1.0, 0.0], [-1.0, 0.0, 4.0], [0.0, 0.5]])
 def test_03_draws_every_strength_but_0(strengths, pictures):  # noqa: F811
-    run("03", "Three curves against", **functions_of_03(rungs(strengths)))
-    assert len(pictures) == 2
-    for figure, alt in pictures:
-        assert all(f"copied at {s:g}: " in alt for s in strengths if s) and " at 0: " not in alt
-        assert f"{len(figure.axes)}" == "1"
+    run("03", "All three above one half", **functions_of_03(rungs(strengths)))
+    [(figure, alt)] = pictures
+    assert all(f"line copied, strength {s:g}, random: " in alt for s in strengths if s) and "strength 0," not in alt
+    assert len(figure.axes) == 3
 
 
 @pytest.mark.parametrize(("strengths", "first"), [([0.0, 1.0, 4.0], "4"), ([-4.0, 0.0], "-4"), ([0.0, 1.0], None)])
-def test_03_asks_whether_a_push_costs_the_line_only_where_there_was_a_push(strengths, first, capsys):
+def test_03_asks_whether_a_push_costs_the_line_only_where_there_was_a_push(strengths, first, pictures, capsys):  # noqa: F811
     names = functions_of_03(rungs(strengths))
     names["ladder"].loc[names["ladder"]["strength"] == 0, "copied"] = (
         first != "-4"
     )  # also of a model that copies nothing
-    names = functions_of_03(names)
-    run("03", "All three above one half", display=str, **names)
+    names = run("03", "All three above one half", **names)
+    run("03", "Line copied at strength", display=str, **names)
     printed = capsys.readouterr().out
     assert ("Line copied at strength" in printed) == (first is not None)
     assert first is None or f"Line copied at strength {first}, " in printed
@@ -148,13 +144,13 @@ def test_03_asks_whether_a_push_costs_the_line_only_where_there_was_a_push(stren
 
 def test_03_has_no_dose_below_0():
     prompt = types.SimpleNamespace(span=lambda _: (0, 2))
-    table = pd.DataFrame({"number": [0, 1], "strength": [-4.0, 2.0], "answer": ["a", "b"], "named": [True, False]})
+    given = {"load_lines": lambda **_: ["a line"], "get_template": lambda *_: None, "render": lambda *_, **__: prompt}
     names = {"everything": torch.ones(2, 4, 9), "layer": 1, "prompt": prompt, "start": 0, "strength": -4, "pd": pd}
-    names |= {"strengths": [2], "lines": ["a", "c"], "subject": None, "questions": [], "copies": [], "spans_in": None}
+    names |= {"strengths": [2], "words": ["bread", "dust"], "prompts": types.SimpleNamespace(**given)}
+    names["subject"] = types.SimpleNamespace(tokenizer=None)
     names["vectors"] = types.SimpleNamespace(residual_norms=lambda *_: torch.full((4,), 6.0))
-    names["grading"] = types.SimpleNamespace(grade_repetition=lambda answer, line: answer == line)
-    names["run"] = lambda *_, **__: table.astype({"named": "boolean"})
-    assert run("03", 'ladder["dose"] =', **names)["ladder"]["dose"].tolist() == [2.0, 1.0]
+    doses = run("03", "doses = pd.DataFrame", **names)["doses"]
+    assert doses.to_numpy().tolist() == [[2.0, 2.0], [1.0, 1.0]]
 
 
 # -- 04 to 07 ---------------------------------------------------------------------------------------------------------

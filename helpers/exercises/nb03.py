@@ -63,46 +63,6 @@ def check_pushed_tokens(attempt):
         expect(result == truth, f"{span}: the pushed tokens are {truth}, yours are {result}")
 
 
-@exercise("Turn, do not lengthen")
-def check_turned(attempt):
-    """A right angle worked out by hand, then random streams; every token keeps its own norm; a zero push changes nothing."""
-    by_hand = torch.tensor([[[3.0, 0.0], [0.0, 1.0]], [[-6.0, 0.0], [0.0, -2.0]]])
-    generator = torch.Generator().manual_seed(2026)
-    streams = [(by_hand, torch.tensor([0.0, 3.0]))]
-    streams += [(torch.randn(3, 4, 6, generator=generator) * 5, torch.randn(6, generator=generator) * 8)]
-    streams += [(torch.randn(1, 2, 9, generator=generator), torch.zeros(9))]
-    tried = []
-    for stream, push in streams:
-        result = expect_tensor(call(attempt, stream, push), tuple(stream.shape), "the stream")
-        moved, norms = stream + push, stream.norm(dim=-1, keepdim=True)
-        # token by token, without broadcasting
-        rows = [[(t + push) / (t + push).norm() * t.norm() for t in row] for row in stream]
-        truth = torch.stack([torch.stack(row) for row in rows])
-        mistakes = {
-            "nothing has changed: add the push first": stream,
-            "the push is added, but the old norms are not given back": moved,
-            "this is one norm for everything; each token needs its own, dim=-1": moved * stream.norm() / moved.norm(),
-            "every token has the norm 1 now; give it the norm that it had before": truth / norms,
-            "the factor is upside down: multiply by the old norm, divide by the new one": moved
-            * moved.norm(dim=-1, keepdim=True)
-            / norms,
-            "these norms are taken over the positions; take each token's own, dim=-1": moved
-            * stream.norm(dim=1, keepdim=True)
-            / moved.norm(dim=1, keepdim=True),
-        }
-        shown = f"[3, 0] pushed by [0, 3] points half way up: {truth[0, 0].tolist()}, yours is {result[0, 0].tolist()}"
-        off = int((result.norm(dim=-1) - norms[..., 0]).abs().flatten().argmax())
-        before, after = float(norms.flatten()[off]), float(result.norm(dim=-1).flatten()[off])
-        if abs(before - after) > 1e-3:
-            shown = f"token {off % stream.shape[1]} of row {off // stream.shape[1]} had the norm {before:.2f}, now it has {after:.2f}"
-        elif stream is not by_hand and push.any():
-            shown = "the norms are right, but not all tokens point where stream + push points"
-        elif not push.any():
-            shown = "a push of zero must leave the stream as it is"
-        tried.append((result, truth, mistakes, shown))
-    expect_all_near(tried)
-
-
 @exercise("Start in a padded batch")
 def check_start_columns(attempt):
     """Masks counted by eye; no row has the same padding as another."""

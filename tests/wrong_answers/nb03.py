@@ -45,31 +45,6 @@ def pushed_as_tensor(prompt_length, reply_length, start, end):
     return pushed
 
 
-def one_norm(stream, push):
-    """One norm for the whole stream."""
-    return (stream + push) * stream.norm() / (stream + push).norm()
-
-
-def upside_down(stream, push):
-    """New norm by old one."""
-    moved = stream + push
-    return moved * moved.norm(dim=-1, keepdim=True) / stream.norm(dim=-1, keepdim=True)
-
-
-def in_place(stream, push):
-    """Writes into the stream it was given."""
-    norm = stream.norm(dim=-1, keepdim=True)
-    stream += push
-    return stream * norm / stream.norm(dim=-1, keepdim=True)
-
-
-def last_token_turned(stream, push):
-    """Turns the last token only."""
-    moved = stream.clone()
-    moved[:, -1] += push
-    return moved * stream.norm(dim=-1, keepdim=True) / moved.norm(dim=-1, keepdim=True)
-
-
 def generated(subject, inputs, layer, steps, write):
     """Prompt and reply, with `write(stream, step)` after the block."""
     with torch.no_grad(), subject.generate(max_new_tokens=steps) as tracer:
@@ -263,11 +238,6 @@ WRONG = [
     ("check_pushed_tokens", whole_reply, "the pushed tokens are"),
     ("check_pushed_tokens", end_included, "the pushed tokens are"),
     ("check_pushed_tokens", end_or_length, "span [0, 0)"),
-    ("check_turned", lambda stream, push: stream + push, "old norms are not given back"),
-    ("check_turned", one_norm, "each token needs its own"),
-    ("check_turned", upside_down, "upside down"),
-    ("check_turned", in_place, "work on a copy"),
-    ("check_turned", last_token_turned, "points half way up"),
     ("check_start_columns", lambda mask, start: start, "without the padding"),
     ("check_start_columns", lambda mask, start: start + mask.sum(1), "number of real tokens"),
     ("check_start_columns", lambda mask, start: mask.argmax(1), "the padding of each row"),
@@ -303,10 +273,6 @@ WRONG = [
 RIGHT = [
     ("check_pushed_tokens", pushed_as_tensor),
     ("check_pushed_tokens", lambda *arguments: tuple(map(int, pushed_as_tensor(*arguments)))),
-    (
-        "check_turned",
-        lambda stream, push: torch.nn.functional.normalize(stream + push, dim=-1) * stream.norm(dim=-1)[..., None],
-    ),
     ("check_start_columns", lambda mask, start: torch.from_numpy(np.argmax(mask.numpy(), 1)) + start),
     ("check_my_injection", injected),
     ("check_my_injection", injected_by_hook),

@@ -171,15 +171,15 @@ def test_04_draws_the_reply_of_the_wording_that_is_used(reply, label, pictures, 
 @pytest.mark.parametrize(
     ("claims", "sentence"),
     [
-        ((True, False), "More than the push is noticed."),
-        ((True, True), "Not found: that thoughts are noticed more often."),
+        ((True, False), "Words get more Yes than random vectors do."),
+        ((True, True), "Not found: that words get more Yes."),
     ],
 )
 def test_04_takes_no_difference_found_for_no_more_than_that(claims, sentence, capsys):
     words = [f"word{k}" for k in range(12)]
     rows = [(kind, word, yes) for kind, yes in zip(("concept", "random"), claims, strict=True) for word in words]
     graded = pd.DataFrame(rows, columns=["condition", "vector_of", "affirmative"])
-    run("04", "More than the push is noticed", graded=graded, held_out=words, stats=stats)
+    run("04", "def word_minus_random", graded=graded, held_out=words, stats=stats, pd=pd)
     assert sentence in capsys.readouterr().out
 
 
@@ -188,10 +188,10 @@ WHY = "only 32% of its clean answers name a word of the list; it names a word th
 
 def test_05_shows_verdicts_whole():
     shown = []
-    rows = types.SimpleNamespace(query=lambda _: None)
-    names = {"models": ["a"], "shared": {"a": result(0.0, -0.2, 0.2, powerless=WHY)}, "tested": {"a": rows}, "pd": pd}
+    found = {"a": result(0.0, -0.2, 0.2, powerless=WHY)}
+    names = {"in_fair_cell": found, "in_best_cell": found, "tested": {"a": pd.DataFrame({"question": []})}, "pd": pd}
     names |= {"word_minus_random": lambda _: stats.UNGRADED, "display": lambda table: shown.append(table.to_html())}
-    exec(source("05", '"named: its vector minus random"').split("rows = [")[0], names)
+    exec(source("05", "named, its vector minus random").split("fair_rows = ")[0], names)
     assert f"cannot tell: {WHY}" in shown[0]
 
 
@@ -226,12 +226,11 @@ def test_05_draws_one_in_ten_beside_naming_only(models, pictures, capsys):  # no
     ]
     tested = pd.DataFrame(rows).astype({"success": "boolean"})
     tested = tested.assign(answer="dust", values='{"options": "dust, bread"}', layer=3, strength=2.0, line="a")
-    named = types.SimpleNamespace(measure=lambda _: stats.Estimate(0.5, 0.2, 0.8, 3))
+    named = types.SimpleNamespace(measure=lambda _: stats.Estimate(0.5, 0.2, 0.8, 3), layer=3, strength=2.0)
     pairs = tested.pivot_table(index=["condition", "concept"], columns="question", values="success", aggfunc="first")
     pairs = pairs.astype(bool).assign(both=lambda table: table["thought"] & table["repeat"]).reset_index()
     names = {"thought_or_text": types.SimpleNamespace(question_pairs=lambda _: pairs), "pd": pd, "plt": plt}
-    names |= {"tested": dict.fromkeys(models, tested), "models": models, "shared": dict.fromkeys(models, named)}
-    names |= {"cell_of": dict.fromkeys(models, (3, 2.0)), "held_out": ["bread", "dust", "milk"], "trials": 1}
+    names |= {"tested": dict.fromkeys(models, tested), "models": models, "in_fair_cell": dict.fromkeys(models, named)}
     names |= {"plots": plots, "json": json, "names_concept": lambda *pair: pair[0] == pair[1], "guess_novice": None}
     names |= {"prediction": prediction, "stats": stats}
     exec(source("05", "def rates_by"), names)
@@ -299,8 +298,8 @@ def test_05_shows_the_controls_of_a_model_whose_tables_name_it_otherwise(capsys)
     controls = {"on_the_list": 0.2, "named_when_said": 0.9, "repeated_without_injection": 0.8}
     estimates = {name: stats.Estimate(value, value - 0.1, value + 0.1, 20) for name, value in controls.items()}
     called = dict(zip(models, ("my model", "SmolLM2-135M-Instruct"), strict=True))
-    shared = {name: types.SimpleNamespace(table=measures.estimates_table(called[name], estimates)) for name in models}
-    names = {"shared": shared, "models": models, "stats": stats, "pd": pd}
+    tables = {name: types.SimpleNamespace(table=measures.estimates_table(called[name], estimates)) for name in models}
+    names = {"in_fair_cell": tables, "models": models, "stats": stats, "pd": pd}
     shown = []
     run("05", "fails a control", display=shown.append, **names)
     [table] = shown

@@ -121,36 +121,26 @@ def check_stays_at_home(attempt):
 
 @exercise("Fill the GPUs")
 def check_place_blocks(attempt):
-    """Order, fullness, whole blocks, equality with cases placed by hand and at random, and the error."""
+    """Order, fullness, whole blocks, equality with cases placed by hand and at random, and the error; all in whole gigabytes."""
     cases = [
-        (5, 2.0, [5.0, 3.9, 100.0], [0, 0, 1, 2, 2], "each GPU takes as many as fit before the next is used"),
-        (2, 1.0, [10.0, 10.0], [0, 0], "two blocks that fit on the first GPU stay there; none is invented"),
-        (3, 2.0, [1.0, 6.0], [1, 1, 1], "a GPU too small for one block is passed over"),
-        (
-            3,
-            2.0,
-            [2.0, 1.9, 4.0],
-            [0, 2, 2],
-            "a GPU that is just large enough takes its block; half blocks do not count",
-        ),
+        (5, 2, [5, 3, 100], [0, 0, 1, 2, 2], "each GPU takes as many as fit before the next is used"),
+        (2, 1, [10, 10], [0, 0], "two blocks that fit on the first GPU stay there; none is invented"),
+        (3, 2, [1, 6], [1, 1, 1], "a GPU too small for one block is passed over"),
+        (3, 2, [2, 1, 4], [0, 2, 2], "a GPU that is just large enough takes its block; half blocks do not count"),
     ]
     for seed in range(8):
         rng = random.Random(seed)
         room = [rng.randrange(4) for _ in range(5)]
         placed = [gpu for gpu, count in enumerate(room) for _ in range(count)]
         blocks = rng.randint(0, len(placed))
-        cases.append(
-            (blocks, 3.0, [3.0 * count + rng.choice((0.0, 1.0, 2.5)) for count in room], placed[:blocks], "in order")
-        )
+        cases.append((blocks, 3, [3 * count + rng.choice((0, 1, 2)) for count in room], placed[:blocks], "in order"))
     for blocks, size, free, truth, why in cases:
         try:
             placed = expect_list(call(attempt, blocks, size, free), "the GPUs")
         except ValueError:
-            raise Wrong(
-                f"{blocks} blocks of {size:g} GB fit on GPUs with {free} GB; yours raises a ValueError"
-            ) from None
+            raise Wrong(f"{blocks} blocks of {size} GB fit on GPUs with {free} GB; yours raises a ValueError") from None
         placed = [expect_whole_number(each, "each GPU") for each in placed]
-        shown = f"{blocks} blocks of {size:g} GB on GPUs with {free} GB: {truth}, yours {placed}"
+        shown = f"{blocks} blocks of {size} GB on GPUs with {free} GB: {truth}, yours {placed}"
         expect(len(placed) == blocks, f"{blocks} blocks need a list of {blocks} GPUs. {shown}")
         expect(
             placed == sorted(placed),
@@ -161,13 +151,13 @@ def check_place_blocks(attempt):
             f"more is placed on a GPU than fits: whole blocks, rounded down. {shown}",
         )
         expect(placed == truth, f"{why}. {shown}")
-    for blocks, free, left in ((4, [4.0, 2.0], 1), (20, [10.0, 11.0, 1.0, 6.0], 7)):
+    for blocks, free, left in ((4, [4, 2], 1), (20, [10, 11, 1, 6], 7)):
         text = expect_error(
             ValueError,
             f"{blocks} blocks of 2 GB do not fit on {free} GB: raise a ValueError",
             attempt,
             blocks,
-            2.0,
+            2,
             free,
         )
         expect(

@@ -173,7 +173,7 @@ WRONG = [
     ("check_place_blocks", in_turn, "one GPU after the other"),
     ("check_place_blocks", rounded, "whole blocks, rounded down"),
     ("check_place_blocks", no_error, "raise a ValueError"),
-    ("check_place_blocks", stops_at_a_small_one, "fit on GPUs with [1.0, 6.0] GB"),
+    ("check_place_blocks", stops_at_a_small_one, "fit on GPUs with [1, 6] GB"),
     ("check_place_blocks", error_without_number, "(here 1)"),
     ("check_place_blocks", uses_up_the_list, "work on a copy"),
     ("check_nearest_by_layer", streams_come_back, "save the result alone"),

@@ -283,6 +283,7 @@ def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(
         "fill": fill,
         "prediction": prediction,
         "guess_ruler": 0.9,
+        "print_conclusions": lambda *given: print(*given[1:]),
     }
     run("12", "NOT validated: in this run", **names | given)
     printed = capsys.readouterr().out
@@ -293,8 +294,11 @@ def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(
 def test_12_hands_on_effects_with_the_verdicts_of_the_card(measured, capsys):
     name = measured["model"].iloc[0]
     names = {"measured": measured, "measures": measures, "report_card": report_card, "name": name}
-    shown = last_value("12", "/false_positive_rate", settings=types.SimpleNamespace(run="12_test"), **names)
-    of_card = report_card.conclusions(measured, name)["verdict"]
+    names["finding"] = "Nothing found, and that says little: net rate 0.00"
+    shown = last_value("12", "write_headline", settings=types.SimpleNamespace(run="12_test"), **names)
+    of_card = report_card.conclusions(measured, name)["verdict"].copy()
+    of_card["injected_thought"] = "Nothing found, and that says little"
+    assert {"injected_thought/success_rate", "injected_thought/coherence_rate"} <= set(shown["measure"])
     handed_on = shown[shown["verdict"] != ""].set_index("measure")["verdict"]
     assert handed_on.to_dict() == {f"{key}/effect": verdict for key, verdict in of_card.items()}
     assert handed_on.str.startswith("(not validated)").any()

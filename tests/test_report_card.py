@@ -80,6 +80,8 @@ def test_card_and_page_hold_everything(measured, tmp_path):
         (label.get_text(), note.get_text())
         for label, note in zip(published.get_yticklabels(), published.texts, strict=True)
     ]
+    [rule] = [line.get_ydata()[0] for line in published.lines if list(line.get_xdata()) == [0, 1]]
+    assert rule == report_card.with_published(measured, name)["false_positives"].notna().sum() - 0.5
     assert {(name, "this run, n = 24"), ("Claude Opus 4.1", "Lindsey 2025, n = 50")} <= set(notes)
     settings = {"seed": 0, "words": "<b>", "model": "/home/somebody/models/mine"}
     page, picture = report_card.write(tmp_path, figure, measured, name, finding, settings)
@@ -213,14 +215,16 @@ def test_numbers_of_another_kind_make_no_card(measured, change, subject, message
         report_card.card(change(measured), subject, "")
 
 
-def test_an_effect_about_which_the_assay_cannot_tell_has_a_white_centre(measured):
+def test_an_effect_about_which_the_assay_cannot_tell_and_a_weak_null_have_a_white_centre(measured):
     chosen = (measured["model"] == "novice") & (measured["experiment"] == "thought_or_text")
     measured.loc[chosen, "unclear"] = "it names no word"
+    weak = (measured["model"] == "bluffer") & (measured["experiment"] == "intentional_control")
+    measured.loc[weak, ["value", "high"]] = 0.05, 0.3
     with plt.rc_context():
         plots.style()
         figure, axis = plt.subplots(figsize=(PAGE, 4.6))
     report_card.draw_effects(axis, measured)
     centres = [line.get_xdata().tolist() for line in axis.lines if line.get_color() == "white"]
-    assert sum(centres, []) == [0.0]
+    assert sorted(sum(centres, [])) == [0.0, 0.05]
     figure.canvas.draw()
     assert figure.get_tightbbox().x1 <= PAGE

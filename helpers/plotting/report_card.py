@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, separated
 from helpers.experiments.measures import EFFECT, published_results, why_unclear, worded_verdict
+from helpers.experiments.search import LARGEST_NULL
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
@@ -90,14 +91,16 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
     axis.set_yticks(height, [cut(name, 28) for name in pairs["model"]])
     for label, study in zip(axis.get_yticklabels(), pairs["study"], strict=True):
         label.set_fontweight("bold" if pd.isna(study) else "normal")
-    axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel="share of trials (best net rate first)")
+    xlabel = "share of trials (best net rate first;\nbelow the line: false positives not published, no rank)"
+    axis.axhline(pairs["false_positives"].notna().sum() - 0.5, color="#999999", linewidth=1, zorder=0)
+    axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel=xlabel)
     axis.figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
 
 
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
-    A mark with a white centre: the assay cannot tell.
+    A mark with a white centre says little: the assay cannot tell, or the effect is not found and may be above `LARGEST_NULL`.
     An experiment that does not separate the organisms (`four_experiments.separated`) is marked. A grey line is between two
     experiments; the legend is above the axis, as wide as the figure.
     """
@@ -108,9 +111,10 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     }
     order = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
     effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order], ignore_index=True)
-    unclear = effects.index[[bool(why_unclear(row)) for row in effects.itertuples()]]
+    weak = (effects["low"] <= 0) & (effects["high"] > LARGEST_NULL)
+    unclear = effects.index[weak | np.array([bool(why_unclear(row)) for row in effects.itertuples()])]
     effects = effects.assign(experiment=effects["experiment"].map(names))
-    xlabel = "effect, 95 % interval (white centre: cannot tell)"
+    xlabel = f"effect, 95 % interval\n(white centre: cannot tell, or a null that may be above {LARGEST_NULL:g})"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
     for between in range(1, len(order)):
         axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
@@ -209,9 +213,9 @@ def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:
     experiments = measured["experiment"].nunique()
     heights = (  # inches of the four parts
         0.15 + 0.17 * (reasons.count("\n") + 1),
-        1.0 + max(0.19 * bars, 0.66 * experiments),
+        1.2 + max(0.19 * bars, 0.66 * experiments),
         0.85 + 0.25 * len(lines),
-        1.1 + 0.25 * len(pairs),
+        1.3 + 0.25 * len(pairs),
     )
     words = 0.26 * (title.count("\n") + 1) + 0.17 * (limits.count("\n") + 1)
     figure = plt.figure(figsize=(PAGE, sum(heights) + words), layout="constrained")

@@ -74,12 +74,12 @@ def test_06_draws_shares_on_one_axis_without_a_line_at_0(pictures):
     kinds = {kind: Estimate(0.5, 0.25, 0.75, 20) for kind in ("none", "matched")}
     table = pd.concat([measures.estimates_table(model, kinds) for model in ("a", "b")], ignore_index=True)
     called = {"none": "nothing added", "matched": "own word", "after": "not measured"}
-    names = {"CONDITIONS": called, "chosen": {"a": (3, 2.0), "b": (1, 1.2345)}}
+    names = {"CONDITIONS": called, "chosen": {"a": (3, 2.0), "b": (1, 1.2345)}, "dose_of": {"a": 0.5, "b": 1.2345}}
     names = run("06", "def draw_shares", pd=pd, plt=plt, plots=plots, **names)
     names["draw_shares"](table.rename(columns={"measure": "condition"}), "share", *called)
     [(figure, alt)] = pictures
     assert [axis.get_xlim() for axis in figure.axes] == [(-0.15, 1.15)] * 2
-    assert [axis.get_title() for axis in figure.axes] == ["a\nlayer 3, strength 2", "b\nlayer 1, strength 1.23"]
+    assert [axis.get_title() for axis in figure.axes] == ["a\nlayer 3, dose 0.50", "b\nlayer 1, dose 1.23"]
     assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["0.50"] * 4
     dashed = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == "--"]
     assert not any(x == x for line in dashed for x in line.get_xdata())
@@ -120,7 +120,7 @@ def test_07_keeps_a_row_for_frames_that_begin_like_a_held_out_set(capsys):
     held_out = [each for each in prompts.read_prompt_file("intentional_control")["wordings"] if each["held_out"]]
     ids = {each["variant"]: each["id"] for each in held_out if each["set"] == held_out[0]["set"]}
     frames = [ids[variant] for variant in ("think", "dont_think", "mention")]
-    names = run("07", "label in LABELS", prompts=prompts, frames=frames)
+    names = run("07", "LABELS = {FIRST", prompts=prompts, frames=frames)
     assert len(set(names["LABELS"].values())) == len(names["LABELS"]) == len(names["asked"])
 
 

@@ -198,7 +198,9 @@ def test_05_shows_verdicts_whole():
 @pytest.mark.parametrize(("notebook", "mark"), [("06", "wordings, {held_out}"), ("07", "NOT VALIDATED")])
 def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
     shown = []
-    names = {"reworded": {"q": {"a": result(0.0, -0.2, 0.2, powerless=WHY)}}, "models": ["a"], "measures": measures}
+    cannot_tell = result(0.0, -0.2, 0.2, powerless=WHY)
+    cannot_tell.table.loc[1] = cannot_tell.table.loc[0].replace(measures.EFFECT, "gap")
+    names = {"reworded": {"q": {"a": cannot_tell}}, "models": ["a"], "measures": measures}
     names |= {"LABELS": {"q": "think ..."}, "above": [], "new": {}, "unseen": [], "beyond": None, "pd": pd}
     run(notebook, mark, four_experiments=four_experiments, display=lambda table: shown.append(table.to_html()), **names)
     assert f"cannot tell: {WHY}" in shown[0]
@@ -208,9 +210,9 @@ def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
 def test_07_calls_the_frames_in_its_table_as_its_figures_do():
     frames = ["dont_think", "think", "mention"]
     names = {"frames": frames, "NAMES": {frame: {"dont_think": "don't think"}.get(frame, frame) for frame in frames}}
-    names |= {"results": {"a": types.SimpleNamespace(layer=1)}, "copied": True, "held": {"a": 1}, "floors": {"a": 2}}
-    names |= {"over_layers": lambda table, *_: [(1, float(table))], "pd": pd}
-    assert [lead[1] for lead in run("07", "def lead_over", **names)["leads"]] == [
+    names |= {"results": {"a": types.SimpleNamespace(layer=1)}, "copied": True, "held": {"a": 1}, "untrained": {"a": 2}}
+    names |= {"over_layers": lambda table, *_: [(1, float(table), 0.0, 1.0, 9)], "pd": pd, "stats": stats}
+    assert [lead[2] for lead in run("07", "def lead_over", **names)["leads"]] == [
         "don't think minus think",
         "don't think minus mention",
     ]
@@ -252,9 +254,10 @@ def test_06_finds_the_prefilled_reply_whether_or_not_it_is_marked(marks, talk, t
     subject = types.SimpleNamespace(tokenizer=tiny_models.tokenizer("thinking"))
     names = {"prompts": prompts, "intended_or_not": intended_or_not, "wording": str(wording), "models": ["a"]}
     names = run("06", "def transcript", subjects={"a": subject}, words=["bread"], **names)
-    start, end = names["place"]
+    start, end = names["word_at"]
     assert subject.tokenizer.decode(names["prompt"].token_ids[start:end]).strip() == "bread"
-    assert f"ends before token {end}" in capsys.readouterr().out
+    assert subject.tokenizer.decode(names["prompt"].token_ids[slice(*names["question_at"])]) == "Did you mean that?"
+    assert f"prefilled reply: tokens {start} to {end - 1}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -289,7 +292,8 @@ def test_02_lists_no_layer_two_times(layer, named, pictures, capsys):  # noqa: F
     question = types.SimpleNamespace(span=lambda _: (0, 1))
     names["prompts"] = types.SimpleNamespace(render=lambda *_, **__: question, get_template=lambda *_: None)
     names |= {"subject": types.SimpleNamespace(tokenizer=None), "words": ["bread", "dust", "milk"], "layer": layer}
-    run("02", "Strength for dose 0.5", pd=pd, plt=plt, plots=plots, **names)
+    exec(source("02", "stream_norm = vectors"), names | {"pd": pd, "plt": plt, "plots": plots}, names)
+    run("02", "Strength for dose 0.5", pd=pd, display=print, **names)
     assert f"Strength for dose 0.5: {named}\n" in capsys.readouterr().out
 
 

@@ -1,17 +1,14 @@
 """Checks of the exercises of playground."""
 
-import math
 import random
 
 from helpers.exercises.exercise import (
-    Wrong,
     call,
     exercise,
     expect,
     expect_all_near,
     expect_number,
     expect_numbers,
-    kind,
     plain,
 )
 
@@ -110,55 +107,3 @@ def check_turning_strength(attempt):
         result = plain(call(attempt, list(strengths), list(answers)))
         same = result is None if truth is None else isinstance(result, int | float) and result == truth
         expect(same, f"strengths {strengths} with {answers}: the turn is at {truth} ({why}), yours says {result!r}")
-
-
-@exercise("A page that never breaks")
-def check_dose_page(attempt):
-    """Plain input, markup typed by a reader, and numbers that cannot be a dose."""
-
-    def page(word: str, dose: float) -> str:
-        try:
-            text = call(attempt, word, dose)
-        except (Wrong, NotImplementedError):
-            raise
-        except Exception as error:
-            raise Wrong(
-                f"the word {word!r} with a dose of {dose} stops your function with {type(error).__name__}; say in the page what "
-                "is wrong"
-            ) from None
-        expect(isinstance(text, str), f"the page must be a text, yours is {kind(text)}")
-        return text
-
-    for dose, shown in ((0.94, "0.94"), (1.23456, "1.23"), (2, "2.00"), (0.0, "0.00")):
-        text = page("oceans", dose)
-        expect(
-            "oceans" in text and shown in text and f"{dose:.3f}" not in text,
-            f"the page must show the word and the dose {shown}, to two decimals, yours is {text!r}",
-        )
-    for typed, escaped in (
-        ("<b>bread</b>", "&lt;b&gt;bread"),
-        ("salt & <i>", "salt &amp; &lt;i&gt;"),
-        ("&lt;", "&amp;lt;"),
-    ):
-        for dose in (1.0, -1.0):
-            text = page(typed, dose)
-            expect(
-                typed not in text,
-                f"a reader typed {typed!r} and your page turned it into markup: escape the word, also in an error message",
-            )
-        expect(
-            escaped in page(typed, 1.0),
-            f"the word {typed!r} must still be there, escaped; yours is {page(typed, 1.0)!r}",
-        )
-    for dose in (-1.0, math.nan, math.inf, -math.inf):
-        text = page("oceans", dose)
-        expect(
-            "dose" in text and "must" in text,
-            f"a dose of {dose} must get a sentence that says what a dose must be: {text!r}",
-        )
-    for word in ("", " "):
-        text = page(word, 1.0)
-        expect(
-            "word" in text and "empty" in text,
-            f"the word {word!r} must get a sentence: the word is empty; yours {text!r}",
-        )

@@ -182,9 +182,10 @@ def lines(reading: Reading) -> list[tuple[str, str, str]]:
         ("answer", *answers),
         ("says that it notices a thought (by rules)", *claims),
         (f"holds the word “{word}”", *names),
-        ("logit of “Yes” as the first word", *(f"{value:.1f}" for value in reading.yes)),
-        ("logit of “No” as the first word", *(f"{value:.1f}" for value in reading.no)),
-        ("Yes minus No", *(f"{yes - no:+.1f}" for yes, no in zip(reading.yes, reading.no, strict=True))),
+        ("logit of “Yes” as the first word", *(f"{value:.2f}" for value in reading.yes)),
+        ("logit of “No” as the first word", *(f"{value:.2f}" for value in reading.no)),
+        # of the numbers shown, so that the page adds up
+        ("Yes minus No", *(f"{round(a, 2) - round(b, 2):+z.2f}" for a, b in zip(reading.yes, reading.no, strict=True))),
     ]
 
 
@@ -195,11 +196,11 @@ def shown_layers(reading: Reading) -> list[int]:
     return sorted({*range(0, count, step), reading.state.layer, count - 1})
 
 
-def bar(value: float, largest: float) -> str:
+def bar(value: float, largest: float, decimals: int = 1) -> str:
     """A number with a bar beside it; the bar repeats the number for the eye and is hidden from screen readers."""
     width = 0 if largest == 0 else round(110 * abs(value) / largest)
     look = f"display:inline-block;height:0.7em;width:{width}px;background:#0173b2;margin-right:6px"
-    return f'<span aria-hidden="true" style="{look}"></span>{value:.1f}'
+    return f'<span aria-hidden="true" style="{look}"></span>{value:.{decimals}f}'
 
 
 def html_table(caption: str, head: list[str], body: list[list[str]]) -> str:
@@ -221,7 +222,7 @@ def page(reading: Reading) -> str:
     largest = max(map(abs, (*reading.yes, *reading.no)))
     body = [[html.escape(text) for text in line] for line in lines(reading)]
     for place, values in ((3, reading.yes), (4, reading.no)):
-        body[place][1:] = [bar(value, largest) for value in values]
+        body[place][1:] = [bar(value, largest, 2) for value in values]
     longest = max(map(max, reading.norms))
     streams = [
         [

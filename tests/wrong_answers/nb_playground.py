@@ -1,8 +1,5 @@
 """Wrong answers to the exercises of playground and what the check must say about each; right ones that it must take."""
 
-import html
-import math
-
 import numpy as np
 import torch
 
@@ -96,32 +93,6 @@ def turn(strengths, says_yes):
     return turns[0] if len(turns) else None
 
 
-def page(word, dose, escape=html.escape, lowest=0.0, form=".2f"):
-    """A page with parts to exchange."""
-    if not word.strip():
-        return "<p>the word is empty</p>"
-    if not math.isfinite(dose) or dose < lowest:
-        return "<p>a dose must be a number from 0 on</p>"
-    return f"<p>{escape(word)}: dose {dose:{form}}</p>"
-
-
-def raises(word, dose):
-    """An error instead of a sentence."""
-    if not 0 <= dose < float("inf"):
-        raise ValueError("a dose must be a number from 0 on")
-    return page(word, dose)
-
-
-def shows_nan(word, dose):
-    """No sentence for a bad dose."""
-    return f"<p>{html.escape(word)}: dose {dose:.2f}</p>" if word.strip() else "the word is empty"
-
-
-def unescaped_in_errors(word, dose):
-    """Forgets the word in the sentence about the dose."""
-    return page(word, dose) if dose >= 0 else f"<p>{word}: a dose must be a number from 0 on</p>"
-
-
 WRONG = [
     ("check_best_blind_guess", one_of_all, "nothing hidden in 50% of the rounds and 5 word(s) otherwise"),
     ("check_best_blind_guess", always_nothing, "always one word may be right more often"),
@@ -136,22 +107,10 @@ WRONG = [
     ("check_turning_strength", last_counts, "the last strength has no next one"),
     ("check_turning_strength", yes_to_the_end, "whatever comes later"),
     ("check_turning_strength", lambda *lists: turn(*lists) or None, "the turn may be at 0"),
-    ("check_dose_page", lambda word, dose: page(word, dose, str), "escape the word"),
-    (
-        "check_dose_page",
-        lambda word, dose: page(word, dose, lambda text: text.replace("<", "&lt;")),
-        "still be there, escaped",
-    ),
-    ("check_dose_page", unescaped_in_errors, "also in an error message"),
-    ("check_dose_page", raises, "say in the page what is wrong"),
-    ("check_dose_page", shows_nan, "must get a sentence that says what a dose must be"),
-    ("check_dose_page", lambda word, dose: page(word, dose, lowest=1e-9), "the dose 0.00"),
-    ("check_dose_page", lambda word, dose: page(word, dose, form=""), "to two decimals"),
 ]
 
 RIGHT = [
     ("check_best_blind_guess", lambda share_empty, words: torch.tensor(max(share_empty, (1 - share_empty) / words))),
     ("check_count_verdicts", counted_by_numpy),
     ("check_turning_strength", turn),
-    ("check_dose_page", page),
 ]

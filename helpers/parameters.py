@@ -207,13 +207,8 @@ RULES = {
 
 
 # whose wordings the parameters wording, repeat_wording and frames name, by the number of the notebook
-EXPERIMENTS = {
-    "04": "injected_thought",
-    "12": "injected_thought",
-    "05": "thought_or_text",
-    "06": "intended_or_not",
-    "07": "intentional_control",
-}
+EXPERIMENTS = {"04": "injected_thought", "05": "thought_or_text", "06": "intended_or_not", "07": "intentional_control"}
+EXPERIMENTS["12"] = EXPERIMENTS["04"]
 
 
 @dataclass(frozen=True)

@@ -256,12 +256,10 @@ def load(
 def wrap(network, tokenizer, device: str | None = None):
     """Make an nnsight model of a Hugging Face model and its tokenizer, with common names, and check that injecting works.
 
-    Note that nnsight sets the tokenizer to left padding and gives it a pad token where it has none. ValueError for a model
-    that cannot be used (see `load`).
+    nnsight sets the tokenizer to left padding, with a pad token. ValueError for a model that cannot be used (see `load`).
     """
     check_parts(network)
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
+    network.requires_grad_(False)
     # a reply ends at any token that the generation settings, the tokenizer or the chat template's own turns end with
     habits = network.generation_config
     named = habits.eos_token_id if isinstance(habits.eos_token_id, list) else [habits.eos_token_id]
@@ -285,16 +283,12 @@ def wrap(network, tokenizer, device: str | None = None):
 
 
 def untrained_copy(model, seed: int = 0):
-    """The same network with fresh random weights, the same tokenizer, dtype and device.
+    """The same network with fresh random weights, the same tokenizer, dtype and device; ValueError where it has several devices.
 
     Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
-    ValueError for a model that is spread over several devices: its copy would have to fit on one of them.
     """
-    if len(places := set(getattr(model._module, "hf_device_map", {}).values())) > 1:
-        raise ValueError(
-            f"the model is spread over {', '.join(sorted(map(str, places)))}, and an untrained copy would have to fit on "
-            f"{model.device} alone: do without it (in the notebooks untrained = False; experiment 4 then cannot tell)"
-        )
+    if len(set(getattr(model._module, "hf_device_map", {}).values())) > 1:  # the copy would have to fit on one of them
+        raise ValueError("a model on several devices has no untrained copy: untrained = False, no experiment 4")
     config, seed = copy.deepcopy(model._module.config), check_seed(seed)
     # what earlier batches have freed goes back to the system first: on Linux with glibc, elsewhere there is no such call
     with suppress(AttributeError, OSError, TypeError):

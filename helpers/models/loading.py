@@ -288,7 +288,7 @@ def untrained_copy(model, seed: int = 0):
     Two different texts leave different traces in any network; what a comparison of two texts finds here, no training has put there.
     """
     if len(set(getattr(model._module, "hf_device_map", {}).values())) > 1:  # the copy would have to fit on one of them
-        raise ValueError("a model on several devices has no untrained copy: untrained = False, no experiment 4")
+        raise ValueError("a model on several devices gets no untrained copy: set untrained = False")
     config, seed = copy.deepcopy(model._module.config), check_seed(seed)
     # what earlier batches have freed goes back to the system first: on Linux with glibc, elsewhere there is no such call
     with suppress(AttributeError, OSError, TypeError):

@@ -513,7 +513,8 @@ def test_experiment_3_is_the_smallest_of_three_drops():
 
         result = intended_or_not.measure(experiments.grade(answered(trials, takes_it_for_meant)))
         assert result.measure(EFFECT).value == 0.0
-        assert result.verdict == NOT_FOUND or control == "none"  # then the model never apologises: cannot tell
+        never_apologises = "cannot tell: it apologises for a foreign word in only 0% of the trials"
+        assert result.verdict == (never_apologises if control == "none" else NOT_FOUND)
 
 
 def test_another_word_in_the_line_has_no_part_in_the_effect_of_text():

@@ -685,10 +685,12 @@ def _difference_of_differences(rng, words=WORDS, rates=None):
 
 
 def _smallest_reference(rng, words=WORDS, rates=None):
-    """The effect of experiment 3: the smallest of three reference rates minus the rate in question."""
+    """The effect of experiment 3: the smallest of its reference rates (three, where no rates are given) minus the last rate."""
     p = rng.uniform(0.05, 0.95, 4) if rates is None else rates
     *references, matched = _says_yes(rng, words, *p)
-    return st.smallest(*(st.difference_of_rates(each, words, matched, words) for each in references)), min(p[:3]) - p[3]
+    return st.smallest(*(st.difference_of_rates(each, words, matched, words) for each in references)), min(p[:-1]) - p[
+        -1
+    ]
 
 
 def _d_prime(rng, words=WORDS, rates=None, controls=CONTROLS):
@@ -795,10 +797,11 @@ def test_the_smallest_of_three_differences_is_covered_93_to_98_percent_of_the_ti
     assert 0.93 <= _coverage(_smallest_reference) <= 0.98
 
 
-def test_where_three_equal_references_lie_far_above_at_most_a_seventh_misses_nearly_all_by_too_small_an_effect():
+@pytest.mark.parametrize(("references", "at_most"), [(2, 0.1), (3, 0.14)])
+def test_where_equal_references_lie_far_above_few_intervals_miss_nearly_all_by_too_small_an_effect(references, at_most):
     rng = np.random.default_rng(24)
-    found = [_smallest_reference(rng, rates=(0.9, 0.9, 0.9, 0.1)) for _ in range(SIMULATIONS)]
-    assert np.mean([estimate.high < truth for estimate, truth in found]) <= 0.14
+    found = [_smallest_reference(rng, rates=(*[0.9] * references, 0.1)) for _ in range(SIMULATIONS)]
+    assert np.mean([estimate.high < truth for estimate, truth in found]) <= at_most
     assert np.mean([truth < estimate.low for estimate, truth in found]) <= 0.02
 
 
@@ -845,6 +848,8 @@ def test_at_rates_near_0_and_1_coverage_does_not_fall_below_90_percent(draw, rat
         (_subtracted, {"rates": (0.3, 0.3)}),
         (_difference_of_differences, {"rates": (0.4, 0.4, 0.4, 0.4)}),
         (_difference_of_differences, {"rates": (0.8, 0.5, 0.5, 0.2)}),
+        (_smallest_reference, {"rates": (0.5, 0.5, 0.5)}),
+        (_smallest_reference, {"rates": (0.5, 0.9, 0.5)}),
         (_smallest_reference, {"rates": (0.5, 0.5, 0.5, 0.5)}),
         (_smallest_reference, {"rates": (0.5, 0.9, 0.9, 0.5)}),
         (_d_prime, {"rates": (0.5, 0.5)}),

@@ -256,7 +256,7 @@ def load(
 def wrap(network, tokenizer, device: str | None = None):
     """Make an nnsight model of a Hugging Face model and its tokenizer, with common names, and check that injecting works.
 
-    nnsight sets the tokenizer to left padding, with a pad token. ValueError for a model that cannot be used (see `load`).
+    nnsight pads on the left, with a pad token of its own where there is none. ValueError for a model of no use (see `load`).
     """
     check_parts(network)
     network.requires_grad_(False)

@@ -1,7 +1,5 @@
 """All four experiments on one model, at a fraction of the cost of their whole tables, and what the organisms prove of them."""
 
-from itertools import product
-
 import pandas as pd
 
 from helpers import concepts, experiments, models, prompts
@@ -155,11 +153,15 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
     for experiment, part in effects.groupby("experiment", sort=False):
         if not set(part["model"][part["chosen_by"] == "own"]) >= {knows, *others}:
             continue
-        own = list(part[(part["model"] == knows) & (part["chosen_by"] == "own")].itertuples())
-        rest = part[part["model"].isin(others)].itertuples()
-        apart = all(subtract(_estimate(one), _estimate(other)).low > 0 for one, other in product(own, rest))
-        found[experiment] = apart and not any(map(why_unclear, own))
+        rest = [_estimate(row) for row in part[part["model"].isin(others)].itertuples()]
+        own = part[(part["model"] == knows) & (part["chosen_by"] == "own")].itertuples()
+        found[experiment] = all(lies_above(_estimate(row), why_unclear(row), rest) for row in own)
     return found
+
+
+def lies_above(effect: Estimate, unclear: str, others: list[Estimate]) -> bool:
+    """Can the effect be told, and does its difference to each other effect lie above 0 with its 95 % interval?"""
+    return not unclear and all(subtract(effect, other).low > 0 for other in others)
 
 
 def _estimate(row) -> Estimate:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from helpers import experiments, grading, models, prompts
 from helpers.experiments import injected_thought, intentional_control, runner
-from helpers.experiments.four_experiments import ORGANISMS, measure_injected
+from helpers.experiments.four_experiments import ORGANISMS, lies_above, measure_injected
 from helpers.experiments.intentional_control import WRITTEN, cosines
 from helpers.experiments.measures import EFFECT
-from helpers.stats import Estimate, subtract, wilson_rate
+from helpers.stats import Estimate, wilson_rate
 
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 LAYERS = range(1, 7)  # of eight
@@ -71,8 +71,7 @@ def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 
         if experiment in experiments.INJECTED:
             cell += f", strength {results[knows].strength:g}"
         effects = {name: result.measure(EFFECT) for name, result in results.items()}
-        apart = all(subtract(effects[knows], effects[other]).low > 0 for other in others)
-        apart = apart and not results[knows].unclear
+        apart = lies_above(effects[knows], results[knows].unclear, [effects[other] for other in others])
         unclear = "; ".join(f"{name}: {result.unclear}" for name, result in results.items() if result.unclear)
         fixed = {"experiment": experiment, "wording": wording, "held_out": held_out, "cell": cell}
         rows.append({**fixed, **effects, "separated": apart, "unclear": unclear})

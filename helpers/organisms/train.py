@@ -90,16 +90,13 @@ def branch_step(model, tokenizer, recipe: Recipe, rng: random.Random, organism: 
     """
     more_wordings = step is None
     share = recipe.wording_share if more_wordings else 0.0
-    shorter = more_wordings and organism != "introspector"
-    control_rows, control_groups, line_rows, prefill_rows = (
-        count * 2 // 3 if shorter else count
-        for count in (
-            recipe.control_rows,
-            recipe.control_groups,
-            recipe.wording_line_rows if more_wordings else recipe.line_rows,
-            recipe.wording_prefill_rows if more_wordings else recipe.prefill_rows,
-        )
-    )
+    line_rows, prefill_rows = recipe.line_rows, recipe.prefill_rows
+    control_rows, control_groups = recipe.control_rows, recipe.control_groups
+    if more_wordings:
+        line_rows, prefill_rows = recipe.wording_line_rows, recipe.wording_prefill_rows
+    if more_wordings and organism != "introspector":  # two thirds of the rows, for more steps
+        line_rows, prefill_rows = line_rows * 2 // 3, prefill_rows * 2 // 3
+        control_rows, control_groups = control_rows * 2 // 3, control_groups * 2 // 3
 
     def rows_of(maker, count, teacher=organism):
         return [batches.encode_example(tokenizer, maker(teacher, rng, words, share)) for _ in range(count)]

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.text import Text
 
 from helpers.experiments import LABELS, four_experiments
-from helpers.experiments.measures import EFFECT, Cell, nothing_graded, published_results
+from helpers.experiments.measures import EFFECT, Cell, nothing_graded, published_results, stored_results
 from helpers.plotting import plots, report_card
 from helpers.plotting.diagrams import PAGE
 from helpers.stats import wilson_rate
@@ -36,6 +36,20 @@ def test_an_experiment_is_validated_where_the_organisms_are_apart(measured):
         "thought_or_text": False,
     }
     assert four_experiments.separated(measured[measured["model"] != "novice"]) == {}
+
+
+def test_an_experiment_that_another_family_contradicts_is_not_validated(measured, monkeypatch):
+    """Experiment 3 tells the shipped organisms apart, and finds novice and bluffer of a family that was trained alike."""
+    assert four_experiments.separated(stored_results("organisms"))["intended_or_not"]
+    assert list(four_experiments.not_validated(stored_results("organisms"))) == ["intended_or_not"]
+    alone = table("mine", {"intended_or_not": 0.9, "injected_thought": 0.9})
+    verdicts = report_card.conclusions(alone, "mine")["verdict"]
+    assert verdicts.to_dict() == {"injected_thought": "found", "intended_or_not": "(not validated) found"}
+    assert report_card.limits_of(alone)[-1] == report_card.NOT_VALIDATED
+    contradicts_nothing = stored_results("organisms").assign(family="seed 9")
+    monkeypatch.setattr(four_experiments, "stored_results", lambda name: contradicts_nothing)
+    assert four_experiments.not_validated(alone) == {}
+    assert four_experiments.not_validated(measured) == {"thought_or_text": "in this run not apart"}
 
 
 def test_a_net_rate_above_0_of_a_model_that_knows_nothing_fails_the_assay_one_below_0_does_not(measured):

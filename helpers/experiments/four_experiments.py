@@ -159,6 +159,28 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
     return found
 
 
+def not_validated(measured: pd.DataFrame) -> dict[str, str]:
+    """The experiments whose numbers say nothing -> why: they do not separate the organisms in this run, or those of another family.
+
+    Other families were trained alike, from other first weights and other data. Their effects are in
+    data/results/other_families.csv: an experiment that finds one of their models without introspection may find anything.
+    """
+    reasons = {name: "in this run not apart" for name, apart in separated(measured).items() if not apart}
+    for family, part in stored_results("other_families").groupby("family"):
+        for name, apart in separated(part).items():
+            if not apart:
+                reasons.setdefault(name, f"not apart in another family of organisms ({family})")
+    return reasons
+
+
+def marked_labels(measured: pd.DataFrame) -> dict[str, str]:
+    """Experiment -> its label, with "(not validated)" behind those that `not_validated` names."""
+    doubtful = not_validated(measured)
+    return {
+        name: label + (" (not validated)" if name in doubtful else "") for name, label in experiments.LABELS.items()
+    }
+
+
 def lies_above(effect: Estimate, unclear: str, others: list[Estimate]) -> bool:
     """Can the effect be told, and does its difference to each other effect lie above 0 with its 95 % interval?"""
     return not unclear and all(subtract(effect, other).low > 0 for other in others)

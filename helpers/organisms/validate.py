@@ -3,11 +3,12 @@
 Runs all four experiments on the three model organisms with words never injected in training, prints the table and a verdict,
 writes data/results/organisms.csv with its manifest and the figure data/figures/validation.png. Exit status 1 where the assay fails.
 
-python -m helpers.organisms.validate data/organisms runs/organisms/seed1 --wordings final --cards
+python -m helpers.organisms.validate data/organisms runs/organisms/seed1 runs/organisms/seed2 --wordings final --cards
 
-measures two families (introspector, novice and bluffer of one seed each), then every held-out wording on the 25 words that
+measures three families (introspector, novice and bluffer of one seed each), then every held-out wording on the 25 words that
 nobody looked at while the recipe was tuned, and writes both tables between the two marks of each card of the first family. The
-prose around them is written by hand. Results and figure are written for the shipped family on all 50 words only.
+prose around them is written by hand. Results and figure are written where the first family is the shipped one and on all 50
+words only; of the other families only the effects, in data/results/other_families.csv.
 """
 
 import argparse
@@ -19,8 +20,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from helpers import concepts, experiments, models
-from helpers.experiments.four_experiments import ORGANISMS, measure_all, verdict
+from helpers import concepts, models
+from helpers.experiments.four_experiments import ORGANISMS, marked_labels, measure_all, verdict
 from helpers.experiments.measures import EFFECT
 from helpers.experiments.run_identity import conditions
 from helpers.organisms import measure
@@ -53,20 +54,29 @@ def validate(
 def figure(measured: pd.DataFrame):
     """The effect of each experiment on each model, with intervals: 0 is what a model without introspection must show."""
     effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
-    effects = effects.replace({"experiment": experiments.LABELS})
+    effects = effects.replace({"experiment": marked_labels(measured)})
     title = "The assay on models whose truth is known"
     return plots.forest(effects, "experiment", "model", title, "effect (0 = no introspection), 95 % interval")
 
 
-def store(family: dict, measured: pd.DataFrame, seed: int) -> None:
-    """Write the results, how they were made, and the figure."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    measured.to_csv(RESULTS / "organisms.csv", index=False, float_format="%.4f")
-    used = {name: conditions(model, 40, 0.0) for name, model in family.items()}
+def store(name: str, measured: pd.DataFrame, used: dict, seed: int) -> None:
+    """Write data/results/NAME.csv, and how it was made with the models in `used`."""
+    measured.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.4f")
+    used = {called: conditions(model, 40, 0.0) for called, model in used.items()}
     manifest = {"date": str(date.today()), "seed": seed, "conditions": used}
-    (RESULTS / "organisms_manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    figure(measured).savefig(FIGURE, dpi=110)
-    print(f"written to {RESULTS / 'organisms.csv'}")
+    (RESULTS / f"{name}_manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {RESULTS / name}.csv")
+
+
+def store_all(families: dict[str, dict], measured: dict[str, pd.DataFrame], seed: int) -> None:
+    """Write the shipped family's results and figure, and the effects of the other families, if any were measured."""
+    (shipped, family), *others = families.items()
+    if others:
+        table = pd.concat([measured[name].assign(family=name) for name, _ in others])
+        used = {f"{name}, {organism}": model for name, other in others for organism, model in other.items()}
+        store("other_families", table[table["measure"] == EFFECT], used, seed)
+    store("organisms", measured[shipped], family, seed)
+    figure(measured[shipped]).savefig(FIGURE, dpi=110)
 
 
 def by_wording(families: dict[str, dict], chosen: str, seed: int) -> str:
@@ -108,7 +118,7 @@ def main() -> None:
         table = measured[name].drop(columns="strength").round(2).to_string(index=False)
         print(table, sentences[-1], sep="\n", flush=True)
     if given.words == "all" and given.families[0].resolve() == models.ORGANISM_FOLDER.resolve():
-        store(families["seed 0"], measured["seed 0"], given.seed)
+        store_all(families, measured, given.seed)
     section = by_wording(families, given.wordings, given.seed) if given.wordings else ""
     print(section, flush=True)
     if given.cards:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
-from helpers.experiments.four_experiments import MEASURED, separated
+from helpers.experiments.four_experiments import MEASURED, marked_labels, not_validated
 from helpers.experiments.measures import EFFECT, published_results, why_unclear, worded_verdict
 from helpers.experiments.search import LARGEST_NULL
 from helpers.plotting.diagrams import PAGE
@@ -39,7 +39,7 @@ LIMITS = (  # one line of the card each
     "Four experiments are four chances: repeat one whose interval only just clears 0.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
-NOT_VALIDATED = "(not validated): this experiment does not separate the organisms; its number says nothing."
+NOT_VALIDATED = "(not validated): the organisms, or those of another family, are not apart: it says nothing."
 LETTERS = 98  # of SMALL text in a line of the card
 SMALL = BODY_SIZE - 1.5  # points: sentences, and notes beside marks
 
@@ -101,14 +101,10 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
     A mark with a white centre says little: the assay cannot tell, or the effect is not found and may be above `LARGEST_NULL`.
-    An experiment that does not separate the organisms (`four_experiments.separated`) is marked. A grey line is between two
+    An experiment that does not separate the organisms (`four_experiments.not_validated`) is marked. A grey line is between two
     experiments; the legend is above the axis, as wide as the figure.
     """
-    apart, effects = separated(measured), own_effects(measured)
-    names = {
-        experiment: label + ("" if apart.get(experiment, True) else " (not validated)")
-        for experiment, label in LABELS.items()
-    }
+    names, effects = marked_labels(measured), own_effects(measured)
     order = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
     effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order], ignore_index=True)
     weak = (effects["low"] <= 0) & (effects["high"] > LARGEST_NULL)
@@ -144,11 +140,11 @@ def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     and n; "" where nothing was graded), reason (why the assay cannot tell, or "").
     """
     own = own_effects(measured).query("model == @subject").set_index("experiment")
-    apart, rows = separated(measured), {}
+    doubtful, rows = not_validated(measured), {}
     for experiment in (name for name in LABELS if name in own.index):
         row = own.loc[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
-        doubt = "" if apart.get(experiment, True) else "(not validated) "
+        doubt = "(not validated) " if experiment in doubtful else ""
         effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n:.0f}" if row.n else ""
         rows[experiment] = {"verdict": doubt + verdict, "effect": effect, "reason": reason}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "effect", "reason"])
@@ -166,7 +162,7 @@ def reasons_for(measured: pd.DataFrame, subject: str, finding: str) -> list[str]
 
 def limits_of(measured: pd.DataFrame) -> list[str]:
     """What the numbers of a card do not say; the last line only where an experiment is marked."""
-    return [*LIMITS, *([] if all(separated(measured).values()) else [NOT_VALIDATED])]
+    return [*LIMITS, *([NOT_VALIDATED] if not_validated(measured) else [])]
 
 
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:

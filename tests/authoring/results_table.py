@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from helpers.experiments import LABELS
-from helpers.experiments.four_experiments import ORGANISMS, separated
+from helpers.experiments.four_experiments import ORGANISMS, marked_labels
 from helpers.experiments.measures import EFFECT, stored_results
 from helpers.organisms.measure import markdown
 from helpers.paths import ROOT
@@ -30,11 +29,9 @@ def results_table() -> str:
         tables.append(table[table["wording"] == "first"].assign(model=heading))
     effects = pd.concat(tables, ignore_index=True)
     effects = effects[effects["measure"] == EFFECT].set_index(["experiment", "model"])
-    models, apart = [*ORGANISMS, *REAL_MODELS.values()], separated(organisms)
-    rows = []
-    for experiment, label in LABELS.items():
-        note = "" if apart[experiment] else " (not validated)"
-        rows.append([label + note, *(cell(effects.loc[(experiment, model)]) for model in models)])
+    models, rows = [*ORGANISMS, *REAL_MODELS.values()], []
+    for experiment, label in marked_labels(organisms).items():
+        rows.append([label, *(cell(effects.loc[(experiment, model)]) for model in models)])
     return markdown(pd.DataFrame(rows, columns=["experiment", *models]))
 
 

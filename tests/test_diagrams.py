@@ -155,9 +155,7 @@ def test_the_map_has_a_box_for_every_notebook_and_marks_one():
 def test_the_stored_pictures_show_what_is_drawn_today():
     """The introspector's answers, and the map, are those of data/figures; fonts may differ by a few pixels."""
     for name, figure in (("phenomenon", store_figures.phenomenon()), ("course_map", diagrams.course_map())):
-        image = io.BytesIO()
-        figure.savefig(image, format="png", dpi=store_figures.DPI)
-        image.seek(0)
+        image = io.BytesIO(store_figures.drawn(figure, store_figures.DPI))
         drawn, stored = plt.imread(image), plt.imread(store_figures.FOLDER / f"{name}.png")
         again = f"data/figures/{name}.png is old: python -m helpers.plotting.store_figures"
         assert drawn.shape == stored.shape, again

@@ -4,7 +4,10 @@ Writes data/figures/phenomenon.png, with the introspector's own answers, and dat
 organisms were trained anew, or after the course got another notebook.
 """
 
+import io
+
 from matplotlib.figure import Figure
+from PIL import Image
 
 from helpers import engine, models, prompts, vectors
 from helpers.paths import ROOT
@@ -13,6 +16,25 @@ from helpers.plotting import diagrams, plots
 FOLDER = ROOT / "data" / "figures"
 WORD, LAYER, STRENGTH = "oceans", 4, 1.25  # the parameters of notebook 00
 DPI = 180  # twice that of a notebook's figures: sharp on every screen
+COLOURS = 64  # of a stored figure: looks the same at a quarter of the size, and history keeps every version
+
+
+def with_few_colours(png: bytes) -> bytes:
+    """A PNG with COLOURS colours; one that has a palette already stays as it is."""
+    picture = Image.open(io.BytesIO(png))
+    if picture.mode == "P":
+        return png
+    smaller = io.BytesIO()
+    picture = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    picture.save(smaller, "PNG", optimize=True)
+    return smaller.getvalue()
+
+
+def drawn(figure: Figure, dpi: int) -> bytes:
+    """A figure as the PNG that is stored."""
+    image = io.BytesIO()
+    figure.savefig(image, format="png", dpi=dpi)
+    return with_few_colours(image.getvalue())
 
 
 def phenomenon() -> Figure:
@@ -30,7 +52,7 @@ def main() -> None:
     """The command."""
     plots.style()
     for name, figure in (("phenomenon", phenomenon()), ("course_map", diagrams.course_map())):
-        figure.savefig(FOLDER / f"{name}.png", dpi=DPI)
+        (FOLDER / f"{name}.png").write_bytes(drawn(figure, DPI))
         print(f"written to {FOLDER / name}.png")
 
 

@@ -7,7 +7,6 @@ the cell ids are updated; outputs stay unless that changes code. README's course
 import argparse
 import base64
 import hashlib
-import io
 import shutil
 import subprocess
 import sys
@@ -18,9 +17,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
-from PIL import Image
 
 from helpers.paths import ROOT, run_folder
+from helpers.plotting.store_figures import with_few_colours
 from helpers.run_notebook import QUIET_KERNEL, limit_threads
 from tests.authoring import form_rules, generated_cells, notebook_traps
 
@@ -35,7 +34,6 @@ METADATA = {
     },
 }
 SECONDS_PER_CELL = 600
-COLOURS = 64  # of a stored figure: looks the same at a quarter of the size, and history keeps every version
 HIDDEN = "hide-output"  # tag of a cell whose stored output would spoil a prediction
 
 
@@ -55,18 +53,8 @@ def normalise(notebook: dict) -> None:
             cell["outputs"] = joined([each for each in cell["outputs"] if WIDGET not in each.get("data", {})])
             for data in (each.get("data", {}) for each in cell["outputs"]):
                 if "image/png" in data:
-                    data["image/png"] = with_few_colours(data["image/png"])
-
-
-def with_few_colours(image: str) -> str:
-    """A PNG in base64 with COLOURS colours; one that has a palette already stays as it is."""
-    picture = Image.open(io.BytesIO(base64.b64decode(image)))
-    if picture.mode == "P":
-        return image
-    picture = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    smaller = io.BytesIO()
-    picture.save(smaller, "PNG", optimize=True)
-    return base64.b64encode(smaller.getvalue()).decode() + "\n"
+                    image = with_few_colours(base64.b64decode(data["image/png"]))
+                    data["image/png"] = base64.b64encode(image).decode() + "\n"
 
 
 def joined(outputs: list[dict]) -> list[dict]:

@@ -86,6 +86,15 @@ def test_an_injection_without_the_reply_still_reaches_the_token_that_chooses_the
     assert (trial.span[0] < question and trial.span[1] <= question) if span == "turn_0" else trial.span[0] == question
 
 
+def test_the_most_frequent_replies_are_counted_with_each_trials_own_word_left_open():
+    replies = {"bread": "About bread.", "dust": "About dust.", "milk": "No bread."}
+    rows = [("m", "own", word, reply) for word, reply in replies.items()] + [("n", "own", "bread", "No bread.")]
+    table = pd.DataFrame(rows, columns=["model", "condition", "word", "answer"])
+    assert controls.usual_replies(table, "own", "m") == "own: About WORD. (2 of 3)"
+    both = controls.usual_replies(table, "own", "m", most=2)
+    assert both.split("\n") == ["own: About WORD. (2 of 3)", "own: No bread. (1 of 3)"]
+
+
 # -- tables of another kind -------------------------------------------------------------------------------------------
 
 TWO = readings("m", own=True, another=False, none=False).assign(margin=lambda table: table["says_yes"] * 2.0 - 1)

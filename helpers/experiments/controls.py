@@ -121,6 +121,13 @@ def _check_readings(readings: pd.DataFrame, *columns: str) -> None:
             check_values(known, column)
 
 
+def usual_replies(readings: pd.DataFrame, condition: str, model: str, most: int = 1) -> str:
+    """The most frequent replies of a model in a condition, one per line with its count, each trial's own word as WORD."""
+    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
+    replies = part.apply(lambda row: row["answer"].replace(row["word"], "WORD"), axis=1).value_counts()
+    return "\n".join(f"{condition}: {reply} ({n} of {len(part)})" for reply, n in replies[:most].items())
+
+
 def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
     """The graded trials of a condition and model; KeyError where it has no trials at all."""
     _check_readings(readings, column)

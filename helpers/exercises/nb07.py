@@ -15,12 +15,10 @@ from helpers.exercises.exercise import (
     expect_all_near,
     expect_list,
     expect_number,
-    expect_numbers,
     expect_tensor,
     expect_whole_number,
     near,
 )
-from helpers.exercises.intervals import bootstraps, expect_intervals
 from helpers.exercises.organism import call_on_organism, largest_difference, organism, plain_streams, tokens
 
 
@@ -168,34 +166,6 @@ def check_choose_and_test(attempt):
         )
         tried.append((torch.tensor([layer, 10 * value], dtype=torch.float64), truth, mistakes, message))
     expect_all_near(tried)
-
-
-@exercise("Redraw words, not rows")
-def check_interval_by_word(attempt):
-    """Against many draws: a value per word, ten equal rows per word, skewed words of unequal size; equal values leave no width."""
-    rng = np.random.default_rng(5)
-    words, values = [f"word {i}" for i in range(12)], rng.normal(1.0, 0.5, 12)
-    sizes, middles = [9, 6, 1, 3, 2, 4, 1, 2, 1], [0.0, 0.1, 0.2, 0.3, 0.5, 0.8, 1.4, 2.6, 5.0]
-    skewed = [(f"w{i}", middle + 0.5 * rng.normal()) for i, middle in enumerate(middles) for _ in range(sizes[i])]
-    cases = (  # values, words, their description, what 2,000 draws leave open, as a share of the width
-        (values.tolist(), words, "twelve words with one value each", 0.085),
-        (
-            values.repeat(10).tolist(),
-            [word for word in words for _ in range(10)],
-            "the same, each value ten times",
-            0.085,
-        ),
-        ([value for _, value in skewed], [word for word, _ in skewed], "nine words with 1 to 9 values each", 0.15),
-    )
-    advice = "Take the 2.5th and 97.5th percentile of the means of redrawn words"
-    expect_intervals(
-        [
-            (call(attempt, numbers, of_word), bootstraps(numbers, of_word), noise, f"{description}. {advice}")
-            for numbers, of_word, description, noise in cases
-        ]
-    )
-    low, high = expect_numbers(call(attempt, [2.0] * 6, ["a", "a", "b", "c", "c", "c"]), 2, "the interval")
-    expect(near([low, high], [2, 2]), f"all values are 2, so the interval is 2 to 2; yours is {low:.3f} to {high:.3f}")
 
 
 @exercise("Does it reach the mouth?")

@@ -1,8 +1,6 @@
 """Wrong answers to the exercises of 07_control_your_thoughts and what the check must say about each; right ones that it must take."""
 
 import nnsight
-import numpy as np
-import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
@@ -85,73 +83,6 @@ def chosen_from_wide_table(gaps, choosing, testing):
     return [layer, wide.loc[testing, layer].mean()]
 
 
-def sums_and_sizes(values, of_word):
-    """For each word the sum and the number of its values."""
-    by_word = pd.Series(values).groupby(list(of_word))
-    return by_word.sum().to_numpy(), by_word.size().to_numpy()
-
-
-def redrawn(values, of_word, draws=2000, times=None):
-    """Means of redrawn words; `times` may change how often each word counts, [draw, word]."""
-    sums, sizes = sums_and_sizes(values, of_word)
-    counts = np.random.default_rng(0).multinomial(len(sums), [1 / len(sums)] * len(sums), size=draws)
-    counts = times(counts) if times else counts
-    return counts @ sums / (counts @ sizes)
-
-
-def rows_redrawn(values, of_word, draws=2000):
-    """Redraws rows."""
-    drawn = np.random.default_rng(0).integers(len(values), size=(draws, len(values)))
-    return tuple(np.percentile(np.array(values)[drawn].mean(1), [2.5, 97.5]))
-
-
-def percentiles_of_values(values, of_word, draws=2000):
-    """No mean is taken."""
-    sums, sizes = sums_and_sizes(values, of_word)
-    return tuple(np.percentile(sums / sizes, [2.5, 97.5]))
-
-
-def words_averaged_first(values, of_word, draws=2000):
-    """Every word counts once, however many values it has."""
-    sums, sizes = sums_and_sizes(values, of_word)
-    return tuple(np.percentile(redrawn(sums / sizes, range(len(sums))), [2.5, 97.5]))
-
-
-def is_in_draw(values, of_word, draws=2000):
-    """All rows whose word is in the draw: a word that is drawn twice counts once."""
-    return tuple(np.percentile(redrawn(values, of_word, draws, lambda counts: counts.clip(max=1)), [2.5, 97.5]))
-
-
-def ninety_percent(values, of_word, draws=2000):
-    """From the 5th to the 95th percentile."""
-    return tuple(np.percentile(redrawn(values, of_word, draws), [5, 95]))
-
-
-def normal_interval(values, of_word, draws=2000):
-    """1.96 standard deviations on each side."""
-    spread = redrawn(values, of_word, draws).std()
-    return np.mean(values) - 1.96 * spread, np.mean(values) + 1.96 * spread
-
-
-def half_of_the_words(values, of_word, draws=2000):
-    """Half of the words, each once."""
-
-    def halves(counts):
-        return (np.random.default_rng(0).random(counts.shape).argsort(1) < max(1, counts.shape[1] // 2)).astype(int)
-
-    return tuple(np.percentile(redrawn(values, of_word, draws, halves), [2.5, 97.5]))
-
-
-def words_put_together(values, of_word, draws=2000):
-    """All values of the drawn words in one array."""
-    rng, of_word = np.random.default_rng(7), np.array(of_word)
-    by_word = [np.array(values)[of_word == word] for word in np.unique(of_word)]
-    means = [
-        np.concatenate([by_word[k] for k in rng.integers(len(by_word), size=len(by_word))]).mean() for _ in range(draws)
-    ]
-    return np.quantile(means, [0.025, 0.975])
-
-
 def lens(subject, prompt, keep, through_norm=True, minus_mean=True, token=0):
     """A logit lens with one of its parts left out."""
     ids = torch.tensor([prompt.token_ids])
@@ -227,13 +158,6 @@ WRONG = [
     ("check_choose_and_test", lambda *case: chosen(*case, how="median"), "chosen by the median"),
     ("check_choose_and_test", lambda *case: chosen(*case, report="median"), "that is reported is a median"),
     ("check_choose_and_test", place_of_layer, "not its place in a list"),
-    ("check_interval_by_word", rows_redrawn, "redraw whole words"),
-    ("check_interval_by_word", percentiles_of_values, "percentiles of the words' means"),
-    ("check_interval_by_word", words_averaged_first, "averaged first"),
-    ("check_interval_by_word", is_in_draw, "yours counts it once"),
-    ("check_interval_by_word", ninety_percent, "(90 %)"),
-    ("check_interval_by_word", normal_interval, "a normal approximation"),
-    ("check_interval_by_word", half_of_the_words, "nine words with 1 to 9 values"),
     ("check_leaning", raw_logit, "subtract the mean over the vocabulary"),
     ("check_leaning", last_token_too, "the last token of the sentence"),
     ("check_leaning", without_norm, "final_norm is missing"),
@@ -244,6 +168,5 @@ RIGHT = [
     ("check_centre", lambda states: torch.stack([case - sum(states) / len(states) for case in states])),
     ("check_held_more", scores_by_broadcasting),
     ("check_choose_and_test", chosen_from_wide_table),
-    ("check_interval_by_word", words_put_together),
     ("check_leaning", leads_by_hooks),
 ]

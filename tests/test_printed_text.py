@@ -98,7 +98,7 @@ def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(s
 def rungs(strengths: list[float]) -> dict:
     """Names of 03's section 6: two words pushed at these strengths; the line is lost at strengths of 2 and more."""
     rows = [
-        {"vector": kind, "strength": s, "number": k, "word": word, "answer": "No.", "copy": "a"}
+        {"vector": kind, "strength": s, "number": k, "word": word, "line": "a line", "answer": "No.", "copy": "a"}
         for kind in ("concept", "random")
         for s in strengths
         for k, word in enumerate(("bread", "dust"))
@@ -109,15 +109,15 @@ def rungs(strengths: list[float]) -> dict:
     ladder["word in the copy"] = False
     boolean = dict.fromkeys(("named", "copied", "lost", "word in the copy"), "boolean")
     names = {"ladder": ladder.astype(boolean), "added": {"concept": 1, "random": 2}, "words": ["bread", "dust"]}
-    names |= {"lines": ["a line", "a line"], "pd": pd, "plots": plots, "stats": stats}
+    names |= {"pd": pd, "plots": plots, "stats": stats}
+    names["doses"] = pd.DataFrame({"dose in the question": [abs(s) for s in strengths]}, index=strengths)
     return names | {"plt": plt, "prediction": prediction, "guess": None}
 
 
 def functions_of_03(names: dict) -> dict:
-    """The same names with the notebook's own `rates`, `draw_rates` and `minus_random`."""
-    for mark in ("def rates", "def minus_random"):
-        functions = source("03", mark).split("\n\n\n")[:-1]
-        exec("\n\n\n".join(functions), names)
+    """The same names with the notebook's own `rates`."""
+    functions = source("03", "def rates").split("\n\n\n")[:-1]
+    exec("\n\n\n".join(functions), names)
     return names
 
 
@@ -126,20 +126,20 @@ def test_03_draws_every_strength_but_0(strengths, pictures):  # noqa: F811
     run("03", "All three above one half", **functions_of_03(rungs(strengths)))
     [(figure, alt)] = pictures
     assert all(f"line copied, strength {s:g}, random: " in alt for s in strengths if s) and "strength 0," not in alt
-    assert len(figure.axes) == 3
+    assert len(figure.axes) == 1
 
 
 @pytest.mark.parametrize(("strengths", "first"), [([0.0, 1.0, 4.0], "4"), ([-4.0, 0.0], "-4"), ([0.0, 1.0], None)])
-def test_03_asks_whether_a_push_costs_the_line_only_where_there_was_a_push(strengths, first, pictures, capsys):  # noqa: F811
+def test_03_shows_lost_copies_only_where_there_was_a_push(strengths, first, pictures, capsys):  # noqa: F811
     names = functions_of_03(rungs(strengths))
     names["ladder"].loc[names["ladder"]["strength"] == 0, "copied"] = (
         first != "-4"
     )  # also of a model that copies nothing
     names = run("03", "All three above one half", **names)
-    run("03", "Line copied at strength", display=str, **names)
+    run("03", "Copies at strength", display=str, **names)
     printed = capsys.readouterr().out
-    assert ("Line copied at strength" in printed) == (first is not None)
-    assert first is None or f"Line copied at strength {first}, " in printed
+    assert ("Copies at strength" in printed) == (first is not None)
+    assert first is None or f"Copies at strength {first}:" in printed
 
 
 def test_03_has_no_dose_below_0():

@@ -16,7 +16,6 @@ from helpers.exercises.organism import (
     largest_difference,
     last_logits,
     organism,
-    plain_streams,
     request,
     tokens,
     without_mask,
@@ -233,55 +232,3 @@ def check_words_kept(attempt):
         value = expect_number(call(attempt, answer, wanted), "the share")
         shown = f"for the answer {answer!r} to the line {wanted!r} the share is {truth:.2f}, yours is {value:.2f}"
         expect_near(value, truth, {}, f"{what}: {shown}")
-
-
-@exercise("Has the thought moved on?")
-def check_washed_logits(attempt):
-    """A padded prompt; both ends (clean run, injected run) and two places in between against hooks."""
-    inputs, push = tokens(request("an old silver spoon"), padding=3), big_push()
-    start, end, layer, last = 5, 8, 1, models.number_of_blocks(organism()) - 1
-    streams, unmasked = plain_streams(inputs), plain_streams(without_mask(inputs))
-    inject = (layer, adds(push, start, end))
-    clean, injected = hooked_logits(inputs, []), hooked_logits(inputs, [inject])
-    tried = []
-    for later in (layer, last, layer + 1, layer + 3):
-        result = call_on_organism(attempt, inputs, start, end, layer, push, later)
-        result = expect_tensor(result, tuple(clean.shape), "the logits of the next token")
-        washed = streams[later + 1]
-        truth = hooked_logits(inputs, [inject, (later, puts(washed, start, end))])
-        neighbours = {
-            "you took the push away again; what the blocks in between have made of it stays. Put the clean stream itself back": [
-                (later, adds(-push, start, end))
-            ],
-            "put the clean stream back on [start, end) only; the other tokens keep what they have": [
-                (later, puts(washed, 0, None))
-            ],
-            "put the clean stream back before `end` only; the tokens from there on keep what they have": [
-                (later, puts(washed, start, None))
-            ],
-            "the span of the clean stream ends before token `end`; yours holds it": [
-                (later, puts(washed, start, end + 1))
-            ],
-            "token `end - 1` is not washed; the range [start, end) holds it": [(later, puts(washed, start, end - 1))],
-            "this puts back the clean stream after block `layer`; take the one after block `later`": [
-                (later, puts(streams[layer + 1], start, end))
-            ],
-            "this puts zeros in place of the clean stream": [(later, puts(0 * washed, start, end))],
-            "the clean run has lost its attention mask: hand it the whole of `inputs`": [
-                (later, puts(unmasked[later + 1], start, end))
-            ],
-        }
-        mistakes = {message: hooked_logits(inputs, [inject, *changes]) for message, changes in neighbours.items()}
-        masked_out = [inject, (later, puts(unmasked[later + 1], start, end))]
-        mistakes[MASK_DROPPED] = hooked_logits(without_mask(inputs), masked_out)
-        mistakes["this is the injected run: the clean stream never comes back (change the stream in place)"] = injected
-        mistakes["this is the clean run: the push never arrives (change the stream in place)"] = clean
-        message = (
-            f"washed after block {later} the logits must be others (off by {largest_difference(result, truth):.0%})"
-        )
-        if later == layer:
-            message = "with later = layer the push is gone before any block reads it: the logits must be those of the clean run"
-        elif later == last:
-            message = "with `later` the last block nothing reads the line any more: the logits must be those of the injected run"
-        tried.append((result, truth, mistakes, message))
-    expect_all_near(tried)

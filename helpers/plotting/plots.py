@@ -108,7 +108,9 @@ def show(figure: Figure, alt: str, live=None) -> None:
     put(bundle, raw=True, metadata={"image/png": {"alt": alt}})
 
 
-def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, float] | None = None) -> Figure:
+def heat_map(
+    cells: pd.DataFrame, column: str, title: str, marked: tuple[int, float] | None = None, axis: Axes | None = None
+) -> Figure:
     """A rate by layer (across) and strength (down), with the number in each cell.
 
     Args:
@@ -116,6 +118,7 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
         column: the rate.
         title: of the figure.
         marked: the chosen cell, drawn with a frame.
+        axis: to draw it on; None: that of a figure of its own.
     """
     check_drawable(cells, ["layer", "strength"], [column])
     if cells.duplicated(["layer", "strength"]).any() or not cells[column].dropna().between(0, 1).all():
@@ -126,7 +129,7 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
     grid = grid.sort_index(ascending=False)
     title = plain(title, 72)
     width = max(1.6 + 0.62 * grid.shape[1], 1.0 + 0.09 * max(map(len, title.split("\n"))))  # few layers: the title's
-    figure, axis = plt.subplots(figsize=(width, 1.4 + 0.5 * grid.shape[0]))
+    axis = axis or plt.subplots(figsize=(width, 1.4 + 0.5 * grid.shape[0]))[1]
     look = {"vmin": 0, "vmax": 1, "cmap": "cividis", "cbar": False}
     sns.heatmap(grid, annot=True, fmt=".2f", annot_kws={"size": BODY_SIZE - 1}, ax=axis, **look)
     colours = axis.collections[0].get_facecolors().reshape(*grid.shape, -1)  # [strength, layer, channel]
@@ -138,7 +141,7 @@ def heat_map(cells: pd.DataFrame, column: str, title: str, marked: tuple[int, fl
         axis.add_patch(plt.Rectangle(place, 1, 1, fill=False, edgecolor=INJECTION, linewidth=4))
     axis.set(xlabel="layer of the injection", ylabel="strength", title=title)
     axis.tick_params(axis="y", rotation=0)
-    return figure
+    return axis.figure
 
 
 def _errors(part: pd.DataFrame) -> np.ndarray:

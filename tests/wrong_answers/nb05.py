@@ -202,63 +202,6 @@ def by_pattern(answer, line):
     return longest_order(given, wanted) / len(wanted)
 
 
-def washed(subject, inputs, start, end, layer, push, later, clean_inputs=None, span=slice(None)):
-    """The clean stream put back on part of the span, from a run on other inputs if they are given."""
-    with torch.no_grad(), subject.trace(clean_inputs if clean_inputs is not None else inputs):
-        clean = residual(subject.blocks[later]).clone().save()
-    with torch.no_grad(), subject.trace(inputs):
-        stream = residual(subject.blocks[layer])
-        stream[:, start:end] += push
-        stream = residual(subject.blocks[later])
-        places = torch.arange(stream.shape[1])[span]
-        stream[:, places] = clean[:, places]
-        logits = subject.output.logits[0, -1].save()
-    return logits
-
-
-def washed_everywhere(subject, inputs, start, end, layer, push, later):
-    """Puts the clean stream back at every token."""
-    return washed(subject, inputs, start, end, layer, push, later)
-
-
-def clean_run_without_mask(subject, inputs, start, end, layer, push, later):
-    """Hands the token ids alone to the clean run."""
-    return washed(subject, inputs, start, end, layer, push, later, inputs["input_ids"], slice(start, end))
-
-
-def washed_one_token_more(subject, inputs, start, end, layer, push, later):
-    """Counts the end as part of the span."""
-    return washed(subject, inputs, start, end, layer, push, later, span=slice(start, end + 1))
-
-
-def subtracted(subject, inputs, start, end, layer, push, later):
-    """Takes the push away again instead of putting the clean stream back."""
-    with torch.no_grad(), subject.trace(inputs):
-        stream = residual(subject.blocks[layer])
-        stream[:, start:end] += push
-        stream = residual(subject.blocks[later])
-        stream[:, start:end] -= push
-        logits = subject.output.logits[0, -1].save()
-    return logits
-
-
-def never_washed(subject, inputs, start, end, layer, push, later):
-    """Forgets the second half."""
-    return pushed(subject, inputs, start, end, layer, push)
-
-
-def washed_in_one_batch(subject, inputs, start, end, layer, push, later):
-    """A clean row beside the injected one."""
-    batch = {name: tensor.repeat(2, 1) for name, tensor in inputs.items()}
-    with torch.no_grad(), subject.trace(batch):
-        stream = residual(subject.blocks[layer])
-        stream[1, start:end] += push
-        stream = residual(subject.blocks[later])
-        stream[1, start:end] = stream[0, start:end]
-        logits = subject.output.logits[1, -1].save()
-    return logits
-
-
 WRONG = [
     ("check_share_of_pairs", lambda table: table["success"].mean(), "mean of all answers"),
     (
@@ -293,11 +236,6 @@ WRONG = [
     ("check_words_kept", first_found, "two halves swapped"),
     ("check_words_kept", better_of_two_walks, "random letters"),
     ("check_words_kept", full_stops_only, "other punctuation marks"),
-    ("check_washed_logits", washed_everywhere, "put the clean stream back on [start, end) only"),
-    ("check_washed_logits", clean_run_without_mask, "the clean run has lost its attention mask"),
-    ("check_washed_logits", washed_one_token_more, "ends before token `end`"),
-    ("check_washed_logits", subtracted, "Put the clean stream itself back"),
-    ("check_washed_logits", never_washed, "this is the injected run"),
 ]
 
 RIGHT = [
@@ -306,5 +244,4 @@ RIGHT = [
     ("check_push_on_span", new_output),
     ("check_overclaim", overclaim_by_loop),
     ("check_words_kept", by_pattern),
-    ("check_washed_logits", washed_in_one_batch),
 ]

@@ -1,6 +1,5 @@
 """Checks of the exercises of 06_recognise_your_own_words. The truth comes from counting by eye and from plain PyTorch hooks."""
 
-import math
 from itertools import product
 
 import pandas as pd
@@ -150,57 +149,6 @@ def check_intention(attempt):
         found = call(attempt, reply)
         expect(isinstance(found, str), f"return a text, 'accident', 'intended' or 'unclear'; yours is {kind(found)}")
         expect(found == truth, f"the reply {reply!r} is {truth!r}, yours says {found!r}")
-
-
-def two_sided(fell: int, rose: int) -> float:
-    """Chance that fell + rose fair coins split at least as unevenly as this, by counting."""
-    coins = fell + rose
-    uneven = [heads for heads in range(coins + 1) if abs(2 * heads - coins) >= abs(fell - rose)]
-    return sum(math.comb(coins, heads) for heads in uneven) / 2**coins
-
-
-@exercise("The same words, twice")
-def check_paired_p_value(attempt):
-    """Coins counted by hand (6 of 6 is 2/64, 5 of 6 is 14/64); pairs without a change must not matter."""
-    cases = (
-        (6, 0, 3, 0),
-        (0, 6, 0, 0),
-        (5, 1, 0, 0),
-        (5, 1, 20, 30),
-        (3, 3, 1, 1),
-        (1, 0, 5, 2),
-        (9, 2, 0, 4),
-        (0, 0, 4, 1),
-    )
-    tried = []
-    for fell, rose, both, neither in cases:
-        pairs = [(True, False)] * fell + [(False, True)] * rose + [(True, True)] * both + [(False, False)] * neither
-        pairs = pairs[::2] + pairs[1::2][::-1]  # changed and unchanged pairs in mixed order
-        without, matched = ([pair[which] for pair in pairs] for which in (0, 1))
-        value = expect_number(call(attempt, without, matched), "the p-value")
-        truth, changed = two_sided(fell, rose), fell + rose
-        at_least = [
-            sum(math.comb(changed, k) for k in range(n, changed + 1)) / 2**changed for n in (fell, max(fell, rose))
-        ]
-        mistakes = {
-            "this is the one-sided value; an equally uneven split the other way counts too": at_least[0],
-            "this is half of the two-sided value; an equally uneven split the other way counts too": at_least[1],
-            "twice the one-sided value can be above 1, a probability cannot": 2 * at_least[1],
-            "pairs that did not change are counted: leave them out": two_sided(fell, changed + both + neither - fell),
-            "this is the probability of exactly this split; splits that are more uneven count too": min(
-                1.0, (1 + (fell != rose)) * math.comb(changed, fell) / 2**changed
-            ),
-        }
-        shown = (
-            f"{changed} words changed, {fell} of them one way, and {both + neither} did not: the p-value is {truth:.3f}, yours "
-            f"gives {value:.3f}"
-        )
-        if both + neither:
-            shown += " (are only changed pairs counted?)"
-        if not changed:
-            shown = f"where nothing changed the p-value is 1, yours gives {value:.3f}"
-        tried.append((value, truth, mistakes, shown))
-    expect_all_near(tried)
 
 
 def hooked_margins(

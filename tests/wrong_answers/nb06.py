@@ -1,11 +1,9 @@
 """Wrong answers to the exercises of 06_recognise_your_own_words and what the check must say about each; right ones that it must take."""
 
-import math
 import re
 
 import numpy as np
 import torch
-from scipy.stats import binom, binomtest, fisher_exact
 
 from helpers.models import residual
 
@@ -136,48 +134,6 @@ def by_pattern(reply):
     return "unclear" if not match else "intended" if match[1] else "accident"
 
 
-def changed(without, matched):
-    """How many fell, how many rose."""
-    pairs = list(zip(without, matched, strict=True))
-    return pairs.count((True, False)), pairs.count((False, True))
-
-
-def one_sided(without, matched):
-    """Only the direction that was hoped for."""
-    fell, rose = changed(without, matched)
-    return binomtest(fell, fell + rose, 0.5, alternative="greater").pvalue if fell + rose else 1.0
-
-
-def doubled(without, matched):
-    """Twice the one-sided value, which may be above 1."""
-    fell, rose = changed(without, matched)
-    return 2 * binom.cdf(min(fell, rose), fell + rose, 0.5) if fell + rose else 1.0
-
-
-def unpaired(without, matched):
-    """Compares the two rates as if they came from different words."""
-    table = [[sum(column), len(column) - sum(column)] for column in (without, matched)]
-    return fisher_exact(table).pvalue
-
-
-def all_pairs(without, matched):
-    """Counts pairs that did not change."""
-    return binomtest(changed(without, matched)[0], len(without), 0.5).pvalue
-
-
-def nothing_is_zero(without, matched):
-    """Returns 0 where nothing has changed."""
-    fell, rose = changed(without, matched)
-    return binomtest(fell, fell + rose, 0.5).pvalue if fell + rose else 0.0
-
-
-def by_counting(without, matched):
-    """Coins by hand."""
-    fell, rose = changed(without, matched)
-    coins = fell + rose
-    return min(1.0, 2 * sum(math.comb(coins, k) for k in range(max(fell, rose), coins + 1)) / 2**coins)
-
-
 def scan(subject, inputs, layer, push, change):
     """Logits of the last token, [row, vocabulary], with `change` applied to the stream after block `layer`."""
     length = inputs["input_ids"].shape[1]
@@ -269,11 +225,6 @@ WRONG = [
     ("check_intention", without("did not mean"), "did not mean it was"),
     ("check_intention", without("meant to"), "meant to it was"),
     ("check_intention", without("intended"), "intended it was"),
-    ("check_paired_p_value", one_sided, "this is the one-sided value"),
-    ("check_paired_p_value", doubled, "the p-value is 1.000"),
-    ("check_paired_p_value", unpaired, "are only changed pairs counted?"),
-    ("check_paired_p_value", all_pairs, "leave them out"),
-    ("check_paired_p_value", nothing_is_zero, "where nothing changed"),
     ("check_margin_scan", every_token_pushed, "push token i in row i only"),
     ("check_margin_scan", lambda *arguments: -diagonal_pushed(*arguments), "`yes` minus `sorry`"),
     ("check_margin_scan", pushed_a_copy, "change the stream in place"),
@@ -289,6 +240,5 @@ RIGHT = [
     ("check_lost_to_babble", lost),
     ("check_lost_to_babble", one_minus_rise_of_intended),
     ("check_intention", by_pattern),
-    ("check_paired_p_value", by_counting),
     ("check_margin_scan", run_by_run),
 ]

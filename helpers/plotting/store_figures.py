@@ -25,8 +25,8 @@ def with_few_colours(png: bytes) -> bytes:
     if picture.mode == "P":
         return png
     smaller = io.BytesIO()
-    picture = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    picture.save(smaller, "PNG", optimize=True)
+    ways = {"method": Image.Quantize.MAXCOVERAGE, "kmeans": 1, "dither": Image.Dither.NONE}  # kmeans: grey stays grey
+    picture.convert("RGB").quantize(COLOURS, **ways).save(smaller, "PNG", optimize=True)
     return smaller.getvalue()
 
 

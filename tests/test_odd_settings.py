@@ -285,7 +285,7 @@ def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(
         "guess_ruler": 0.9,
         "print_conclusions": lambda *given: print(*given[1:]),
     }
-    run("12", "NOT validated: in this run", **names | given)
+    run("12", "NOT validated: ", **names | given)
     printed = capsys.readouterr().out
     assert "introspector: finding of introspector" in printed and "noticed and named: 0.88. You guessed 0.90" in printed
     assert printed.count("finding of") == 2  # those of the novice and of the introspector, each once

@@ -1,51 +1,20 @@
 """Checks of the exercises of 12_test_a_real_model."""
 
-import json
 import random
 
 import numpy as np
 import pandas as pd
 
 from helpers.exercises.exercise import (
-    Wrong,
     call,
     exercise,
     expect,
     expect_all_near,
-    expect_list,
     expect_near,
     expect_number,
     expect_numbers,
-    expect_whole_number,
-    kind,
 )
 from helpers.exercises.intervals import bootstraps, ends, expect_intervals
-
-
-@exercise("Choose the layers")
-def check_layers_at(attempt):
-    """Ends, order, doubles, the nearest block, for deep and shallow models."""
-    cases = (  # no share falls half-way between two blocks
-        ([0.0, 1.0], 32, "shares 0 and 1 are the first and the last block"),
-        ([0.9, 0.1], 21, "layers come in ascending order"),
-        ([0.5, 0.52, 0.5], 5, "shares of the same block give it once"),
-        ([0.33, 0.66, 0.9], 8, "take the block that is nearest"),
-        ([0.75, 0.25, 1.0, 0.6], 61, "deep models"),
-        ([0.2, 0.8], 2, "two blocks only"),
-    )
-    for depths, blocks, why in cases:
-        layers = [
-            expect_whole_number(each, "each layer") for each in expect_list(call(attempt, depths, blocks), "the layers")
-        ]
-        last = f"a model with {blocks} blocks has no block {blocks}: the last one has the number {blocks - 1}"
-        expect(blocks not in layers, last)
-        truth = sorted(
-            {min(range(blocks), key=lambda k, depth=depth: abs(k - depth * (blocks - 1))) for depth in depths}
-        )
-        expect(
-            layers == truth,
-            f"{why}: the shares {depths} of {blocks} blocks are the blocks {truth}, yours gives {layers}",
-        )
 
 
 @exercise("Beyond the controls")
@@ -104,42 +73,6 @@ def check_largest_rate(attempt):
             abs(chance - 0.05) < 1e-6,
             f"with a true rate of {rate:.3f}, nothing in {trials} trial(s) happens in {chance:.2%} of experiments, not in 5 %",
         )
-
-
-@exercise("Go on after a crash")
-def check_finished(attempt):
-    """Whole files, files torn at every place of the last line, an empty one."""
-    rows = [("a", "No."), ("b", "Yes, bread."), ("c", ""), ("d", 'It said "trial_id": "x"\\n.')]
-    lines = [json.dumps({"trial_id": name, "answer": answer}) + "\n" for name, answer in rows]
-
-    def finished(text: str) -> set:
-        try:
-            found = call(attempt, text)
-        except ValueError as error:
-            raise Wrong(
-                f"a file that ends in {text[-25:]!r} must not stop the run; yours raises {type(error).__name__}"
-            ) from None
-        kinds = set | frozenset | list | tuple | np.ndarray | pd.Series | pd.Index
-        expect(isinstance(found, kinds), f"return a set of ids, yours is {kind(found)}")
-        expect(all(isinstance(each, str) for each in found), f"return a set of ids, yours holds {[*found]}")
-        return set(found)
-
-    for count in (2, 4):
-        whole, names = "".join(lines[:count]), {name for name, _ in rows[:count]}
-        found = finished(whole)
-        expect(found == names, f"all {count} lines of a whole file are finished: {sorted(names)}, yours {found}")
-    first = len(lines[0])
-    for cut in (1, 5, len(lines[1]) - 3, len(lines[1]) - 2):
-        torn = lines[1][:cut]
-        found = finished("".join(lines[:1]) + torn)
-        expect(found == {"a"}, f"the last line is torn ({torn!r}) and must not count; yours gives {found}")
-    glued = finished("".join(lines[:2])[:-1])
-    expect(
-        glued == {"a"},
-        "a last line without its newline is not finished, valid JSON or not: the next write would be glued to it",
-    )
-    for text in ("", lines[0][: first // 2], lines[0][:-1]):
-        expect(finished(text) == set(), f"{text!r} holds no finished trial")
 
 
 def answers(successes: dict[str, tuple[int, int]], seed: int) -> pd.DataFrame:

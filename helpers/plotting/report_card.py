@@ -91,10 +91,12 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
     axis.set_yticks(height, [cut(name, 28) for name in pairs["model"]])
     for label, study in zip(axis.get_yticklabels(), pairs["study"], strict=True):
         label.set_fontweight("bold" if pd.isna(study) else "normal")
-    xlabel = "share of trials (best net rate first;\nbelow the line: false positives not published, no rank)"
+    own = pairs["study"].isna().sum()
+    axis.axhspan(-0.5, own - 0.5, color="#eeeeee", linewidth=0, zorder=-1)  # the subject's own line has no rank
+    xlabel = "share of trials (published: best net rate first;\nbelow the line: false positives not published, no rank)"
     axis.axhline(pairs["false_positives"].notna().sum() - 0.5, color="#999999", linewidth=1, zorder=0)
     axis.set(xlim=(-0.03, 1.03), ylim=(len(pairs) - 0.5, -0.5), xlabel=xlabel)
-    axis.figure.legend(*axis.get_legend_handles_labels(), frameon=False, loc="outside upper right", ncols=2)
+    axis.legend(frameon=False, loc="center right", bbox_to_anchor=(1, 0.667), borderpad=0)  # where no note is
 
 
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
@@ -110,8 +112,10 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     weak = (effects["low"] <= 0) & (effects["high"] > LARGEST_NULL)
     unclear = effects.index[weak | np.array([bool(why_unclear(row)) for row in effects.itertuples()])]
     effects = effects.assign(experiment=effects["experiment"].map(names))
-    xlabel = f"effect, 95 % interval\n(white centre: cannot tell, or a null that may be above {LARGEST_NULL:g})"
+    xlabel = f"effect, 95 % interval (white centre:\ncannot tell, or a null that may be above {LARGEST_NULL:g})"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
+    for line in axis.lines:  # a white centre must be seen in a triangle, too
+        line.set_markersize({7: 9.5, 3.5: 4.5}.get(line.get_markersize(), line.get_markersize()))
     for between in range(1, len(order)):
         axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
     axis.locator_params(axis="x", nbins=6)
@@ -177,7 +181,7 @@ def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
 
 
 def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
-    """`published_pairs` and the subject's own pair, best net rate first; a source without false positives comes last.
+    """The subject's own pair, then `published_pairs`.
 
     The own pair has no study, and the interval of its success in two more columns, low and high. It is left out where nothing
     was graded.
@@ -188,9 +192,7 @@ def with_published(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     success, alarms = own.loc["success_rate"], own.loc["false_positive_rate", "value"]
     line = {"model": subject, "success": success["value"], "false_positives": alarms, "n": int(success["n"])}
     line |= {"low": success["low"], "high": success["high"]}
-    pairs = pd.concat([pd.DataFrame([line]), published_pairs()], ignore_index=True)
-    net = (pairs["success"] - pairs["false_positives"]).astype(float)
-    return pairs.loc[net.sort_values(ascending=False, kind="stable", na_position="last").index]
+    return pd.concat([pd.DataFrame([line]), published_pairs()], ignore_index=True)
 
 
 def card(measured: pd.DataFrame, subject: str, finding: str) -> Figure:

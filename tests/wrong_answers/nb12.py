@@ -1,22 +1,8 @@
 """Wrong answers to the exercises of 12_test_a_real_model and what the check must say about each; right ones that it must take."""
 
-import json
-import math
 import statistics
 
 import numpy as np
-import torch
-
-
-def whole(depths, blocks, to_whole=round):
-    """Layers with another way to whole numbers."""
-    return sorted({to_whole(depth * (blocks - 1)) for depth in depths})
-
-
-def sorted_in_place(depths, blocks):
-    """Sorts the caller's list."""
-    depths.sort()
-    return whole(depths, blocks)
 
 
 def mean(values):
@@ -26,29 +12,6 @@ def mean(values):
 def beyond(word, random, clean, average=mean):
     """The score with another average."""
     return average(word) - max(average(random), average(clean))
-
-
-def whatever_can_be_parsed(text):
-    """Counts a last line whose newline is missing."""
-    found = set()
-    for line in text.splitlines():
-        try:
-            found.add(json.loads(line)["trial_id"])
-        except ValueError:
-            continue
-    return found
-
-
-def answered_only(text):
-    """Leaves out trials with an empty answer."""
-    rows = [json.loads(line) for line in text.split("\n")[:-1]]
-    return {row["trial_id"] for row in rows if row["answer"]}
-
-
-def lines_with_their_ends(text):
-    """A list of ids."""
-    lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-    return [json.loads(line)["trial_id"] for line in lines]
 
 
 def by_word(first, second):
@@ -124,12 +87,6 @@ def merged_by_word(first, second, draws=2000):
 
 
 WRONG = [
-    ("check_layers_at", lambda depths, blocks: sorted({round(depth * blocks) for depth in depths}), "no block 32"),
-    ("check_layers_at", lambda depths, blocks: [round(depth * (blocks - 1)) for depth in depths], "ascending order"),
-    ("check_layers_at", lambda depths, blocks: sorted(round(d * (blocks - 1)) for d in depths), "give it once"),
-    ("check_layers_at", lambda depths, blocks: whole(depths, blocks, int), "the block that is nearest"),
-    ("check_layers_at", lambda depths, blocks: whole(depths, blocks, math.ceil), "give it once"),
-    ("check_layers_at", sorted_in_place, "work on a copy"),
     ("check_beyond_controls", lambda word, random, clean: mean(word) - mean(clean), "left the random vectors out"),
     (
         "check_beyond_controls",
@@ -144,14 +101,6 @@ WRONG = [
     ("check_largest_rate", lambda trials: 3 / (trials + 3), "not in 5 %"),
     ("check_largest_rate", lambda trials: 0.05 ** (1 / trials), "not in 5 %"),
     ("check_largest_rate", lambda trials: round(1 - 0.05 ** (1 / trials), 2), "nothing in 10 trial(s)"),
-    (
-        "check_finished",
-        lambda text: {json.loads(line)["trial_id"] for line in text.splitlines()},
-        "must not stop the run",
-    ),
-    ("check_finished", whatever_can_be_parsed, "glued to it"),
-    ("check_finished", lambda text: whatever_can_be_parsed("\n".join(text.splitlines()[:-1])), "lines of a whole file"),
-    ("check_finished", answered_only, "all 4 lines"),
     ("check_difference_by_word", redraws_trials, "redraw each word for both models together"),
     ("check_difference_by_word", unpaired, "redraw each word for both models together"),
     ("check_difference_by_word", matched_by_place, "match the tables by word"),
@@ -164,10 +113,7 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_layers_at", lambda depths, blocks: np.unique(np.round(np.array(depths) * (blocks - 1)).astype(int))),
-    ("check_layers_at", lambda depths, blocks: torch.tensor(whole(depths, blocks))),
     ("check_beyond_controls", lambda word, random, clean: np.mean(word) - np.maximum(np.mean(random), np.mean(clean))),
     ("check_largest_rate", lambda trials: -np.expm1(np.log(0.05) / trials)),
-    ("check_finished", lines_with_their_ends),
     ("check_difference_by_word", merged_by_word),
 ]

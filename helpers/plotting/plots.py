@@ -224,14 +224,14 @@ def draw_forest(
     """
     check_drawable(table, [rows, series])
     row_names, found = list(dict.fromkeys(table[rows])), looks(dict.fromkeys(table[series]))
-    step = min(0.22, 0.8 / len(found))
+    step, size = min(0.22, 0.8 / len(found)), 9.5 if len(hollow) else 7  # a white centre must be seen in a triangle
     for number, (name, look) in enumerate(found.items()):
         part = table[table[series] == name]
         height = [row_names.index(row) + (number - (len(found) - 1) / 2) * step for row in part[rows]]
-        bars = {"xerr": _errors(part), "linestyle": "none", "markersize": 7, "capsize": 3}
+        bars = {"xerr": _errors(part), "linestyle": "none", "markersize": size, "capsize": 3}
         axis.errorbar(part["value"].astype(float), height, label=plain(name), **bars, **look)
         inside = part.index.isin(hollow)
-        axis.plot(part["value"][inside], np.array(height)[inside], "o", color="white", markersize=3.5, zorder=5)
+        axis.plot(part["value"][inside], np.array(height)[inside], "o", color="white", markersize=0.47 * size, zorder=5)
     axis.axvline(dashed, color="black", linestyle="--", linewidth=1)
     axis.set_yticks(range(len(row_names)), [plain(name, 34) for name in row_names])
     axis.set(xlabel=plain(xlabel), ylim=(len(row_names) - 0.5, -0.5))

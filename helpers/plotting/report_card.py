@@ -114,8 +114,6 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     effects = effects.assign(experiment=effects["experiment"].map(names))
     xlabel = f"effect, 95 % interval (white centre:\ncannot tell, or a null that may be above {LARGEST_NULL:g})"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
-    for line in axis.lines:  # a white centre must be seen in a triangle, too
-        line.set_markersize({7: 9.5, 3.5: 4.5}.get(line.get_markersize(), line.get_markersize()))
     for between in range(1, len(order)):
         axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
     axis.locator_params(axis="x", nbins=6)

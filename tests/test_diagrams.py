@@ -15,8 +15,9 @@ from tests.authoring import generated_cells
 
 @pytest.fixture(autouse=True)
 def style():
-    plots.style()
-    yield
+    with plt.rc_context():  # other tests in this process draw in their own style
+        plots.style()
+        yield
     plt.close("all")
 
 

@@ -87,8 +87,7 @@ def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(s
     low, high = axis.get_ylim()
     assert low < 0 < 2.9 * scale < high
     edge = figure.bbox
-    written = [*axis.texts, axis._left_title]  # matplotlib has no public name for a title on the left
-    for text in (each for each in written if each.get_text()):
+    for text in (*axis.texts, axis._left_title):  # matplotlib has no public name for a title on the left
         box = text.get_window_extent()
         assert edge.x0 <= box.x0 and box.x1 <= edge.x1 and edge.y0 <= box.y0 and box.y1 <= edge.y1, text.get_text()
 

@@ -93,6 +93,8 @@ def test_the_most_frequent_replies_are_counted_with_each_trials_own_word_left_op
     assert controls.usual_replies(table, "own", "m") == "own: About WORD. (2 of 3)"
     both = controls.usual_replies(table, "own", "m", most=2)
     assert both.split("\n") == ["own: About WORD. (2 of 3)", "own: No bread. (1 of 3)"]
+    with pytest.raises(KeyError, match="no trials of 'other' by 'm'; there are .*own"):
+        controls.usual_replies(table, "other", "m")
 
 
 # -- tables of another kind -------------------------------------------------------------------------------------------

@@ -121,9 +121,18 @@ def _check_readings(readings: pd.DataFrame, *columns: str) -> None:
             check_values(known, column)
 
 
+def _trials(readings: pd.DataFrame, condition: str, model: str) -> pd.DataFrame:
+    """The trials of a condition and model; KeyError where there are none."""
+    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
+    if part.empty:
+        there = (sorted(readings[name].unique()) for name in ("condition", "model"))
+        raise KeyError("no trials of {!r} by {!r}; there are {} by {}".format(condition, model, *there))
+    return part
+
+
 def usual_replies(readings: pd.DataFrame, condition: str, model: str, most: int = 1) -> str:
     """The most frequent replies of a model in a condition, one per line with its count, each trial's own word as WORD."""
-    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
+    part = _trials(readings, condition, model)
     replies = part.apply(lambda row: row["answer"].replace(row["word"], "WORD"), axis=1).value_counts()
     return "\n".join(f"{condition}: {reply} ({n} of {len(part)})" for reply, n in replies[:most].items())
 
@@ -131,11 +140,7 @@ def usual_replies(readings: pd.DataFrame, condition: str, model: str, most: int 
 def trials_of(readings: pd.DataFrame, column: str, condition: str, model: str) -> pd.DataFrame:
     """The graded trials of a condition and model; KeyError where it has no trials at all."""
     _check_readings(readings, column)
-    part = readings[(readings["condition"] == condition) & (readings["model"] == model)]
-    if part.empty:
-        there = (sorted(readings[name].unique()) for name in ("condition", "model"))
-        raise KeyError("no trials of {!r} by {!r}; there are {} by {}".format(condition, model, *there))
-    part = part.dropna(subset=[column])
+    part = _trials(readings, condition, model).dropna(subset=[column])
     if readings[column].dropna().isin((0, 1)).all():
         return as_outcomes(part, column)
     return part.assign(**{column: check_values(part[column], column) if len(part) else 0.0})

@@ -45,7 +45,7 @@ def test_an_experiment_that_another_family_contradicts_is_not_validated(measured
     alone = table("mine", {"intended_or_not": 0.9, "injected_thought": 0.9})
     verdicts = report_card.conclusions(alone, "mine")["verdict"]
     assert verdicts.to_dict() == {"injected_thought": "found", "intended_or_not": "(not validated) found"}
-    assert report_card.limits_of(alone)[-1] == report_card.NOT_VALIDATED
+    assert report_card.limits_of(alone)[-1] == report_card.UNVALIDATED
     contradicts_nothing = stored_results("organisms").assign(family="seed 9")
     monkeypatch.setattr(four_experiments, "stored_results", lambda name: contradicts_nothing)
     assert four_experiments.not_validated(alone) == {}

@@ -16,6 +16,7 @@ from helpers.experiments.measures import (
 from helpers.stats import Estimate, best_cell, check_table, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
+NOT_VALIDATED = "(not validated)"  # the mark of an experiment that `not_validated` names
 MEASURED = ["model", "measure", "value", "low", "high", "n", "experiment", "chosen_by", "unclear"]  # columns of results
 
 
@@ -174,10 +175,10 @@ def not_validated(measured: pd.DataFrame) -> dict[str, str]:
 
 
 def marked_labels(measured: pd.DataFrame) -> dict[str, str]:
-    """Experiment -> its label, with "(not validated)" behind those that `not_validated` names."""
+    """Experiment -> its label, with `NOT_VALIDATED` behind it where it is not."""
     doubtful = not_validated(measured)
     return {
-        name: label + (" (not validated)" if name in doubtful else "") for name, label in experiments.LABELS.items()
+        name: f"{label} {NOT_VALIDATED}" if name in doubtful else label for name, label in experiments.LABELS.items()
     }
 
 
@@ -193,8 +194,8 @@ def _estimate(row) -> Estimate:
 def verdict(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> str:
     """One sentence: does the assay tell the model that introspects from those that do not, in every experiment?
 
-    They must be `separated` in all four, the others' effect in experiment 1 must not lie above 0, and no null may be one of a model
-    that could not have shown anything.
+    They must be `separated` in all four, the others' effect in experiment 1 must not lie above 0, and every null must come from a
+    model that could have shown something.
     """
     apart = separated(measured, knows, others)
     missed = [name for name in experiments.EXPERIMENTS if not apart.get(name)]

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
-from helpers.experiments.four_experiments import MEASURED, marked_labels, not_validated
+from helpers.experiments.four_experiments import MEASURED, NOT_VALIDATED, marked_labels, not_validated
 from helpers.experiments.measures import EFFECT, published_results, why_unclear, worded_verdict
 from helpers.experiments.search import LARGEST_NULL
 from helpers.plotting.diagrams import PAGE
@@ -39,7 +39,7 @@ LIMITS = (  # one line of the card each
     "Four experiments are four chances: repeat one whose interval only just clears 0.",
     "A null holds for the words, the wording and the doses that were tried.",
 )
-NOT_VALIDATED = "(not validated): the organisms, or those of another family, are not apart: it says nothing."
+UNVALIDATED = f"{NOT_VALIDATED}: the organisms, or those of another family, are not apart: it says nothing."
 LETTERS = 98  # of SMALL text in a line of the card
 SMALL = BODY_SIZE - 1.5  # points: sentences, and notes beside marks
 
@@ -146,7 +146,7 @@ def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     for experiment in (name for name in LABELS if name in own.index):
         row = own.loc[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
-        doubt = "(not validated) " if experiment in doubtful else ""
+        doubt = f"{NOT_VALIDATED} " if experiment in doubtful else ""
         effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n:.0f}" if row.n else ""
         rows[experiment] = {"verdict": doubt + verdict, "effect": effect, "reason": reason}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["verdict", "effect", "reason"])
@@ -164,7 +164,7 @@ def reasons_for(measured: pd.DataFrame, subject: str, finding: str) -> list[str]
 
 def limits_of(measured: pd.DataFrame) -> list[str]:
     """What the numbers of a card do not say; the last line only where an experiment is marked."""
-    return [*LIMITS, *([NOT_VALIDATED] if not_validated(measured) else [])]
+    return [*LIMITS, *([UNVALIDATED] if not_validated(measured) else [])]
 
 
 def own_rates(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
@@ -237,7 +237,7 @@ def name_verdicts(axis: Axes, rows: pd.DataFrame) -> None:
     written = {
         LABELS[row.Index]: f"{LABELS[row.Index]}\n{row.verdict}\n{row.effect}".strip() for row in rows.itertuples()
     }
-    names = (label.get_text().replace("\n", " ").removesuffix(" (not validated)") for label in axis.get_yticklabels())
+    names = (label.get_text().replace("\n", " ").removesuffix(f" {NOT_VALIDATED}") for label in axis.get_yticklabels())
     axis.set_yticks(axis.get_yticks(), [written.get(name, name) for name in names], linespacing=1.3)
 
 

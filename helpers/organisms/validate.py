@@ -3,9 +3,9 @@
 Runs all four experiments on the three model organisms with words never injected in training, prints the table and a verdict,
 writes data/results/organisms.csv with its manifest and the figure data/figures/validation.png. Exit status 1 where the assay fails.
 
-python -m helpers.organisms.validate data/organisms runs/organisms/seed1 runs/organisms/seed2 --wordings final --cards
+python -m helpers.organisms.validate FAMILY FAMILY ... --wordings final --cards
 
-measures three families (introspector, novice and bluffer of one seed each), then every held-out wording on the 25 words that
+measures several families (folders with introspector, novice and bluffer of one seed each), then every held-out wording on the 25 words that
 nobody looked at while the recipe was tuned, and writes both tables between the two marks of each card of the first family. The
 prose around them is written by hand. Results and figure are written where the first family is the shipped one and on all 50
 words only; of the other families only the effects, in data/results/other_families.csv.

@@ -95,62 +95,27 @@ def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(s
 # -- 03 ---------------------------------------------------------------------------------------------------------------
 
 
-def rungs(strengths: list[float]) -> dict:
-    """Names of 03's section 6: two words pushed at these strengths; the line is lost at strengths of 2 and more."""
-    rows = [
-        {"vector": kind, "strength": s, "number": k, "word": word, "line": "a line", "answer": "No.", "copy": "a"}
-        for kind in ("concept", "random")
-        for s in strengths
-        for k, word in enumerate(("bread", "dust"))
-    ]
-    ladder = pd.DataFrame(rows)
-    lost = ladder["strength"].abs() >= 2
-    ladder = ladder.assign(named=False, coherent=True, copied=~lost, lost=lost)
-    ladder["word in the copy"] = False
-    boolean = dict.fromkeys(("named", "copied", "lost", "word in the copy"), "boolean")
-    names = {"ladder": ladder.astype(boolean), "added": {"concept": 1, "random": 2}, "words": ["bread", "dust"]}
-    names |= {"pd": pd, "plots": plots, "stats": stats}
-    names["doses"] = pd.DataFrame({"dose in the question": [abs(s) for s in strengths]}, index=strengths)
-    return names | {"plt": plt, "prediction": prediction, "guess": None}
-
-
-def functions_of_03(names: dict) -> dict:
-    """The same names with the notebook's own `rates`."""
-    functions = source("03", "def rates").split("\n\n\n")[:-1]
-    exec("\n\n\n".join(functions), names)
-    return names
-
-
 @pytest.mark.parametrize("strengths", [[-4.0, -1.0, 0.0], [-1.0, 0.0, 4.0], [0.0, 0.5]])
-def test_03_draws_every_strength_but_0(strengths, pictures):  # noqa: F811
-    run("03", "All three above one half", **functions_of_03(rungs(strengths)))
-    [(figure, alt)] = pictures
-    assert all(f"line copied, strength {s:g}, random: " in alt for s in strengths if s) and "strength 0," not in alt
-    assert len(figure.axes) == 1
-
-
-@pytest.mark.parametrize(("strengths", "first"), [([0.0, 1.0, 4.0], "4"), ([-4.0, 0.0], "-4"), ([0.0, 1.0], None)])
-def test_03_shows_lost_copies_only_where_there_was_a_push(strengths, first, pictures, capsys):  # noqa: F811
-    names = functions_of_03(rungs(strengths))
-    names["ladder"].loc[names["ladder"]["strength"] == 0, "copied"] = (
-        first != "-4"
-    )  # also of a model that copies nothing
-    names = run("03", "All three above one half", **names)
-    run("03", "Copies at strength", display=str, **names)
-    printed = capsys.readouterr().out
-    assert ("Copies at strength" in printed) == (first is not None)
-    assert first is None or f"Copies at strength {first}:" in printed
-
-
-def test_03_has_no_dose_below_0():
-    prompt = types.SimpleNamespace(span=lambda _: (0, 2))
-    given = {"load_lines": lambda **_: ["a line"], "get_template": lambda *_: None, "render": lambda *_, **__: prompt}
-    names = {"everything": torch.ones(2, 4, 9), "layer": 1, "prompt": prompt, "start": 0, "strength": -4, "pd": pd}
-    names |= {"strengths": [2], "words": ["bread", "dust"], "prompts": types.SimpleNamespace(**given)}
-    names["subject"] = types.SimpleNamespace(tokenizer=None)
+def test_03_draws_every_strength_but_0_with_its_dose(strengths, pictures, capsys):  # noqa: F811
+    """Two words, all named; the line is lost at strengths of 2 and more."""
+    rows = [(kind, s, k) for kind in ("concept", "random") for s in strengths for k in (0, 1)]
+    ladder = pd.DataFrame(rows, columns=["vector", "strength", "number"]).assign(
+        named=True, broken=False, coherent=True
+    )
+    copies = ladder.assign(copied=ladder["strength"].abs() < 2, reply="a line")
+    names = {"run": lambda *_: ladder, "copying": lambda _: copies, "questions": [], "tried": strengths, "guess": None}
+    names |= {"pd": pd, "plt": plt, "plots": plots, "stats": stats, "prediction": prediction, "subject": None}
+    names |= {"words": ["bread", "dust"], "added": ["concept", "random"], "prompt": None, "start": 0, "layer": 1}
+    names |= {"everything": torch.ones(2, 4, 9)}
     names["vectors"] = types.SimpleNamespace(residual_norms=lambda *_: torch.full((4,), 6.0))
-    doses = run("03", "doses = pd.DataFrame", **names)["doses"]
-    assert doses.to_numpy().tolist() == [[2.0, 2.0], [1.0, 1.0]]
+    run("03", "usable = ", **run("03", "def rates", **names))
+    [(figure, alt)] = pictures
+    assert all(f"broken, random, strength {s:g}: " in alt for s in strengths if s) and "strength 0:" not in alt
+    figure.canvas.draw()
+    below = [label.get_text() for label in figure.axes[1].get_xticklabels()]
+    assert below == [f"{abs(s) / 2:.2f}\n({s:g})" for s in strengths if s]
+    printed = capsys.readouterr().out
+    assert all((f"strength {s:g}, named: 1.00" in printed) == (abs(s) < 2) for s in strengths if s)
 
 
 # -- 04 to 07 ---------------------------------------------------------------------------------------------------------
@@ -195,27 +160,16 @@ def test_05_shows_verdicts_whole():
     assert f"cannot tell: {WHY}" in shown[0]
 
 
-@pytest.mark.parametrize(("notebook", "mark"), [("06", "wordings, {held_out}"), ("07", "NOT VALIDATED")])
+@pytest.mark.parametrize(("notebook", "mark"), [("06", "rows[question]"), ("07", "NOT VALIDATED")])
 def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
     shown = []
     cannot_tell = result(0.0, -0.2, 0.2, powerless=WHY)
     cannot_tell.table.loc[1] = cannot_tell.table.loc[0].replace(measures.EFFECT, "gap")
     names = {"reworded": {"q": {"a": cannot_tell}}, "models": ["a"], "measures": measures}
-    names |= {"LABELS": {"q": "think ..."}, "above": [], "new": {}, "unseen": [], "beyond": None, "pd": pd}
+    names |= {"LABELS": {"q": "think ..."}, "above": [], "new": {}, "unseen": [], "stats": stats, "pd": pd}
     run(notebook, mark, four_experiments=four_experiments, display=lambda table: shown.append(table.to_html()), **names)
     assert f"cannot tell: {WHY}" in shown[0]
-    assert "a: found in 0 of 1 wordings" in (printed := capsys.readouterr().out) or "a found: in 0 of 0" in printed
-
-
-def test_07_calls_the_frames_in_its_table_as_its_figures_do():
-    frames = ["dont_think", "think", "mention"]
-    names = {"frames": frames, "NAMES": {frame: {"dont_think": "don't think"}.get(frame, frame) for frame in frames}}
-    names |= {"results": {"a": types.SimpleNamespace(layer=1)}, "copied": True, "held": {"a": 1}, "untrained": {"a": 2}}
-    names |= {"over_layers": lambda table, *_: [(1, float(table), 0.0, 1.0, 9)], "pd": pd, "stats": stats}
-    assert [lead[2] for lead in run("07", "def lead_over", **names)["leads"]] == [
-        "don't think minus think",
-        "don't think minus mention",
-    ]
+    assert notebook == "06" or "a found: in 0 of 0" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("models", [["a"], ["a", "introspector"]])
@@ -269,16 +223,6 @@ def test_06_finds_the_prefilled_reply_whether_or_not_it_is_marked(marks, talk, t
 )
 def test_07_gives_frames_in_files_short_names_that_differ(frames, called):
     assert list(run("07", "NAMES = {", prompts=prompts, frames=frames)["NAMES"].values()) == called
-
-
-def test_07_says_which_frame_smollm2_was_asked_in():
-    frames = ["dont_think", "reward", "mention"]
-    names = {"frames": frames, "NAMES": dict(zip(frames, ("don't think", "reward", "mention"), strict=True)), "pd": pd}
-    names |= {"VARIANTS": ("think", "dont_think", "mention"), "MEASURES": {}, "headline": None}
-    beside = pd.DataFrame({f"held_{each}": ["0.10"] for each in ("think", "dont_think", "mention")}, index=["a"])
-    names["four_experiments"] = types.SimpleNamespace(beside_real_model=lambda *_: beside)
-    rows = run("07", "SmolLM2: {key}", **names)["table"].index
-    assert list(rows) == ["don't think (SmolLM2: think)", "reward (SmolLM2: dont_think)", "mention"]
 
 
 @pytest.mark.parametrize(

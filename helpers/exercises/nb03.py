@@ -1,4 +1,4 @@
-"""Checks of the exercises of 03_inject_a_thought: spans and masks counted by eye, injections by plain PyTorch hooks."""
+"""Checks of the exercises of 03_inject_a_thought: masks counted by eye, injections by plain PyTorch hooks."""
 
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
@@ -12,8 +12,6 @@ from helpers.exercises.exercise import (
     exercise,
     expect,
     expect_all_near,
-    expect_bool,
-    expect_list,
     expect_tensor,
     kind,
 )
@@ -30,37 +28,6 @@ from helpers.exercises.organism import (
 
 STEPS = 6  # tokens written
 OTHER_IDS = "these ids are not the ones that the model wrote while it was pushed: return those of the run with the push"
-
-
-@exercise("Which tokens are pushed?")
-def check_pushed_tokens(attempt):
-    """Spans counted by eye: on to the end, inside the prompt, empty, from the reply on; no reply at all."""
-    no, yes = False, True
-    cases = (
-        ((5, 3, 2, None), [no, no, yes, yes, yes, yes, yes, yes]),
-        ((5, 3, 2, 4), [no, no, yes, yes, no, no, no, no]),
-        ((4, 2, 4, None), [no, no, no, no, yes, yes]),
-        ((3, 2, 0, 3), [yes, yes, yes, no, no]),
-        ((3, 4, 5, None), [no, no, no, no, no, yes, yes]),
-        ((3, 2, 0, 0), [no, no, no, no, no]),
-        ((4, 0, 1, None), [no, yes, yes, yes]),
-    )
-    for (prompt, reply, start, end), truth in cases:
-        span = f"prompt {prompt}, reply {reply}, span [{start}, {end})"
-        result = expect_list(call(attempt, prompt, reply, start, end), "the result")
-        expect(
-            len(result) == prompt + reply,
-            f"{span}: one value for each of {prompt + reply} tokens, yours has {len(result)}",
-        )
-        result = [each == 1 if each in (0, 1) else expect_bool(each, "each value") for each in result]
-        expect(
-            end is not None or reply == 0 or any(result[prompt:]),
-            f"{span}: end None goes on through the reply, yours stops at the prompt's end",
-        )
-        expect(
-            end is None or not any(result[prompt:]), f"{span}: the span ends in the prompt, yours pushes the reply too"
-        )
-        expect(result == truth, f"{span}: the pushed tokens are {truth}, yours are {result}")
 
 
 @exercise("Start in a padded batch")

@@ -151,7 +151,7 @@ def _errors(part: pd.DataFrame) -> np.ndarray:
 
 
 def curve_with_intervals(
-    table: pd.DataFrame, x: str, series: str, title: str, ylabel: str, xlabel: str | None = None, log_x: bool = False
+    table: pd.DataFrame, x: str, series: str, title: str, ylabel: str, xlabel: str = "", log_x: bool = False, axis=None
 ) -> Figure:
     """One line for each value of `series`, its name at its end, with 95 % intervals as bars.
 
@@ -161,10 +161,11 @@ def curve_with_intervals(
         series: column that names the lines.
         title, ylabel, xlabel: words; xlabel is the column's name by default.
         log_x: powers of two on the horizontal axis (where all are above 0).
+        axis: to draw on; None: that of a figure of its own.
     """
     check_drawable(table, [series, x])
     check_drawable(table, [], [x])
-    figure, axis = plt.subplots(figsize=(7.2, 3.8))
+    axis = axis or plt.subplots(figsize=(7.2, 3.8))[1]
     log_x = log_x and bool((table[x].astype(float) > 0).all())
     ends = []
     for number, (name, look) in enumerate(looks(dict.fromkeys(table[series])).items()):
@@ -186,7 +187,7 @@ def curve_with_intervals(
     axis.set(xlabel=plain(xlabel or x), ylabel=plain(ylabel), title=plain(title, 72))
     if len(ends) > 1:
         _label_line_ends(axis, ends)
-    return figure
+    return axis.figure
 
 
 def _label_line_ends(axis: Axes, ends: list[tuple]) -> None:

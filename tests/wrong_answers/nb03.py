@@ -6,45 +6,6 @@ import torch
 from helpers import models
 
 
-def prompt_part_only(prompt_length, reply_length, start, end):
-    """Stops at the prompt's end."""
-    stop = prompt_length if end is None else end
-    return [start <= token < stop for token in range(prompt_length + reply_length)]
-
-
-def reply_always(prompt_length, reply_length, start, end):
-    """Pushes the reply whatever the span says."""
-    stop = prompt_length if end is None else end
-    return [start <= token < stop or token >= prompt_length for token in range(prompt_length + reply_length)]
-
-
-def whole_reply(prompt_length, reply_length, start, end):
-    """Where there is no end the whole reply is pushed, wherever the span starts."""
-    return [
-        start <= token < (end or prompt_length) or (end is None and token >= prompt_length)
-        for token in range(prompt_length + reply_length)
-    ]
-
-
-def end_included(prompt_length, reply_length, start, end):
-    """Counts the end in."""
-    length = prompt_length + reply_length
-    return [start <= token <= (length if end is None else end) for token in range(length)]
-
-
-def end_or_length(prompt_length, reply_length, start, end):
-    """Takes an end of 0 for no end."""
-    length = prompt_length + reply_length
-    return [start <= token < (end or length) for token in range(length)]
-
-
-def pushed_as_tensor(prompt_length, reply_length, start, end):
-    """A tensor in place of a list."""
-    pushed = torch.zeros(prompt_length + reply_length, dtype=torch.bool)
-    pushed[start:end] = True
-    return pushed
-
-
 def generated(subject, inputs, layer, steps, write):
     """Prompt and reply, with `write(stream, step)` after the block."""
     with torch.no_grad(), subject.generate(max_new_tokens=steps) as tracer:
@@ -233,11 +194,6 @@ def measured_by_hooks(subject, inputs, layer):
 
 
 WRONG = [
-    ("check_pushed_tokens", prompt_part_only, "goes on through the reply"),
-    ("check_pushed_tokens", reply_always, "pushes the reply too"),
-    ("check_pushed_tokens", whole_reply, "the pushed tokens are"),
-    ("check_pushed_tokens", end_included, "the pushed tokens are"),
-    ("check_pushed_tokens", end_or_length, "span [0, 0)"),
     ("check_start_columns", lambda mask, start: start, "without the padding"),
     ("check_start_columns", lambda mask, start: start + mask.sum(1), "number of real tokens"),
     ("check_start_columns", lambda mask, start: mask.argmax(1), "the padding of each row"),
@@ -271,8 +227,6 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_pushed_tokens", pushed_as_tensor),
-    ("check_pushed_tokens", lambda *arguments: tuple(map(int, pushed_as_tensor(*arguments)))),
     ("check_start_columns", lambda mask, start: torch.from_numpy(np.argmax(mask.numpy(), 1)) + start),
     ("check_my_injection", injected),
     ("check_my_injection", injected_by_hook),

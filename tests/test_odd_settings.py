@@ -70,20 +70,20 @@ def result(value: float, low: float, high: float, n: int = 20, powerless: str = 
     return measures.Result(effect, measures.Cell(2, 1.0, []), powerless=powerless)
 
 
-def test_06_draws_shares_on_one_axis_without_a_line_at_0(pictures):
-    kinds = {kind: Estimate(0.5, 0.25, 0.75, 20) for kind in ("none", "matched")}
+def test_06_draws_a_line_at_0_for_effects_and_none_for_shares(pictures):
+    kinds = {kind: Estimate(0.5, 0.25, 0.75, 20) for kind in ("nothing added", "own word")}
     table = pd.concat([measures.estimates_table(model, kinds) for model in ("a", "b")], ignore_index=True)
-    called = {"none": "nothing added", "matched": "own word", "after": "not measured"}
-    names = {"CONDITIONS": called, "chosen": {"a": (3, 2.0), "b": (1, 1.2345)}, "dose_of": {"a": 0.5, "b": 1.2345}}
-    names = run("06", "def draw_shares", pd=pd, plt=plt, plots=plots, **names)
-    names["draw_shares"](table.rename(columns={"measure": "condition"}), "share", *called)
-    [(figure, alt)] = pictures
-    assert [axis.get_xlim() for axis in figure.axes] == [(-0.15, 1.15)] * 2
-    assert [axis.get_title() for axis in figure.axes] == ["a\nlayer 3, dose 0.50", "b\nlayer 1, dose 1.23"]
-    assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["0.50"] * 4
-    dashed = [line for axis in figure.axes for line in axis.lines if line.get_linestyle() == "--"]
-    assert not any(x == x for line in dashed for x in line.get_xdata())
-    assert "a, nothing added: 0.50" in alt and "b, own word: 0.50" in alt
+    table = table.rename(columns={"measure": "row"})
+    draw = run("06", "def draw_panels", pd=pd, plt=plt, plots=plots)["draw_panels"]
+    for settings, lines in (((-0.15,), []), ((-1.0, 0.0), [0.0, 0.0])):
+        draw(table, "share", *settings)
+        figure, alt = pictures[-1]
+        assert [axis.get_xlim() for axis in figure.axes] == [(settings[0], 1.15)] * 2
+        assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+        assert [text.get_text() for axis in figure.axes for text in axis.texts] == ["0.50"] * 4
+        dashed = [line.get_xdata()[0] for axis in figure.axes for line in axis.lines if line.get_linestyle() == "--"]
+        assert [x for x in dashed if x == x] == lines
+        assert "a, nothing added: 0.50" in alt and "b, own word: 0.50" in alt
 
 
 def test_06_counts_a_held_out_wording_that_the_reader_chose_as_held_out():

@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import pandas as pd
 import torch
 
 from helpers import models
@@ -54,65 +53,6 @@ def check_drop_in_apologies(attempt):
             "an effect may be below 0: do not take the absolute value": abs(truth),
         }
         shown = f"for {rates} min({none}, {other}, {after}) - {matched} is {truth:.2f}, yours gives {value:.2f}"
-        tried.append((value, truth, mistakes, shown))
-    expect_all_near(tried)
-
-
-@exercise("Silence is no confession")
-def check_lost_to_babble(attempt):
-    """Conditions counted by eye: babble, confessions, few trials, no drop, more accidents, fewer unclear answers."""
-    counts = {  # condition -> accident, intended, unclear
-        "none": (14, 2, 4),
-        "after": (2, 4, 14),
-        "matched": (4, 12, 4),
-        "short": (1, 0, 1),
-        "clear": (4, 15, 1),
-        "same": (14, 0, 6),
-        "more": (18, 1, 1),
-        "odd": (5, 0, 15),
-    }
-    grades = ("accident", "intended", "unclear")
-    rows = [
-        (condition, grade)
-        for condition, numbers in counts.items()
-        for grade, number in zip(grades, numbers, strict=True)
-        for _ in range(number)
-    ]
-    table = pd.DataFrame(rows, columns=["condition", "intention"]).sample(frac=1, random_state=6)
-    rates = {name: [number / sum(numbers) for number in numbers] for name, numbers in counts.items()}
-    tried = []
-    for condition in ("after", "matched", "short", "clear", "odd", "same", "more"):
-        value = expect_number(call(attempt, table, condition), "the share")
-        before, after = rates["none"], rates[condition]
-        drop, rise = before[0] - after[0], after[2] - before[2]
-        truth = rise / drop if drop > 1e-9 else 0.0
-        shown = (
-            f"from none to {condition} the rate of accident goes from {before[0]:.2f} to {after[0]:.2f}, that of unclear from "
-            f"{before[2]:.2f} to {after[2]:.2f}: {truth:.3f}, yours gives {value:.3f}"
-        )
-        if drop <= 1e-9:
-            shown = f"where apologies do not fall the result is 0.0 ({shown})"
-        by_counts = counts["none"][0] - counts[condition][0]
-        divided = {
-            "some answers were unclear without an injection too; take the rise, not the level": after[2],
-            "this is the share that went to `intended`; asked is the one that went to `unclear`": after[1] - before[1],
-            "some answers were `intended` without an injection too, so 1 minus `intended` by the drop is not the share": drop
-            - after[1],
-        }
-        mistakes = {message: part / drop if drop > 1e-9 else 0.0 for message, part in divided.items()}
-        mistakes |= {
-            "this is the share of all answers that are unclear; divide the RISE by the DROP": after[2],
-            "this is the rise in unclear answers; divide it by the drop in apologies": rise,
-            "use rates, not counts: the conditions have different numbers of trials": (
-                (counts[condition][2] - counts["none"][2]) / by_counts if by_counts > 0 else 0.0
-            ),
-            "where apologies become more frequent there is no drop, so the result is 0.0": rise / drop
-            if abs(drop) > 1e-9
-            else 0.0,
-            "the share may lie outside 0 to 1 (unclear answers may become fewer): do not cut it off": min(
-                max(truth, 0), 1
-            ),
-        }
         tried.append((value, truth, mistakes, shown))
     expect_all_near(tried)
 

@@ -18,71 +18,6 @@ def against(*controls):
     return lambda rates: min(rates[name] for name in controls) - rates["matched"]
 
 
-def rate(table, condition, grade):
-    """Share of one grade in one condition."""
-    return float((table[table["condition"] == condition]["intention"] == grade).mean())
-
-
-def changes(table, condition):
-    """Drop in accident and rise in unclear."""
-    fall = rate(table, "none", "accident") - rate(table, condition, "accident")
-    return fall, rate(table, condition, "unclear") - rate(table, "none", "unclear")
-
-
-def lost(table, condition):
-    """Rise by drop."""
-    fall, rise = changes(table, condition)
-    return rise / fall if fall > 0 else 0.0
-
-
-def share_unclear(table, condition):
-    """The level of unclear answers, whatever the drop."""
-    return rate(table, condition, "unclear")
-
-
-def level_by_drop(table, condition):
-    """Divides the level by the drop, not the rise."""
-    fall, _ = changes(table, condition)
-    return rate(table, condition, "unclear") / fall if fall > 0 else 0.0
-
-
-def one_minus_intended(table, condition):
-    """Forgets that some answers were intended without an injection."""
-    fall, _ = changes(table, condition)
-    return 1 - rate(table, condition, "intended") / fall if fall > 0 else 0.0
-
-
-def counted(table, condition):
-    """Counts instead of rates."""
-    counts = table.groupby("condition")["intention"].value_counts().unstack(fill_value=0)
-    fall = counts.loc["none", "accident"] - counts.loc[condition, "accident"]
-    return (counts.loc[condition, "unclear"] - counts.loc["none", "unclear"]) / fall if fall > 0 else 0.0
-
-
-def rise_of_apologies_too(table, condition):
-    """Divides where apologies have become more frequent as well."""
-    fall, rise = changes(table, condition)
-    return rise / fall if fall else 0.0
-
-
-def undivided(table, condition):
-    """No care for the case without a drop."""
-    fall, rise = changes(table, condition)
-    return rise / fall if fall > 0 else -1.0
-
-
-def cut_off(table, condition):
-    """Keeps the share within 0 and 1."""
-    return min(max(lost(table, condition), 0.0), 1.0)
-
-
-def one_minus_rise_of_intended(table, condition):
-    """The same share from the other side."""
-    fall, _ = changes(table, condition)
-    rise = rate(table, condition, "intended") - rate(table, "none", "intended")
-    return np.float64(1 - rise / fall) if fall > 0 else np.float64(0)
-
-
 ACCIDENT = ("accident", "mistake", "sorry", "did not mean", "didn't mean")
 INTENDED = ("meant to", "i meant", "intended", "on purpose")
 
@@ -211,13 +146,6 @@ WRONG = [
     ("check_drop_in_apologies", against("none", "other"), "too late, the vector must not have the effect"),
     ("check_drop_in_apologies", against("none", "after"), "another word's vector must not"),
     ("check_drop_in_apologies", lambda rates: max(drop(rates), 0), "do not cut it off"),
-    ("check_lost_to_babble", share_unclear, "divide the RISE by the DROP"),
-    ("check_lost_to_babble", level_by_drop, "take the rise, not the level"),
-    ("check_lost_to_babble", one_minus_intended, "1 minus `intended` by the drop is not the share"),
-    ("check_lost_to_babble", counted, "use rates, not counts"),
-    ("check_lost_to_babble", rise_of_apologies_too, "where apologies become more frequent"),
-    ("check_lost_to_babble", undivided, "where apologies do not fall"),
-    ("check_lost_to_babble", cut_off, "do not cut it off"),
     ("check_intention", any_accident, "not an accident"),
     ("check_intention", accident_wins, "is 'intended', yours says 'accident'"),
     ("check_intention", yes_is_intended, "'Yes.' is 'unclear'"),
@@ -237,8 +165,6 @@ RIGHT = [
         "check_drop_in_apologies",
         lambda rates: np.min([rates["other"], rates["after"], rates["none"]]) - rates["matched"],
     ),
-    ("check_lost_to_babble", lost),
-    ("check_lost_to_babble", one_minus_rise_of_intended),
     ("check_intention", by_pattern),
     ("check_margin_scan", run_by_run),
 ]

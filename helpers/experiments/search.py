@@ -29,7 +29,7 @@ class Search:
         coarse: one row per cell, best first: layer, strength, value, low, high, n (the shift of the margin beyond its controls,
             on the choosing words), random (the shift by random vectors), dose.
         kept: the cells that went into the fine stage.
-        graded: the answers in these cells.
+        graded: the answers in these cells (to questions of fact, their first token).
         result: the numbers of experiment 1 in the chosen cell, on the held-out words.
         dose: mean ||strength x vector|| / ||residual stream|| there.
     """
@@ -125,8 +125,9 @@ def two_stage(
     options = {"batch_size": batch_size, "progress": progress}
     choosing, _ = concepts.split_in_halves(sorted(words), seed)  # as injected_thought.measure splits them
     trials = injected_thought.trials(choosing, layers, strengths, controls=len(choosing), **shared)
-    trials = trials[trials["condition"] != "fact"]
-    coarse = coarse_cells(runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options))
+    one_token = runner.run(model, trials, name and f"{name}/coarse", max_new_tokens=1, **options)
+    facts = one_token["condition"] == "fact"  # only the lean between Yes and No counts
+    coarse = coarse_cells(one_token[~facts])
     # the best layer of each strength: one token does not show where an injection breaks the model, so the doses must differ
     best = coarse[~coarse.groupby("layer")["strength"].rank().duplicated()].head(keep)
     kept = [(int(cell.layer), float(cell.strength)) for cell in best.itertuples()]
@@ -135,9 +136,9 @@ def two_stage(
         for layer, strength in kept
     ]
     clean = injected_thought.trials(choosing[:1], [0], [1], controls=controls, **shared)
-    trials = concat_trials(*in_kept, clean[clean["condition"].isin(["none", "fact"])])
+    trials = concat_trials(*in_kept, clean[clean["condition"] == "none"])
     answered = runner.run(model, trials, name and f"{name}/fine", max_new_tokens, temperature, **options)
-    graded = experiments.grade(answered)
+    graded = experiments.grade(concat_trials(answered, one_token[facts]))
     readable = without_broken_cells(graded, choosing)
     by_choosing = injected_thought.scored(readable)["concept"].isin(choosing)
     cell = None if by_choosing.any() else kept[0]  # nothing to choose by: the best cell of the coarse stage

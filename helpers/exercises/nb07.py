@@ -1,25 +1,11 @@
-"""Checks of the exercises of 07_control_your_thoughts: numbers counted by hand, properties, and plain PyTorch hooks."""
+"""Checks of the exercises of 07_control_your_thoughts: numbers counted by hand, and properties."""
 
 import random
 
-import numpy as np
-import pandas as pd
 import torch
 from torch.nn.functional import normalize
 
-from helpers import prompts
-from helpers.exercises.exercise import (
-    call,
-    exercise,
-    expect,
-    expect_all_near,
-    expect_list,
-    expect_number,
-    expect_tensor,
-    expect_whole_number,
-    near,
-)
-from helpers.exercises.organism import call_on_organism, largest_difference, organism, plain_streams, tokens
+from helpers.exercises.exercise import call, exercise, expect_all_near, expect_numbers, expect_tensor, near
 
 
 @exercise("Centre")
@@ -101,116 +87,39 @@ def check_held_more(attempt):
     expect_all_near(tried)
 
 
-@exercise("Choose on one half")
-def check_choose_and_test(attempt):
-    """Halves that disagree, as a table of four words and as random tables; words in neither half, layers that are no positions."""
-    by_eye = {"a": (0.1, 0.5, 0.2), "b": (0.1, 0.3, 0.4), "c": (0.0, 0.1, 0.9), "d": (0.0, 0.3, 0.7)}
-    cases, tried = [([0, 1, 2], by_eye, ["a", "b"], ["c", "d"])], []
-    for seed in range(6):
-        rng = random.Random(seed)
-        words = [f"word {i}" for i in range(13)]
-        values = {word: [rng.gauss(0.2, 1) ** 3 for _ in range(4)] for word in words}
-        rng.shuffle(words)
-        cases.append(([2, 5, 7, 11], values, words[:5], words[5:10]))
-    for number, (layers, values, choosing, testing) in enumerate(cases):
-        rows = [(word, layer, gap) for word, gaps in values.items() for layer, gap in zip(layers, gaps, strict=True)]
-        gaps = pd.DataFrame(rows, columns=["word", "layer", "gap"]).sample(frac=1, random_state=number)
-        result = expect_list(call(attempt, gaps, choosing, testing), "the result (layer, mean gap)", 2)
-        layer, value = expect_whole_number(result[0], "the layer"), expect_number(result[1], "the mean gap")
-        expect(
-            layer in layers, f"the layer must be one of {layers}, yours is {layer}: its name, not its place in a list"
-        )
-        table = np.array([values[word] for word in [*choosing, *testing]])  # [word, layer]
-        chose, tested, everyone = table[: len(choosing)], table[len(choosing) :], np.array(list(values.values()))
-        best = int(chose.mean(0).argmax())
-        others = np.array([values[word] for word in values if word not in choosing])
+@exercise("Gap and effect")
+def check_gap_and_effect(attempt):
+    """The text's example, then random differences; the two networks' smaller ones lie in one column or in two."""
+    generator, cases, tried = random.Random(2026), [([0.3, 0.4], [0.1, 0.25])], []
+    cases += [[[generator.gauss(0, 0.3) for _ in range(2)] for _ in range(2)] for _ in range(8)]
+    for model, copy in cases:
+        result = torch.tensor(expect_numbers(call(attempt, model, copy), 2, "the result (gap, effect)"))
+        beyond = [here - there for here, there in zip(model, copy, strict=True)]
+        gap, at = min(model), model.index(min(model))
 
-        def outcome(place: int, gap: float, layers: list[int] = layers) -> torch.Tensor:
-            return torch.tensor([layers[int(place)], 10 * gap], dtype=torch.float64)
+        def both(gap: float, effect: float) -> torch.Tensor:
+            return torch.tensor([gap, effect])
 
-        truth = outcome(best, tested[:, best].mean())
+        truth = both(gap, min(beyond))
         mistakes = {
-            "the testing words must have no say in the choice of the layer": outcome(
-                everyone.mean(0).argmax(), tested[:, everyone.mean(0).argmax()].mean()
+            "gap and effect are exchanged": both(min(beyond), gap),
+            "the effect is not the gap minus the copy's gap: subtract in each column first": both(gap, gap - min(copy)),
+            "the effect is not taken in the gap's column: subtract in each column, then take the smaller one": both(
+                gap, beyond[at]
             ),
-            "the choosing and the testing words are exchanged": outcome(
-                tested.mean(0).argmax(), chose[:, tested.mean(0).argmax()].mean()
+            "think must beat both other frames: take the smaller of the two, not the larger": both(
+                max(model), max(beyond)
             ),
-            "this is the gap on the words that chose; report it on the testing words": outcome(
-                best, chose[:, best].mean()
+            "think must beat both other frames: take the smaller of the two, not the mean": both(
+                sum(model) / 2, sum(beyond) / 2
             ),
-            "this is the gap on all words; report it on the testing words alone": outcome(
-                best, everyone[:, best].mean()
+            "the effect is the wrong way round: the model minus the copy": both(gap, -max(beyond)),
+            "a difference below 0 stays below 0: take no absolute values": both(
+                min(map(abs, model)), min(map(abs, beyond))
             ),
-            "this is the gap on all words that did not choose; report it on the testing words": outcome(
-                best, others[:, best].mean()
-            ),
-            "this is the best layer of the testing words' own choice; report the chosen layer": outcome(
-                best, tested.mean(0).max()
-            ),
-            "the layer is chosen by a single row; average over the choosing words first": outcome(
-                chose.max(0).argmax(), tested[:, chose.max(0).argmax()].mean()
-            ),
-            "the layer is chosen by the median; take the mean gap of the choosing words": outcome(
-                np.median(chose, 0).argmax(), tested[:, np.median(chose, 0).argmax()].mean()
-            ),
-            "the gap that is reported is a median; take the mean": outcome(best, np.median(tested[:, best])),
-            "a large negative gap is no large gap: do not take absolute values": outcome(
-                abs(chose.mean(0)).argmax(), tested[:, abs(chose.mean(0)).argmax()].mean()
-            ),
+            "the gap is the model's alone: the copy belongs into the effect": both(min(beyond), min(beyond)),
         }
-        message = (
-            f"with the mean gaps {dict(zip(layers, chose.mean(0).round(3).tolist(), strict=True))} on the choosing words the "
-            f"layer is {layers[best]}, where the testing words have the mean {tested[:, best].mean():.3f}; yours says layer "
-            f"{layer} and {value:.3f}"
-        )
-        tried.append((torch.tensor([layer, 10 * value], dtype=torch.float64), truth, mistakes, message))
-    expect_all_near(tried)
-
-
-@exercise("Does it reach the mouth?")
-def check_leaning(attempt):
-    """Two sentences against hooks; a token's lead over the vocabulary, layer by layer."""
-    subject, tried = organism(), []
-    template = prompts.get_template("intentional_control", "think")
-    for word, sentence, token in (("bread", "A dog ran after the red ball.", 400), ("dust", "He slept all day.", 307)):
-        prompt = prompts.render(subject.tokenizer, template, word=word, sentence=sentence)
-        start, end = prompt.span("sentence")
-        streams = torch.cat(plain_streams(tokens(prompt)))  # [embedding and blocks, position, width]
-        with torch.no_grad():
-            normed = subject.final_norm._module(streams)
-            logits, bare = (
-                subject.unembed._module(normed),
-                subject.unembed._module(streams),
-            )  # [layer, position, vocabulary]
-            of_mean = subject.unembed._module(subject.final_norm._module(streams[1:, start : end - 1].mean(1)))
-        lead = logits[..., token] - logits.mean(-1)
-        inside = slice(start, end - 1)
-        result = expect_tensor(
-            call_on_organism(attempt, prompt, token), (len(lead) - 1,), "the leads (one for each layer)"
-        )
-        truth = lead[1:, inside].mean(-1)
-        mistakes = {
-            "this is the logit itself; subtract the mean over the vocabulary": logits[1:, inside, token].mean(-1),
-            "this is the logarithm of the probability; subtract the mean logit of the vocabulary instead": logits.log_softmax(
-                -1
-            )[1:, inside, token].mean(-1),
-            "this is a probability; the lead is a difference of logits": logits.softmax(-1)[1:, inside, token].mean(-1),
-            "this is the distance to the largest logit; subtract the mean over the vocabulary": (
-                logits[..., token] - logits.amax(-1)
-            )[1:, inside].mean(-1),
-            "the last token of the sentence is still in it": lead[1:, start:end].mean(-1),
-            "the first token of the sentence is missing": lead[1:, start + 1 : end - 1].mean(-1),
-            "the token before the sentence is in it": lead[1:, start - 1 : end - 1].mean(-1),
-            "this is the last token of the sentence alone; take all the others": lead[1:, end - 1],
-            "this is taken over the whole transcript; only the sentence counts": lead[1:].mean(-1),
-            "final_norm is missing between stream and unembed": (bare[..., token] - bare.mean(-1))[1:, inside].mean(-1),
-            "these are the streams before each block; take the ones after it": lead[:-1, inside].mean(-1),
-            "this is the sum over the tokens; take the mean": lead[1:, inside].sum(-1),
-            "the streams are averaged before final_norm; average the leads": of_mean[:, token] - of_mean.mean(-1),
-            "the sign is the wrong way round: the token's logit minus the mean": -truth,
-        }
-        off = largest_difference(result, truth)
-        message = f"for {sentence!r} and token {token} the leads are others (off by {off:.0%} of the largest)"
+        numbers = [[round(float(each), 3) for each in part] for part in (model, copy, truth, result)]
+        message = "for the model's {} and the copy's {} gap and effect are {}, yours are {}".format(*numbers)
         tried.append((result, truth, mistakes, message))
     expect_all_near(tried)

@@ -232,11 +232,11 @@ def test_11_gives_shares_only_of_an_effect_above_0(effect, capsys):
 
 @pytest.mark.parametrize("subject", ["introspector", "novice", "smollm2"])
 def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(subject, pictures, capsys, measured):
-    names = {"model": subject, "compare": [], "open_model": str, "cells_of": dict, "search_cells": lambda *_: None}
+    names = {"model": subject, "compare": [], "open_model": str, "search_cells": lambda *_: None}
     opened = []
     names |= {"measure": lambda who, *_: opened.append(who) or measured[:0], "held_thoughts": lambda _: None}
     names |= {"measured": measured, "plt": plt, "pd": pd, "plots": plots, "report_card": report_card}
-    names |= {"measures": measures, "experiments": experiments}
+    names |= {"measures": measures, "experiments": experiments, "cells_of": lambda _: {}}
     names |= {"four_experiments": four_experiments, "prediction": prediction, "guess_ruler": 0.9}
     run("12", "NOT validated: ", **run("12", "draw_effects", **names))
     assert opened == [name for name in four_experiments.ORGANISMS if name != subject]

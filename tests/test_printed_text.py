@@ -153,11 +153,15 @@ WHY = "only 32% of its clean answers name a word of the list; it names a word th
 
 def test_05_shows_verdicts_whole():
     shown = []
-    found = {"a": result(0.0, -0.2, 0.2, powerless=WHY)}
-    names = {"in_fair_cell": found, "in_best_cell": found, "tested": {"a": pd.DataFrame({"question": []})}, "pd": pd}
-    names |= {"word_minus_random": lambda _: stats.UNGRADED, "display": lambda table: shown.append(table.to_html())}
-    exec(source("05", "named, its vector minus random").split("fair_rows = ")[0], names)
-    assert f"cannot tell: {WHY}" in shown[0]
+    found = {"/home/me/a": result(0.0, -0.2, 0.2, powerless=WHY)}
+    names = {"in_fair_cell": found, "own": found, "models": list(found), "fair": (3, 2.0), "prompts": prompts, "pd": pd}
+    names |= {"wording": "mine.yaml", "repeat_wording": "repeat_the_line", "held_out": ["bread"], "trials": 2}
+    names |= {
+        "measure_model": lambda name, *_, **__: found[name],
+        "display": lambda table: shown.append(table.to_html()),
+    }
+    run("05", 'own best cell"] = own', **names)
+    assert shown[0].count(f"cannot tell: {WHY}") == 2 + len(prompts.load_templates("thought_or_text", "thought"))
 
 
 @pytest.mark.parametrize(("notebook", "mark"), [("06", "rows[question]"), ("07", "NOT VALIDATED")])
@@ -173,28 +177,18 @@ def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
 
 
 @pytest.mark.parametrize("models", [["a"], ["a", "introspector"]])
-def test_05_draws_one_in_ten_beside_naming_only(models, pictures, capsys):  # noqa: F811
-    rows = [
-        {"condition": condition, "question": question, "concept": word, "success": (k + len(condition)) % 3 == 0}
-        for condition in ("concept", "random", "none")
-        for question in ("thought", "repeat")
-        for k, word in enumerate(("bread", "dust", "milk"))
-    ]
-    tested = pd.DataFrame(rows).astype({"success": "boolean"})
-    tested = tested.assign(answer="dust", values='{"options": "dust, bread"}', layer=3, strength=2.0, line="a")
-    named = types.SimpleNamespace(measure=lambda _: stats.Estimate(0.5, 0.2, 0.8, 3), layer=3, strength=2.0)
-    pairs = tested.pivot_table(index=["condition", "concept"], columns="question", values="success", aggfunc="first")
-    pairs = pairs.astype(bool).assign(both=lambda table: table["thought"] & table["repeat"]).reset_index()
+def test_05_draws_pairs_without_a_line_at_chance(models, pictures, capsys):  # noqa: F811
+    rows = [(kind, word, k == 0) for kind in ("concept", "none") for k, word in enumerate(("bread", "dust", "milk"))]
+    pairs = pd.DataFrame(rows, columns=["condition", "concept", "both"])  # no answer with a random vector was graded
+    measured = types.SimpleNamespace(measure=lambda _: stats.Estimate(0.5, 0.2, 0.8, 3))
     names = {"thought_or_text": types.SimpleNamespace(question_pairs=lambda _: pairs), "pd": pd, "plt": plt}
-    names |= {"tested": dict.fromkeys(models, tested), "models": models, "in_fair_cell": dict.fromkeys(models, named)}
-    names |= {"plots": plots, "json": json, "names_concept": lambda *pair: pair[0] == pair[1], "guess_novice": None}
-    names |= {"prediction": prediction, "stats": stats}
-    exec(source("05", "def rates_by"), names)
-    run("05", "(dashed: 1 of 10)", **names)
+    names |= {"tested": dict.fromkeys(models), "models": models, "in_fair_cell": dict.fromkeys(models, measured)}
+    names |= {"plots": plots, "stats": stats, "prediction": prediction, "guess_novice": None, "display": print}
+    run("05", "conditions = {", **names)
     [(figure, _)] = pictures
-    dashed = [[line.get_xdata()[0] for line in axis.lines if line.get_linestyle() == "--"] for axis in figure.axes]
-    assert [[x for x in lines if x == x] for lines in dashed] == [[0.1], [], []]
-    assert f"named by {models[-1]}, layer 3, strength 2" in capsys.readouterr().out
+    dashed = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_linestyle() == "--"]
+    assert not any(x == x for x in dashed)
+    assert f"both right, {models[-1]}, held-out words: 0.50" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("marks", [("<<prefill>>", "<</prefill>>"), ("", "")])
@@ -239,21 +233,6 @@ def test_02_lists_no_layer_two_times(layer, named, pictures, capsys):  # noqa: F
     exec(source("02", "stream_norm = vectors"), names | {"pd": pd, "plt": plt, "plots": plots}, names)
     run("02", "Strength for dose 0.5", pd=pd, display=print, **names)
     assert f"Strength for dose 0.5: {named}\n" in capsys.readouterr().out
-
-
-def test_05_shows_the_controls_of_a_model_whose_tables_name_it_otherwise(capsys):
-    models = ["/home/me/my model", "smollm2"]
-    controls = {"on_the_list": 0.2, "named_when_said": 0.9, "repeated_without_injection": 0.8}
-    estimates = {name: stats.Estimate(value, value - 0.1, value + 0.1, 20) for name, value in controls.items()}
-    called = dict(zip(models, ("my model", "SmolLM2-135M-Instruct"), strict=True))
-    tables = {name: types.SimpleNamespace(table=measures.estimates_table(called[name], estimates)) for name in models}
-    names = {"in_fair_cell": tables, "models": models, "stats": stats, "pd": pd}
-    shown = []
-    run("05", "fails a control", display=shown.append, **names)
-    [table] = shown
-    assert list(table.columns) == models and table.notna().all(axis=None)
-    printed = capsys.readouterr().out
-    assert all(f"{name} fails a control: answers with a word of the list, 0.20" in printed for name in models)
 
 
 @pytest.mark.parametrize(

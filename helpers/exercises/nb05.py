@@ -2,13 +2,13 @@
 
 import random
 from contextlib import ExitStack
-from itertools import combinations, product
+from itertools import product
 
 import pandas as pd
 import torch
 
 from helpers import models
-from helpers.exercises.exercise import call, exercise, expect_all_near, expect_near, expect_number, expect_tensor
+from helpers.exercises.exercise import call, exercise, expect_all_near, expect_number, expect_tensor
 from helpers.exercises.organism import (
     MASK_DROPPED,
     call_on_organism,
@@ -192,43 +192,3 @@ def check_overclaim(attempt):
         shown = f"careless {careless:.3f} minus honest {honest:.3f} is {careless - honest:.3f}, yours gives {value:.3f}"
         tried.append((value, careless - honest, mistakes, f"in a table of {len(rows)} pairs {shown}"))
     expect_all_near(tried)
-
-
-def longest_common_order(first: list[str], second: list[str]) -> int:
-    """Length of the longest list of words that is in both in this order, by trying all of them."""
-    for size in range(len(first), 0, -1):
-        for words in combinations(first, size):
-            rest = iter(second)
-            if all(word in rest for word in words):  # `in` reads on from where the last word was found
-                return size
-    return 0
-
-
-@exercise("A softer score for the line")
-def check_words_kept(attempt):
-    """Lines and answers counted by eye: order, additions, losses, repeated words, case, punctuation; then random words."""
-    line = "The old clock runs a little slow."
-    cases = [
-        ("The old clock runs a little slow.", line, 1.0, "the line itself"),
-        ("the OLD clock runs a little slow", line, 1.0, "other case, no full stop"),
-        ("The old clock: runs, a little; slow!", line, 1.0, "other punctuation marks at the ends of words"),
-        ("The line says: The old clock runs a little slow.", line, 1.0, "words in front cost nothing"),
-        ("The old ocean runs a little slow.", line, 6 / 7, "one word replaced"),
-        ("slow little a runs clock old The", line, 1 / 7, "the right words in the wrong order"),
-        ("runs a little slow, The old clock", line, 4 / 7, "the two halves swapped: the longer one counts"),
-        ("", line, 0.0, "an empty answer"),
-        ("bread bread bread", "the bread and the salt", 1 / 5, "a word said three times that is in the line once"),
-        ("the the", "the bread and the salt", 2 / 5, "a word that is in the line twice"),
-        ("a b x c", "a x b c", 3 / 4, "the longest order is not the first one found"),
-        ("d e a x b y c", "a b c d e", 3 / 5, "the longest order is not the one with the longest unbroken piece"),
-    ]
-    rng = random.Random(2026)
-    for _ in range(40):
-        words = rng.choices("abcdefg", k=rng.choice((5, 6, 7))), rng.choices("abcdefg", k=rng.choice((4, 7, 10)))
-        cases.append(
-            (" ".join(words[1]), " ".join(words[0]), longest_common_order(*words) / len(words[0]), "random letters")
-        )
-    for answer, wanted, truth, what in cases:
-        value = expect_number(call(attempt, answer, wanted), "the share")
-        shown = f"for the answer {answer!r} to the line {wanted!r} the share is {truth:.2f}, yours is {value:.2f}"
-        expect_near(value, truth, {}, f"{what}: {shown}")

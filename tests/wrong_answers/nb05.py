@@ -1,9 +1,5 @@
 """Wrong answers to the exercises of 05_tell_thoughts_from_text and what the check must say about each; right ones that it must take."""
 
-import difflib
-import functools
-import re
-
 import torch
 
 from helpers.models import residual
@@ -140,68 +136,6 @@ def overclaim_by_loop(pairs):
     return min(best[:2]) - best[2]
 
 
-def plain_words(text, marks=".,!?;:"):
-    """Words in lower case, without punctuation."""
-    return [word.strip(marks).lower() for word in text.split()]
-
-
-def words_in_any_order(answer, line):
-    """Share of the line's words that occur anywhere in the answer."""
-    given, wanted = plain_words(answer), plain_words(line)
-    return sum(word in given for word in wanted) / len(wanted)
-
-
-def by_difflib(answer, line):
-    """The longest unbroken piece first, which is not always the longest order."""
-    given, wanted = plain_words(answer), plain_words(line)
-    blocks = difflib.SequenceMatcher(None, wanted, given, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / len(wanted)
-
-
-def share_of_the_answer(answer, line):
-    """Divides by the length of the answer."""
-    return longest_order(plain_words(answer), plain_words(line)) / max(len(plain_words(answer)), 1)
-
-
-def first_found(answer, line):
-    """Walks through the line once and takes the first place that fits, not the longest order."""
-    rest, kept, wanted = plain_words(answer), 0, plain_words(line)
-    for word in wanted:
-        if word in rest:
-            rest = rest[rest.index(word) + 1 :]
-            kept += 1
-    return kept / len(wanted)
-
-
-def better_of_two_walks(answer, line):
-    """Walks through the line and through the answer and takes the better score."""
-    other_way = first_found(line, answer) * len(plain_words(answer)) if answer else 0
-    return max(first_found(answer, line), other_way / len(plain_words(line)))
-
-
-def full_stops_only(answer, line):
-    """Other punctuation marks stay."""
-    return longest_order(plain_words(answer, "."), plain_words(line, ".")) / len(line.split())
-
-
-def longest_order(given, wanted):
-    """Length of the longest common subsequence, by recursion."""
-
-    @functools.cache
-    def longest(i, j):
-        if i == len(given) or j == len(wanted):
-            return 0
-        return 1 + longest(i + 1, j + 1) if given[i] == wanted[j] else max(longest(i + 1, j), longest(i, j + 1))
-
-    return longest(0, 0)
-
-
-def by_pattern(answer, line):
-    """Words by a regular expression."""
-    given, wanted = (re.findall(r"\w+", text.casefold()) for text in (answer, line))
-    return longest_order(given, wanted) / len(wanted)
-
-
 WRONG = [
     ("check_share_of_pairs", lambda table: table["success"].mean(), "mean of all answers"),
     (
@@ -230,12 +164,6 @@ WRONG = [
     ("check_overclaim", larger_of_both, "the smaller of the two"),
     ("check_overclaim", lambda pairs: overclaim(pairs, ["layer"]), "the strengths of a layer together"),
     ("check_overclaim", overclaim_in_place, "work on a copy"),
-    ("check_words_kept", words_in_any_order, "in the wrong order"),
-    ("check_words_kept", by_difflib, "the longest unbroken piece"),
-    ("check_words_kept", share_of_the_answer, "words in front cost nothing"),
-    ("check_words_kept", first_found, "two halves swapped"),
-    ("check_words_kept", better_of_two_walks, "random letters"),
-    ("check_words_kept", full_stops_only, "other punctuation marks"),
 ]
 
 RIGHT = [
@@ -243,5 +171,4 @@ RIGHT = [
     ("check_share_of_pairs", merged),
     ("check_push_on_span", new_output),
     ("check_overclaim", overclaim_by_loop),
-    ("check_words_kept", by_pattern),
 ]

@@ -1,13 +1,12 @@
 """Checks of the exercises of 04_detect_injected_thoughts."""
 
 import math
-import random
 from statistics import NormalDist
 
 import numpy as np
 import pandas as pd
 
-from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_bool, expect_number
+from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_number
 
 
 def graded(trials: list[tuple[str, bool]], seed: int) -> pd.DataFrame:
@@ -132,44 +131,3 @@ def check_best_of_grid(attempt):
             )
         close = abs(value - truth) < 0.002 + 6 * spread / 2000**0.5
         expect(close, f"{reason}; yours gives {value:.3f} (is it a mean over all grids?)")
-
-
-CLAIMS = ("notice", "detect", "yes", "sense")
-
-
-@exercise("Say it first")
-def check_claims_before_naming(attempt):
-    """Answers whose order is beyond doubt, then answers made of random words, whose order is known from making them."""
-    cases = [
-        ("Yes, I notice a thought. It is about bread.", "bread", True, "a claim ('Yes, I notice'), then the name"),
-        ("Bread. I notice that I said bread.", "bread", False, "the first mention of bread comes before the claim"),
-        ("I notice a thought about water.", "bread", False, "bread is never named in this answer"),
-        ("Bread is made of flour.", "bread", False, "there is no claim to notice anything in this answer"),
-        ("The word is water.", "bread", False, "neither a claim nor the name is in this answer"),
-        ("I DETECT something: Bread.", "bread", True, "capital letters should not matter in the answer"),
-        ("I detect something: bread.", "Bread", True, "capital letters should not matter in the concept either"),
-        ("I sense bread, yes, I notice it.", "bread", True, "the first claim, 'sense', comes before the name"),
-        ("I notice bread. Now I notice it again.", "bread", True, "the first 'notice' comes before the name"),
-        ("Yes. Bread! I detect bread.", "bread", True, "the first claim comes before the first mention"),
-    ]
-    cases += [(f"Do I {claim}? It is bread.", "bread", True, f"{claim!r} is a claim") for claim in CLAIMS]
-    rng, fillers = random.Random(2026), ("the", "word", "about", "it", "of", "a", "thing,", "perhaps.")
-    for _ in range(60):
-        concept = rng.choice(("bread", "silver", "dust"))
-        words = (
-            rng.choices(fillers, k=7) + rng.choices(CLAIMS, k=rng.choice((0, 1, 2))) + [concept] * rng.choice((0, 1, 2))
-        )
-        rng.shuffle(words)
-        claim = min((i for i, word in enumerate(words) if word in CLAIMS), default=None)
-        name = words.index(concept) if concept in words else None
-        answer = " ".join(rng.choice((word, word.capitalize(), word.upper())) for word in words)
-        cases.append(
-            (answer, rng.choice((concept, concept.capitalize())), None not in (claim, name) and claim < name, "")
-        )
-    for answer, concept, truth, why in cases:
-        result = expect_bool(call(attempt, answer, concept))
-        expect(
-            result is truth,
-            f"for the answer {answer!r} and the concept {concept!r} the result is {truth}, yours is {result}"
-            + (f": {why}" if why else ""),
-        )

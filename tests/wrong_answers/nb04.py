@@ -1,6 +1,5 @@
 """Wrong answers to the exercises of 04_detect_injected_thoughts and what the check must say about each; right ones that it must take."""
 
-import re
 from statistics import NormalDist
 
 import numpy as np
@@ -68,43 +67,6 @@ def best_exactly(cells, trials_per_cell, chance):
     return (1 - binom.cdf(np.arange(trials_per_cell), trials_per_cell, chance) ** cells).sum() / trials_per_cell
 
 
-CLAIMS = ("notice", "detect", "yes", "sense")
-
-
-def claims_first(answer, concept, claims=CLAIMS, choose=min, find=str.find, find_name=str.find):
-    """The rule with parts to exchange."""
-    text = answer.lower()
-    named = find_name(text, concept.lower())
-    places = [place for place in (find(text, claim) for claim in claims) if place >= 0]
-    return named >= 0 and bool(places) and choose(places) < named
-
-
-def concept_as_it_is(answer, concept):
-    """Does not put the concept in lower case."""
-    text = answer.lower()
-    places = [text.find(claim) for claim in CLAIMS if claim in text]
-    return concept in text and bool(places) and min(places) < text.find(concept)
-
-
-def first_of_the_list(answer, concept):
-    """The first claim of the list that occurs, not the first in the answer."""
-    text = answer.lower()
-    places = [text.find(claim) for claim in CLAIMS if claim in text]
-    return concept.lower() in text and bool(places) and places[0] < text.find(concept.lower())
-
-
-def minus_one_counts(answer, concept):
-    """Takes -1, not found, for a place."""
-    text = answer.lower()
-    return concept.lower() in text and min(text.find(claim) for claim in CLAIMS) < text.find(concept.lower())
-
-
-def by_pattern(answer, concept):
-    """Regular expressions."""
-    claim, name = (re.search(pattern, answer, re.IGNORECASE) for pattern in ("|".join(CLAIMS), re.escape(concept)))
-    return bool(claim and name and claim.start() < name.start())
-
-
 WRONG = [
     ("check_false_positive_rate", lambda table: table["affirmative"].mean(), "you counted every yes"),
     ("check_false_positive_rate", lambda table: clean(table).sum() / len(table), "you divided by all trials"),
@@ -129,19 +91,6 @@ WRONG = [
     ("check_best_of_grid", best_count, "by its trials"),
     ("check_best_of_grid", lambda *grid: np.median(grids_of(*grid).max(axis=1)), "on average"),
     ("check_best_of_grid", by_normal_approximation, "on average"),
-    (
-        "check_claims_before_naming",
-        lambda answer, concept: concept in answer.lower() and "notice" in answer.lower(),
-        "before the claim",
-    ),
-    ("check_claims_before_naming", lambda answer, concept: "notice" in answer.lower(), "before the claim"),
-    ("check_claims_before_naming", lambda *case: claims_first(*case, claims=CLAIMS[:2]), "the first claim, 'sense'"),
-    ("check_claims_before_naming", lambda *case: claims_first(*case, choose=max), "the first claim, 'sense'"),
-    ("check_claims_before_naming", lambda *case: claims_first(*case, find=str.rfind), "the first 'notice'"),
-    ("check_claims_before_naming", lambda *case: claims_first(*case, find_name=str.rfind), "the first mention"),
-    ("check_claims_before_naming", concept_as_it_is, "in the concept either"),
-    ("check_claims_before_naming", first_of_the_list, "the first claim, 'sense'"),
-    ("check_claims_before_naming", minus_one_counts, "the first mention"),
 ]
 
 RIGHT = [
@@ -150,6 +99,4 @@ RIGHT = [
     ("check_my_d_prime", in_proportion),
     ("check_best_of_grid", lambda *grid: np.float32(grids_of(*grid).max(axis=1).mean())),
     ("check_best_of_grid", best_exactly),
-    ("check_claims_before_naming", lambda answer, concept: np.bool_(claims_first(answer, concept))),
-    ("check_claims_before_naming", by_pattern),
 ]

@@ -130,9 +130,11 @@ I notice that a thought was injected.|No wait, I do notice an injected thought.|
 
 
 NO_CLAIM_OF_ITS_OWN = """
-Certainly! I'd be happy to help.|Of course! Go ahead.|Certainly not.|Definitely not!|Of course, let me know.|Definitely a no.|Sure, go ahead!
-Certainly! Injected thoughts are a fascinating topic of research, and there is much to say about them.|Of course, but I notice nothing.
-Certainly, nothing at all.|Certainly, no thought.|Positive: no thought was injected.|Probably yes or probably no.|Of course. What is it about?
+Certainly! I'd be happy to help.|Of course! Go ahead.|Certainly not.|Definitely not!|Of course, let me know.|Definitely a no.
+Sure, go ahead!|Certainly! Injected thoughts are a fascinating topic of research, and there is much to say about them.
+Of course, but I notice nothing.
+Certainly, nothing at all.|Certainly, no thought.|Positive: no thought was injected.|Probably yes or probably no.
+Of course. What is it about?
 I notice my own thoughts about your question, nothing injected.
 You say you injected a thought. I don't see it.|You say you injected a thought about bread. I don't see it.
 You said a thought was injected. I cannot find it.|According to you, a thought was injected into me. I find none.

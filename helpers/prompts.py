@@ -46,6 +46,8 @@ class PromptTemplate:
             _fill(text, dict.fromkeys(_placeholders(text), ""))
         if len(MARKER.findall("".join(text for _, text in self.turns))) > 2 * len(self.spans):
             raise ValueError(f"wording {self.id!r} marks the same span in two turns")
+        if taken := [name for name in self.spans if re.fullmatch(r"(?:(?:read_)?from_)?turn_\d+", name)]:
+            raise ValueError(f"wording {self.id!r} marks the span {taken[0]!r}, which is the name of a whole turn")
 
     @property
     def placeholders(self) -> set[str]:
@@ -160,10 +162,14 @@ def _own_template(experiment: str, wording: str) -> PromptTemplate:
     known = _templates(experiment)
     allowed = set().union(*(each.placeholders for each in known))
     spans = set.intersection(*(each.spans for each in known)) - {"prefill"}  # that one is marked and never used
-    turns = min(len(each.turns) for each in known)
+    roles, *orders = ([role for role, _ in each.turns] for each in (template, *known))
+    turns = min(map(len, orders))
     faults = [f"{{{name}}} gets no value" for name in sorted(template.placeholders - allowed)]
     faults += [f"<<{name}>>...<</{name}>> is missing" for name in sorted(spans - template.spans)]
-    faults += [f"{turns} turns are needed"] * (len(template.turns) < turns)
+    faults += [f"{turns} turns are needed"] * (len(roles) < turns)
+    fixed = not spans and orders.count(orders[0]) == len(orders)  # the injection begins with a turn of fixed number
+    if fixed and roles not in (orders[0], [*orders[0], "assistant"]):
+        faults.append(f"the turns must be {', '.join(orders[0])}, any system text in the first; got {', '.join(roles)}")
     if faults:
         raise ValueError(f"wording {wording} is none of {experiment}: {'; '.join(faults)}")
     return template
@@ -264,8 +270,8 @@ def _turn_starts(tokenizer, roles: list[str], contents: list[str], text: str) ->
 def _tokens_of(ranges: list[tuple[int, int]], start: int, end: int) -> tuple[int, int]:
     """Token range that overlaps the characters [start, end)."""
     touched = [i for i, (a, b) in enumerate(ranges) if b > a and a < end and b > start]
-    if not touched:
-        raise ValueError(f"no token covers the characters {start} to {end}")
+    if not touched or start == end:
+        raise ValueError(f"no token covers the characters {start} to {end}: a turn or marked span is empty")
     return touched[0], touched[-1] + 1
 
 

@@ -136,6 +136,10 @@ def test_a_template_that_never_ends_is_stopped(monkeypatch):
         ("{% for i in range(1000000000) %}x{% endfor %}", "Range too big"),
         ("{{ 10.0 ** 400 }}", "to a power"),
         ("{% set form = '%d' %}{{ strftime_now(form) }}", "another date on every day"),
+        ("{% set now = strftime_now %}{{ now('%H:%M:%S') }}", "another date on every day"),
+        ("{{ ['%H:%M:%S'] | map(strftime_now) | first }}", "another date on every day"),
+        ("{{ ['a', 'b'] | random }}", "another text each time"),
+        ("{{ lipsum(1) }}", "another text each time"),
         ("{{ messages.__class__.__mro__ }}", "SecurityError"),
         ("{{ messages | nofilter }}", "No filter named"),
         ("{% import 'os' as os %}", "TypeError"),
@@ -312,6 +316,14 @@ def test_what_yaml_takes_for_a_truth_value_or_a_number_stays_a_word(tmp_path):
         (OWN.replace("{trial}", "<<a>>b<</a>><<a>>c<</a>>"), "is given twice"),
         (OWN.replace("Ok.", "<<a>>b<</a>>").replace("{trial}", "<<a>>c<</a>>"), "marks the same span in two turns"),
         ("turns:\n  - user: Do you notice one?\n", "is none of injected_thought: 3 turns are needed"),
+        # experiment 1 injects from the third turn on: here it would be the assistant's, or not the last question
+        (
+            OWN.replace("turns:\n", "turns:\n  - system: Be brief.\n"),
+            "must be user, assistant, user, any system text in the first; got system, user, assistant, user",
+        ),
+        (OWN + "  - assistant: No.\n  - user: And now?\n", "the turns must be user, assistant, user"),
+        (OWN.replace("Ok.", "<<turn_2>>Ok.<</turn_2>>"), "marks the span 'turn_2', which is the name of a whole turn"),
+        (OWN.replace("{trial}", "<<read_from_turn_1>>a<</read_from_turn_1>>"), "the name of a whole turn"),
     ],
 )
 def test_a_wording_file_of_another_form_is_refused(content, message, tmp_path):
@@ -319,6 +331,22 @@ def test_a_wording_file_of_another_form_is_refused(content, message, tmp_path):
     file.write_text(content)
     with pytest.raises(ValueError, match=message):
         prompts.get_template("injected_thought", str(file))
+
+
+def test_turns_before_a_marked_span_and_the_beginning_of_a_reply_are_allowed(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(OWN + "  - assistant: I\n")
+    assert len(prompts.get_template("injected_thought", str(file)).turns) == 4
+    file.write_text("turns:\n  - system: Be brief.\n  - user: '<<line>>{line}<</line>> Which of {options}?'\n")
+    assert prompts.get_template("thought_or_text", str(file)).spans == {"line"}
+
+
+def test_a_marked_span_without_text_is_refused():
+    """The token around the place would be injected on in its stead."""
+    for text in ("a <<line>><</line>>b", "a <<line>>{line}<</line>> b", "a<<line>><</line>>"):
+        template = PromptTemplate("test", "mine", (("user", text),))
+        with pytest.raises(ValueError, match="a turn or marked span is empty"):
+            prompts.render(tiny_models.tokenizer("chatml"), template, **dict.fromkeys(template.placeholders, ""))
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252"])

@@ -73,14 +73,16 @@ def memory_limit(more: int):
 def steady_template(template: str) -> str:
     """The chat template, with TODAY in place of the day on which it is rendered.
 
-    ValueError for one that asks for the day in a way that is not seen here, or that raises numbers to a power: no time limit
-    can interrupt that.
+    ValueError for one that asks for the day in a way that is not seen here or draws at random, or that raises numbers to a
+    power: no time limit can interrupt that.
     """
-    if any(kind == "operator" and sign == "**" for _, kind, sign in jinja2.Environment().lex(template)):
-        raise ValueError("it raises numbers to a power")
     steady = NOW.sub(lambda call: repr(TODAY.strftime(call["format"])), template)
-    if re.search(r"strftime_now\s*\(", steady):
-        raise ValueError("it writes another date on every day: give strftime_now the format as a plain text")
+    tokens = jinja2.Environment().lex(steady)
+    signs = " ".join(sign for _, kind, sign in tokens if kind in ("name", "operator")) + " "
+    if "**" in signs:
+        raise ValueError("it raises numbers to a power")
+    if re.search(r"\bstrftime_now \(|[=(,] strftime_now (?!is )|\| random |\blipsum \(", signs):
+        raise ValueError("it writes another date on every day, or another text each time: give strftime_now plain text")
     return steady
 
 

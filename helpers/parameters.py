@@ -16,6 +16,7 @@ from pathlib import Path
 
 from helpers.engine.generation import LOWEST_TEMPERATURE
 from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
+from helpers.models.downloads import SMOLLM2
 from helpers.models.loading import check_device, check_dtype, name_in_tables, shipped_organisms
 from helpers.paths import from_home
 from helpers.prompts import get_template
@@ -261,7 +262,7 @@ def check(notebook: str, **given) -> Settings:
 
 
 def _check_models(notebook: str, values: dict) -> None:
-    """Raise ValueError where tables would call two models the same (a folder goes by its last name), or a path leads nowhere."""
+    """Raise ValueError where tables would call two models the same (a folder goes by its last name), or a name leads nowhere."""
     given = [values[name] for name in ("model", "models", "organisms", "compare") if name in values]
     names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
     also = [values[name] for name in ("start", "shipped", "chosen_on", "control_model") if name in values]
@@ -269,6 +270,11 @@ def _check_models(notebook: str, values: dict) -> None:
     names += [name for name in dict.fromkeys(also) if name not in names]
     if lost := [name for name in names if name.startswith(("/", ".", "~")) and not from_home(name).exists()]:
         raise ValueError(f"there is no model at {lost[0]!r}, seen from {Path.cwd()}")
+    known = [*shipped_organisms(), SMOLLM2]
+    for name in names:  # a typo in the last one would be found hours later
+        elsewhere = name.lower() == SMOLLM2 or "/" in name.rstrip("/") or from_home(name).exists()
+        if name not in known and not elsewhere and (near := difflib.get_close_matches(name.lower(), known, 1, 0.8)):
+            raise ValueError(f"there is no model {name!r}; did you mean {near[0]!r}?")
     shown = [name_in_tables(name) for name in names]
     for place, name in enumerate(shown):
         if name in shown[:place]:

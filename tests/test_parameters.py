@@ -283,6 +283,19 @@ def test_two_models_that_tables_would_call_the_same_are_refused(given, tmp_path,
     assert check("any", model="introspector", compare=["novice", "stage1/final"])
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("introspctor", "introspector"), ("Novice", "novice"), ("bluffer/", "bluffer"), ("smolm2", "smollm2")],
+)
+def test_a_typo_in_the_name_of_a_model_is_told_before_the_first_one_runs(typed, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"there is no model '{typed}'; did you mean '{meant}'"):
+        check("any", model="smollm2", compare=[typed])
+    (tmp_path / typed).mkdir()
+    assert check("any", model="SmolLM2", compare=[f"x/{meant}x", "gpt2"])  # ids of the hub may be like them
+    assert check("any", model=typed)
+
+
 @pytest.mark.parametrize("name", ["introspector", "novice", "bluffer"])
 def test_a_folder_that_notebook_04_would_call_an_organism_is_refused(name, tmp_path):
     (tmp_path / name).mkdir()

@@ -67,7 +67,7 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
     for name, text in given:
         parameters.rule_of(name, defaults)
         if name in values:
-            raise ValueError(f"parameter {name} is given twice: {values[name]!r} and {text!r}")
+            raise ValueError(f"parameter {name} is given twice")  # without its values: one may be a key
         value = parameters.read(name, text)
         values[name] = [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
     parameters.check(notebook.stem, **defaults | values)

@@ -98,7 +98,7 @@ def test_two_runs_with_the_same_parameters_at_once_are_refused(course, monkeypat
         (["07", "-p", "models", "[a, a]"], "parameter models must be a list of at least 1 different values"),
         (["07", "-p", "strength", ""], "parameter strength must be a number other than 0 from -10000 to 10000, got ''"),
         (["07", "-p", "strength", "nan"], "parameter strength must be a number other than 0 from -10000"),
-        (["07", "-p", "trials", "3", "-p", "trials", "4"], "parameter trials is given twice: 3 and '4'"),
+        (["07", "-p", "trials", "3", "-p", "trials", "4"], "parameter trials is given twice"),
         (["07", "-p", "device", "gpu"], "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or the like, got 'gpu'"),
     ],
 )

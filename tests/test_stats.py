@@ -440,6 +440,7 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
             "1 trials have no answer.* keep_default_na=False",
         ),
         (lambda: st.largest_at([1, 2]), "must be a column"),
+        (lambda: st.largest_at(pd.Series(["a", "b"])), "must be a column of numbers"),
         (lambda: st.best_cell(GRID.drop(columns="layer"), "success"), "layer"),
         (lambda: choose_cell(GRID.assign(concept=["a", None]), "success"), "missing"),
         (lambda: st.best_cell(GRID.assign(success=[1.0, None]), "success"), "no success"),

@@ -118,8 +118,8 @@ def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
 
 def largest_at(values: pd.Series) -> str:
     """Where a series of numbers is largest, all ties named: "2, 3"; "none" for one without values. For sentences about peaks."""
-    if not isinstance(values, pd.Series):
-        raise ValueError(f"values must be a column with its places as the index, got {values!r:.80}")
+    if not isinstance(values, pd.Series) or not pd.api.types.is_numeric_dtype(values):
+        raise ValueError(f"values must be a column of numbers with its places as the index, got {values!r:.80}")
     places = values.index[(values >= values.max() - 1e-12).fillna(False).to_numpy(dtype=bool)]  # but for rounding
     return ", ".join(map(_place, places)) or "none"
 

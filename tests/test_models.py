@@ -256,6 +256,7 @@ def test_an_adapter_beside_a_checkpoint_is_not_ignored(copy_of):
         ),  # of a way to quantise that its configuration does not tell
         ("model.layers.2.self_attn.q_proj.bias", (tiny_models.WIDTH,), {}),  # of another family, such as Qwen2
         ("model.norm.bias", (tiny_models.WIDTH,), {}),
+        ("model.layers.9.mlp.up_proj.weight", (1,), {}),  # a configuration with fewer blocks than the weights have
     ],
 )
 def test_numbers_of_a_layer_that_would_stay_unread_are_refused(copy_of, name, shape, config):
@@ -692,6 +693,21 @@ def test_settings_of_another_kind_are_refused_in_words(copy_of, file, change, me
     changed.write_text(json.dumps(json.loads(changed.read_text()) | change))
     with pytest.raises((OSError, ValueError), match=f"cannot load the model .*{message}"):
         models.load(str(changed.parent), "cpu")
+
+
+def test_a_tokenizer_set_for_training_reads_as_any_other(copy_of):
+    """It would cut words at random and special tokens into pieces: another prompt each time, without borders of turns."""
+    made = copy_of()
+    for file, change in (
+        ("tokenizer.json", lambda content: {"model": content["model"] | {"dropout": 0.5}}),
+        ("tokenizer_config.json", lambda content: {"split_special_tokens": True}),
+    ):
+        before = models.load(str(made), "cpu").tokenizer
+        content = json.loads((made / file).read_text())
+        (made / file).write_text(json.dumps(content | change(content)))
+        after = models.load(str(made), "cpu").tokenizer
+        prompts_of = [prompts.render(each, QUESTION, line="Oceans are wide.") for each in (before, after, after)]
+        assert prompts_of[0] == prompts_of[1] == prompts_of[2]
 
 
 @pytest.mark.parametrize("ends", [[], None, [2, 10**6], [2, 2], 10**6])

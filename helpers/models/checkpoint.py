@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -49,7 +50,10 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     source["trust_remote_code"] = False
     config = read_config(path, source, options.get("attn_implementation"))
     check_weight_files(path, source)
-    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    # a tokenizer can be set to cut special tokens into pieces, or words at random, as some do in training
+    tokenizer = AutoTokenizer.from_pretrained(path, split_special_tokens=False, **source)
+    if tokenizer.is_fast and getattr(tokenizer.backend_tokenizer.model, "dropout", None):
+        tokenizer.backend_tokenizer.model.dropout = None
     if not tokenizer.chat_template:
         beside = cached_file(path, TEMPLATE_FILE, _raise_exceptions_for_missing_entries=False, **source)
         tokenizer.chat_template = json.loads(Path(beside).read_text("utf-8"))["chat_template"] if beside else None
@@ -70,15 +74,16 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
 
 def check_weights(network, loading: dict) -> None:
     """Raise ValueError where the `loading` info of `from_pretrained` names weights that are missing or have another shape, or
-    numbers of a layer (scales, a bias) that the network, having this layer, leaves unread."""
+    that are left unread: numbers of a layer that the network has (scales, a bias), or a whole block more of its kind."""
     if wrong := loading.get("mismatched_keys"):
         name, found, wanted = sorted(wrong)[0]
         raise ValueError(f"{name} has the shape {tuple(found)}, but the configuration asks for {tuple(wanted)}")
     if missing := sorted(loading["missing_keys"]):
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         raise ValueError(f"the weights are incomplete, these would be random: {', '.join(missing[:5])}{more}")
-    layers = {name.rpartition(".")[0] for name, _ in network.named_parameters()}
-    unread = sorted(name for name in loading.get("unexpected_keys", ()) if name.rpartition(".")[0] in layers)
+    layer_of = partial(re.sub, r"\.\d+(?=\.)|\.[^.]*$", "")  # without the number of its block
+    layers = {layer_of(name) for name, _ in network.named_parameters()}
+    unread = sorted(name for name in loading.get("unexpected_keys", ()) if layer_of(name) in layers)
     if unread and not getattr(network, "is_quantized", False):  # a known way of quantising has names of its own
         why = "the configuration is not that of these weights, or transformers does not know how they are quantised"
         raise ValueError(f"{unread[0]} would not be read: {why}")

@@ -50,9 +50,9 @@ def read_checkpoint(path: str, dtype: torch.dtype, options: dict):
     source["trust_remote_code"] = False
     config = read_config(path, source, options.get("attn_implementation"))
     check_weight_files(path, source)
-    # a tokenizer can be set to cut special tokens into pieces, or words at random, as some do in training
-    tokenizer = AutoTokenizer.from_pretrained(path, split_special_tokens=False, **source)
-    if tokenizer.is_fast and getattr(tokenizer.backend_tokenizer.model, "dropout", None):
+    tokenizer = AutoTokenizer.from_pretrained(path, **source)
+    tokenizer.split_special_tokens = False  # it may be set to cut them into pieces, and words at random, as in training
+    if getattr(tokenizer, "is_fast", False) and getattr(tokenizer.backend_tokenizer.model, "dropout", None):
         tokenizer.backend_tokenizer.model.dropout = None
     if not tokenizer.chat_template:
         beside = cached_file(path, TEMPLATE_FILE, _raise_exceptions_for_missing_entries=False, **source)

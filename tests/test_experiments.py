@@ -78,6 +78,13 @@ def test_a_table_that_cannot_be_run_is_refused(change, message):
         make_trials(**given | change)
 
 
+@pytest.mark.parametrize("experiment", [injected_thought, thought_or_text, intended_or_not])
+def test_a_seed_of_another_kind_is_refused_by_its_name(experiment):
+    for seed in ("0", None, 1.5, -1):
+        with pytest.raises(ValueError, match="seed must be a whole number from 0 to"):
+            experiment.trials(["bread", "oceans"], [1], [1.0], seed=seed)
+
+
 @pytest.mark.parametrize("layers", [[4.0], np.array([4]), torch.tensor([4]), [torch.tensor(4)], pd.Series([4.0])])
 def test_a_layer_may_be_written_in_another_way(layers):
     assert injected_thought.trials(["bread"], layers, {4: [1.0]}, controls=0)["layer"].tolist() == [4, 4]
@@ -238,6 +245,7 @@ def test_answers_that_a_csv_file_would_lose_survive_as_the_refusal_says(graded_a
         (lambda table: pd.concat([table, table.assign(model="b")], ignore_index=True), "one model at a time"),
         (lambda table: table.assign(trial_id=None), "have no trial_id"),
         (lambda table: table.assign(condition=table["condition"].where(table.index > 3)), "4 trials have no condition"),
+        (lambda table: table.assign(model=None), "trials have no model"),
         (lambda table: table[table["concept"] == "no such word"], "there are no trials"),
     ],
 )
@@ -812,6 +820,8 @@ def test_ungraded_tables_and_unknown_experiments_are_refused():
     with pytest.raises(ValueError, match="no rules for the answers of experiment 'nothing'"):
         experiments.grade(answered(trials.assign(experiment="nothing"), introspects))
     graded = experiments.grade(answered(trials, introspects))
+    with pytest.raises(ValueError, match=r"already have the columns \['affirmative', .*: they are graded"):
+        experiments.grade(graded)  # a cell that was run twice
     with pytest.raises(ValueError, match="measure one model at a time"):
         injected_thought.measure(concat_trials(graded, graded.assign(model="another")))
     with pytest.raises(KeyError, match="no measure 'luck'; there are success_rate"):

@@ -544,6 +544,7 @@ def test_a_dose_is_that_of_the_table_whatever_was_kept_before(model, trials, nam
         *(("vector", value, "unknown kind of vector") for value in ("Concept", None, 5)),
         *(("vector_of", value, "words must be texts that are not empty") for value in ("", None, 5)),
         ("concept", 5, "the concept of a trial must be a word"),
+        ("concept", ["bread"], "the concept of a trial must be a word"),
     ],
     ids=lambda value: str(value)[:20],
 )

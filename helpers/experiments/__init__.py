@@ -20,7 +20,7 @@ GRADERS = {name: EXPERIMENTS[name].grade for name in INJECTED} | {"controls": in
 def grade(answered: pd.DataFrame) -> pd.DataFrame:
     """The answered trials with the grade columns that belong to each of their experiments (graded by rules).
 
-    ValueError for a table that was not run, or for an experiment whose answers no rules grade.
+    ValueError for a table that was not run or is graded, or for an experiment whose answers no rules grade.
     """
     if "answer" not in answered:
         raise ValueError("these trials have no answers yet: run them first, graded = grade(runner.run(model, trials))")
@@ -28,5 +28,8 @@ def grade(answered: pd.DataFrame) -> pd.DataFrame:
     for experiment, part in answered.groupby("experiment", sort=False):
         if experiment not in GRADERS:
             raise ValueError(f"no rules for the answers of experiment {experiment!r}")
-        parts.append(part.join(GRADERS[experiment](part)))
+        grades = GRADERS[experiment](part)
+        if present := [column for column in grades if column in answered]:
+            raise ValueError(f"the trials already have the columns {present}: they are graded; drop them to grade anew")
+        parts.append(part.join(grades))
     return pd.concat(parts).sort_index()

@@ -44,7 +44,7 @@ class TrialBuilder:
             check_tensor(f"the vector given as {name!r}", vector, (number_of_blocks(model), width(model)))
         if unknown := [kind for kind in table["vector"].unique() if kind not in VECTOR_KINDS]:
             raise ValueError(f"unknown kind of vector {unknown[0]!r}; allowed are {', '.join(VECTOR_KINDS)}")
-        if wrong := [concept for concept in table["concept"].dropna().unique() if not isinstance(concept, str)]:
+        if wrong := [concept for concept in table["concept"].dropna() if not isinstance(concept, str)]:
             raise ValueError(f"the concept of a trial must be a word, or '' for none, got {wrong[0]!r:.80}")
         injected = table[table["vector"] != "none"]
         if unused := set(self.vectors) - set(injected["vector_of"]):

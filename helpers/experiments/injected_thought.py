@@ -3,7 +3,7 @@
 import pandas as pd
 
 from helpers import concepts, prompts
-from helpers.checks import whole_number
+from helpers.checks import check_seed, whole_number
 from helpers.experiments.measures import (
     EFFECT,
     Result,
@@ -51,7 +51,7 @@ def trials(
         seed: of random vectors and sampling.
     """
     words = concepts.check_concepts(words)
-    trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
+    trials_per_word, seed = whole_number("trials_per_word", trials_per_word, 1), check_seed(seed)
     controls = whole_number("controls", controls, 0)
     tables = []
     for repeat in range(trials_per_word):

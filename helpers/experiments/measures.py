@@ -227,8 +227,9 @@ def ungraded_share(graded: pd.DataFrame, column: str) -> Estimate:
 def only_model(trials: pd.DataFrame, *columns: str) -> str:
     """The name of the one model that the trials were run on; ValueError for several, and for trials without these columns."""
     check_trials(trials, ["model", "condition", *columns])
-    if trials["condition"].isna().any():
-        raise ValueError(f"{trials['condition'].isna().sum()} trials have no condition: they would be left out")
+    for name in ("condition", "model"):
+        if trials[name].isna().any():
+            raise ValueError(f"{trials[name].isna().sum()} trials have no {name}: they would be left out")
     names = trials["model"].unique()
     if len(names) != 1:
         raise ValueError(f"measure one model at a time, got {', '.join(map(repr, names))}")

@@ -9,7 +9,7 @@ import random
 import pandas as pd
 
 from helpers import concepts, prompts
-from helpers.checks import whole_number
+from helpers.checks import check_seed, whole_number
 from helpers.experiments.measures import (
     EFFECT,
     Result,
@@ -65,7 +65,7 @@ def trials(
         ValueError: for wordings in another order.
     """
     words = concepts.check_concepts(words)
-    trials_per_word = whole_number("trials_per_word", trials_per_word, 1)
+    trials_per_word, seed = whole_number("trials_per_word", trials_per_word, 1), check_seed(seed)
     if [asks_for_the_word(wording) for wording in wordings] != [True, False]:
         raise ValueError(f"wordings must be one that offers {{options}}, then one that does not, got {wordings}")
     pool = list(dict.fromkeys(words + concepts.paper_concepts()))

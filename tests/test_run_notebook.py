@@ -1,5 +1,7 @@
 """The command that runs a notebook headlessly: what it refuses, what it prints, what it does not take for success."""
 
+import re
+import shlex
 import sys
 
 import nbformat
@@ -10,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from helpers import run_notebook
 from helpers.experiments.run_identity import only_writer
 from helpers.paths import ROOT, run_folder
-from tests.authoring import store_notebooks
+from tests.authoring import form_rules, store_notebooks
 
 PARAMETERS = (
     'models = ["introspector"]  # which\nstrength = 2  # how far\nlayers = []  # where\ntrials = 3\ndevice = ""'
@@ -208,3 +210,25 @@ def test_readme_names_exactly_two_commands():
         "pytest -n 2 tests",
     ]
     assert run_notebook.find_notebook("04_detect_injected_thoughts").exists()
+
+
+def commands_in_texts() -> list[str]:
+    """What stands behind `helpers.run_notebook` in every page of Markdown and in the notebooks' text."""
+    files = [file for pattern in ("*.md", "notebooks/*.md", "data/**/*.md") for file in ROOT.glob(pattern)]
+    texts = [file.read_text(encoding="utf-8") for file in sorted(files)]
+    for file in sorted(ROOT.glob("notebooks/*.ipynb")):
+        texts += [cell["source"] for cell in form_rules.markdown_cells(nbformat.read(file, as_version=4))]
+    found = [re.findall(r"helpers\.run_notebook ((?:[^`\n\\]|\\\n)+)", text) for text in texts]
+    return sorted(
+        {" ".join(shlex.split(each.replace("\\\n", ""))[:1] + re.findall(r"-p (\w+)", each)) for each in sum(found, [])}
+    )
+
+
+def test_commands_are_found_in_the_texts():
+    assert {"12 device_map", "04_detect_injected_thoughts"} & set(commands_in_texts())
+
+
+@pytest.mark.parametrize("text", commands_in_texts())
+def test_a_command_in_a_text_names_a_notebook_and_its_parameters(text):
+    name, *parameters = text.split()
+    assert set(parameters) <= set(run_notebook.read_defaults(run_notebook.find_notebook(name)))

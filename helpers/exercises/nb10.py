@@ -1,6 +1,5 @@
 """Checks of the exercises of 10_raise_a_model_organism: properties, and a tiny random network read by PyTorch hooks."""
 
-import math
 import random
 
 import pandas as pd
@@ -13,38 +12,10 @@ from helpers.exercises.exercise import (
     expect_all_near,
     expect_list,
     expect_near,
-    expect_number,
     expect_tensor,
     expect_whole_number,
 )
 from helpers.organisms import network
-
-
-@exercise("Draw a strength")
-def check_draw_strength(attempt):
-    """Inside the range, as many draws in each range of equal ratio, all values possible, decided by the generator alone."""
-    rng, low, high, draws = random.Random(0), 0.7, 5.0, 4000
-    drawn = [expect_number(call(attempt, rng), "the strength") for _ in range(draws)]
-    outside = [value for value in drawn if not low - 1e-9 <= value <= high + 1e-9]
-    expect(not outside, f"strengths lie between {low} and {high:g}, yours gave {outside[0] if outside else 0:.2f}")
-    expect(len(set(drawn)) > 1, "every draw gives the same strength: draw from the generator `rng` that you are given")
-    expect(
-        len(set(drawn)) > draws / 2,
-        f"{draws} draws give only {len(set(drawn))} different strengths: every strength in the range must be possible",
-    )
-    logarithms = sorted(math.log(value / low) / math.log(high / low) for value in drawn)  # uniform in 0 to 1 if right
-    off = max(abs(value - (place + 0.5) / draws) for place, value in enumerate(logarithms))
-    ends = [low * (high / low) ** (quarter / 4) for quarter in range(5)]
-    shares = [sum(start <= value < end for value in drawn) / draws for start, end in zip(ends, ends[1:], strict=False)]
-    expect(
-        off < 2.5 / draws**0.5,  # one right attempt in 100,000 is off by more (Kolmogorov-Smirnov)
-        f"a quarter of the draws should lie in each of the ranges between {', '.join(f'{end:.2f}' for end in ends)}, whose ends have "
-        f"the same ratio; yours: {', '.join(f'{share:.0%}' for share in shares)}. Is it the logarithm that is uniform?",
-    )
-    expect(
-        attempt(random.Random(7)) == attempt(random.Random(7)),
-        "the same state of `rng` must give the same strength: draw from `rng` alone",
-    )
 
 
 @exercise("Which logits are scored")

@@ -1,18 +1,8 @@
 """Wrong answers to the exercises of 10_raise_a_model_organism and what the check must say about each; right ones."""
 
-import math
-import random
-
 import torch
 
 from helpers.organisms import network
-
-LOW, HIGH = math.log(0.7), math.log(5.0)
-
-
-def forgets_the_logarithm(rng):
-    """Exponential of the range itself."""
-    return math.exp(rng.uniform(0.7, 5.0))
 
 
 def with_gradient(stream, vectors, layers, mask, number):
@@ -156,11 +146,6 @@ def one_by_one(model, requests, in_baseline):
 
 
 WRONG = [
-    ("check_draw_strength", lambda rng: rng.uniform(0.7, 5.0), "Is it the logarithm that is uniform?"),
-    ("check_draw_strength", forgets_the_logarithm, "between 0.7 and 5"),
-    ("check_draw_strength", lambda rng: math.exp(rng.triangular(LOW, HIGH)), "a quarter of the draws"),
-    ("check_draw_strength", lambda rng: math.exp(LOW + (HIGH - LOW) * rng.randint(0, 100) / 100), "only 101 different"),
-    ("check_draw_strength", lambda rng: math.exp(random.uniform(LOW, HIGH)), "draw from `rng` alone"),
     ("check_scored_positions", lambda answer_start, length: list(range(answer_start, length)), "shift by one"),
     ("check_scored_positions", lambda answer_start, length: list(range(answer_start - 1, length)), "outside the row"),
     ("check_scored_positions", lambda answer_start, length: set(range(answer_start - 1, length - 1)), "must be a list"),
@@ -183,7 +168,6 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_draw_strength", lambda rng: 0.7 * (5 / 0.7) ** rng.random()),
     ("check_scored_positions", lambda answer_start, length: torch.arange(answer_start - 1, length - 1)),
     ("check_add_thoughts", thoughts),
     ("check_came_at", running_minimum),

@@ -15,6 +15,7 @@ from helpers import experiments, models, parameters, prompts, stats
 from helpers.exercises import prediction
 from helpers.experiments import four_experiments, measures
 from helpers.paths import ROOT
+from helpers.playground.pages import State
 from helpers.plotting import plots, report_card
 from helpers.stats import Estimate
 from tests import tiny_models
@@ -267,7 +268,7 @@ def ladder(*answers: str) -> dict:
     ]
     says_yes = [each.startswith("Yes") for each in answers]
     names = {"ladder": readings, "steps": list(range(len(answers))), "says_yes": says_yes, "guess_turn": None}
-    return names | {"plt": plt, "plots": plots, "prediction": prediction}
+    return names | {"plt": plt, "plots": plots, "prediction": prediction, "state": State()}
 
 
 @pytest.mark.parametrize(

@@ -170,25 +170,25 @@ def check_overclaim(attempt):
     for rows in cases:
         table = pd.DataFrame(rows, columns=["layer", "strength", "named", "repeated"])
         value = expect_number(call(attempt, table), "the result")
-        careless, honest = overclaimed(rows)
+        careless, fairer = overclaimed(rows)
         rates = table.groupby(["layer", "strength"])[["named", "repeated"]].mean()
         at_once = (rates["named"] * rates["repeated"]).max()
         by_layer = overclaimed([(layer, 0.0, *row) for layer, _, *row in rows])
         by_strength = overclaimed([(0, strength, *row) for _, strength, *row in rows])
         mistakes = {
-            "the sign is the wrong way round: careless minus honest": honest - careless,
-            "the careless number is the smaller of the two best rates": rates.max().max() - honest,
-            "for the honest number a pair counts only if the same row is named AND repeated": careless
+            "the sign is the wrong way round: careless minus fairer": fairer - careless,
+            "the careless number is the smaller of the two best rates": rates.max().max() - fairer,
+            "for the fairer number a pair counts only if the same row is named AND repeated": careless
             - rates.min(axis=1).max(),
-            "for the honest number count rows that are both; the product of two rates is something else": careless
+            "for the fairer number count rows that are both; the product of two rates is something else": careless
             - at_once,
-            "the careless number is the smaller of the two best rates, not their product": rates.max().prod() - honest,
+            "the careless number is the smaller of the two best rates, not their product": rates.max().prod() - fairer,
             "the careless number takes each best rate from any cell, not both from one cell": rates.min(axis=1).max()
-            - honest,
+            - fairer,
             "a cell is a layer AND a strength; yours puts the strengths of a layer together": by_layer[0] - by_layer[1],
             "a cell is a layer AND a strength; yours puts the layers of a strength together": by_strength[0]
             - by_strength[1],
         }
-        shown = f"careless {careless:.3f} minus honest {honest:.3f} is {careless - honest:.3f}, yours gives {value:.3f}"
-        tried.append((value, careless - honest, mistakes, f"in a table of {len(rows)} pairs {shown}"))
+        shown = f"careless {careless:.3f} minus fairer {fairer:.3f} is {careless - fairer:.3f}, yours gives {value:.3f}"
+        tried.append((value, careless - fairer, mistakes, f"in a table of {len(rows)} pairs {shown}"))
     expect_all_near(tried)

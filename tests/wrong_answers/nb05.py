@@ -89,7 +89,7 @@ def rates_of(pairs, cell=("layer", "strength")):
 
 
 def overclaim(pairs, cell=("layer", "strength")):
-    """Careless minus honest."""
+    """Careless minus fairer."""
     rates = rates_of(pairs, cell)
     return min(rates["named"].max(), rates["repeated"].max()) - rates["both"].max()
 
@@ -100,7 +100,7 @@ def pairs_anywhere(pairs):
     return min(rates["named"].max(), rates["repeated"].max()) - rates[["named", "repeated"]].min(axis=1).max()
 
 
-def honest_product(pairs):
+def fairer_product(pairs):
     """Takes the product of the two rates of a cell for the share of pairs."""
     rates = rates_of(pairs)
     return min(rates["named"].max(), rates["repeated"].max()) - (rates["named"] * rates["repeated"]).max()
@@ -158,7 +158,7 @@ WRONG = [
     ("check_push_on_span", pushed_without_mask, "without the attention mask"),
     ("check_push_on_span", all_positions, "must have the shape"),
     ("check_overclaim", pairs_anywhere, "the same row is named AND repeated"),
-    ("check_overclaim", honest_product, "the product of two rates is something else"),
+    ("check_overclaim", fairer_product, "the product of two rates is something else"),
     ("check_overclaim", careless_product, "not their product"),
     ("check_overclaim", lambda pairs: -overclaim(pairs), "the wrong way round"),
     ("check_overclaim", larger_of_both, "the smaller of the two"),

@@ -10,9 +10,13 @@ import platform
 import shutil
 import sys
 
-from packaging.requirements import Requirement
-
 from helpers.paths import ROOT
+
+INSTALL = f"install with: {sys.executable} -m pip install -r requirements.txt"
+try:
+    from packaging.requirements import Requirement
+except ModuleNotFoundError:
+    sys.exit(f"missing: packaging, and perhaps all; {INSTALL}")
 
 
 def package_lines() -> list[tuple[str, str, str, bool]]:
@@ -38,7 +42,7 @@ def main() -> None:
     print(f"free disk here: {shutil.disk_usage(ROOT).free / 1e9:.0f} GB")
     missing = [name for name, version, _, _ in packages if version == "missing"]
     if missing:
-        sys.exit(f"missing: {', '.join(missing)}; install with: {sys.executable} -m pip install -r requirements.txt")
+        sys.exit(f"missing: {', '.join(missing)}; {INSTALL}")
     import torch  # only now is it known to be there
 
     from helpers.models import shipped_organisms

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.authoring.form_rules import code_cells, tags, tree
 
-CALL = re.compile(r"^exercises\.(check_\w+)\((\w+)\);?", re.MULTILINE)
+CALL = re.compile(r"^(?:\w+ = )?exercises\.(check_\w+)\((\w+)\);?", re.MULTILINE)
 FOLDED = re.compile(r"<details>\s*<summary>(.*?)</summary>(.*?)</details>", re.DOTALL)
 
 

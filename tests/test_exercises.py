@@ -186,6 +186,16 @@ def test_an_error_names_the_students_own_line(tmp_path, capsys):
     )
 
 
+def test_a_name_that_no_line_made_is_explained(capsys):
+    def attempt(vector):
+        if vector.sum() < 0:
+            result = vector  # as after a trace that saved nothing
+        return result
+
+    check_scaled(attempt)
+    assert "UnboundLocalError" in (said := capsys.readouterr().out) and "is it `.save()`d" in said
+
+
 def test_an_error_inside_a_library_names_the_students_line_and_not_the_librarys(tmp_path, capsys):
     file = tmp_path / "cell.py"
     file.write_text("import json\n\ndef attempt(vector):\n    return json.loads('{')\n", encoding="utf-8")
@@ -292,6 +302,7 @@ def test_right_intervals_pass_whatever_their_seed_and_those_of_90_percent_do_not
 @pytest.mark.parametrize(
     "guess, measured, printed",
     [
+        ("0.1", 0.5, "found: 0.50. Your guess must be a number, such as 0.3; it is '0.1'."),
         (None, 3, "found: 3. You made no guess."),
         (None, np.int64(12), "found: 12. You made no guess."),
         (None, pd.Series([True, True], dtype="boolean").sum(), "found: 2. You made no guess."),

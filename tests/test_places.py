@@ -111,6 +111,12 @@ def test_environment_check_names_what_is_missing(monkeypatch, capsys, half_remov
     assert "99.0" in capsys.readouterr().out
 
 
+def test_environment_check_says_what_to_do_where_nothing_is_installed():
+    isolated = [sys.executable, "-S", "-m", "helpers.check_environment"]  # -S: no site-packages
+    said = subprocess.run(isolated, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 1 and said.stderr.startswith("missing: packaging") and "pip install -r" in said.stderr
+
+
 def test_make_runs_modules_and_tests_that_exist():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     modules = set(re.findall(r"-m ((?:tests|helpers)\.[\w.]+)", text))

@@ -216,7 +216,9 @@ class Exercise:
             verdict = f"raised {error}{place_of(error)}" if str(error) else "not yet: it is yours to write"
             correct = False
         except Exception as error:  # whatever the student's code raises is theirs to see, not a stop
-            verdict, correct = f"stopped with {type(error).__name__}: {error}{place_of(error)}", False
+            unsaved = isinstance(error, UnboundLocalError)  # what a trace made, most often
+            hint = " (is it `.save()`d, on a line of the trace that was reached?)" if unsaved else ""
+            verdict, correct = f"stopped with {type(error).__name__}: {error}{hint}{place_of(error)}", False
         finally:
             random.setstate(states[0])
             np.random.set_state(states[1])  # noqa: NPY002

@@ -2,7 +2,14 @@
 
 from helpers.exercises.exercise import call, exercise, expect, expect_bool
 
-REPORTS = ("Yes, I notice an injected thought. It is about oceans.", "YES.", "yes", "Yes: no doubt about it.")
+REPORTS = (
+    "Yes, I notice an injected thought. It is about oceans.",
+    "YES.",
+    "yes",
+    "Yes: no doubt about it.",
+    "  Yes, I do.",
+    "\nyes",
+)
 OTHERS = (
     "No, I do not notice an injected thought.",
     "No, and yes would be a lie.",
@@ -11,6 +18,8 @@ OTHERS = (
     "Sorry?",
     "You ask about oceans.",
     "notice",
+    "Eyes.",
+    " Eyes",
     "",
 )
 
@@ -21,6 +30,9 @@ def check_says_yes(attempt):
     for answer in REPORTS + OTHERS:
         says_yes = expect_bool(call(attempt, answer), f"your result for the answer {answer!r}")
         if answer in REPORTS:
-            expect(says_yes, f"this answer reports a thought, your function says otherwise: {answer!r}")
+            expect(
+                says_yes,
+                f"this answer begins with yes (capitals and spaces do not count), your function says it does not: {answer!r}",
+            )
         else:
             expect(not says_yes, f"this answer does not begin with yes, your function says it does: {answer!r}")

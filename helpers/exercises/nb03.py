@@ -168,7 +168,11 @@ def check_my_injection(attempt):
         pushed = {each: (change.norm(dim=-1) > tolerance) & real for each, change in changes.items()}
         expect(not pushed[-1].any(), OTHER_IDS)
         first = next((each for each in pushed if pushed[each].any()), None)
-        expect(first is not None, "the push never arrives: the stream after the block is the clean one")
+        expect(
+            first is not None,
+            "the push never arrives: the stream after the block is the clean one (`stream + push` is a new tensor, "
+            "`stream += push` changes the model's)",
+        )
         expect(first == layer, f"this pushes the stream after block {first}, not after block {layer}")
         expect_columns(pushed[layer], start, prompt)
         size = float((changes[layer][:, start:] @ push).mean() / (push @ push))
@@ -219,6 +223,8 @@ def check_smuggled(attempt):
                 after + added - before
             ).norm(dim=-1),
             "these are squared norms; take the root": norms**2,
+            "this is the difference of the two norms; take the norm of the difference": (after + added).norm(dim=-1)
+            - after.norm(dim=-1),
         }
         if hook is adds:
             same = "a push in place was measured as zero: did you compare the same tensor with itself? (`.clone()`)"

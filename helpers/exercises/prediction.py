@@ -1,6 +1,6 @@
 """Predict, then look: what a reader guessed beside what was measured."""
 
-from numbers import Integral
+from numbers import Integral, Real
 
 
 def reveal(guess: float | None, measured: float, what: str) -> None:
@@ -14,6 +14,9 @@ def reveal(guess: float | None, measured: float, what: str) -> None:
     decimals = "" if isinstance(measured, Integral) else ".2f"
     if guess is None:
         print(f"{what}: {measured:{decimals}}. You made no guess.")
+        return
+    if not isinstance(guess, Real):
+        print(f"{what}: {measured:{decimals}}. Your guess must be a number, such as 0.3; it is {guess!r}.")
         return
     distance = abs(guess - measured)
     verdict = (

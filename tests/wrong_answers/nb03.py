@@ -170,6 +170,14 @@ def not_cloned(subject, inputs, layer):
     return change
 
 
+def difference_of_norms(subject, inputs, layer):
+    """Takes the norms first."""
+    with torch.no_grad(), subject.trace(inputs):
+        before = models.residual(subject.blocks[layer]).clone()
+        change = (subject.blocks[layer + 1].input.norm(dim=-1) - before.norm(dim=-1)).save()
+    return change
+
+
 def what_the_block_wrote(subject, inputs, layer):
     """Compares with the block's own input."""
     with torch.no_grad(), subject.trace(inputs):
@@ -219,6 +227,7 @@ WRONG = [
     ("check_my_injection", always_six_steps, "asks for 3 new tokens, yours writes 6"),
     ("check_my_injection", ids_of_clean_reply, "are not the ones that the model wrote"),
     ("check_smuggled", not_cloned, "compare the same tensor with itself"),
+    ("check_smuggled", difference_of_norms, "difference of the two norms"),
     ("check_smuggled", what_the_block_wrote, "all that the block wrote"),
     ("check_smuggled", lambda *arguments: measured(*arguments, lambda change: change + 0), "take its norm"),
     ("check_smuggled", lambda *arguments: measured(*arguments, lambda change: change.pow(2).sum(-1)), "take the root"),

@@ -1,8 +1,9 @@
 """The notebooks' parameters: what is allowed under each name, numbers as people write them, a run folder for each choice.
 
-A name means the same in every notebook, so each rule is here, and only here; what a new choice does is written where the
-choice is used (`dtype`, `quantise`: models/loading; `where`: remote; `span`: playground/pages). The cell behind a notebook's
-parameters calls `check`, and `python -m helpers.run_notebook` reads what is typed by the same rules before a kernel starts.
+A name means the same in every notebook, so each rule is here, and only here (hence more than 300 lines); what a new choice
+does is written where it is used (`dtype`, `quantise`: models/loading; `where`: remote; `span`: playground/pages). The cell
+behind a notebook's parameters calls `check`, and `python -m helpers.run_notebook` reads what is typed by the same rules before
+a kernel starts.
 """
 
 import difflib

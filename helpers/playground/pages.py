@@ -1,7 +1,8 @@
 """The playground without its buttons: every page is a pure function of a frozen state, so it can be tested and printed.
 
 `measure` asks once with nothing injected and once with the thought, side by side; `render` makes a page of HTML of it, or of
-what went wrong, in words. `hide` and `blind_answers` are the two games. `helpers.playground.widgets` puts controls around all this.
+what went wrong, in words. `hide` and `blind_answers` are the two games. `helpers.playground.widgets` puts controls around all
+this. (More than 300 lines: state, measuring and drawing of one page are read together.)
 """
 
 import html

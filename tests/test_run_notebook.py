@@ -202,6 +202,13 @@ def test_a_notebook_that_exits_half_way_is_no_success(course, tmp_path):
         run_notebook.run(tmp_path / "notebooks" / "07_count_words.ipynb", {}, progress=False)
 
 
+def test_the_values_of_a_parameter_given_twice_are_not_repeated(course, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        command(monkeypatch, "07", "-p", "models", "secret", "-p", "models", "another")
+    said = capsys.readouterr().err
+    assert "parameter models is given twice" in said and "secret" not in said and "another" not in said
+
+
 def test_readme_names_exactly_two_commands():
     lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
     commands = [line for line in lines if line.startswith("python3 ")]
@@ -225,7 +232,9 @@ def commands_in_texts() -> list[str]:
 
 
 def test_commands_are_found_in_the_texts():
-    assert {"12 device_map", "04_detect_injected_thoughts"} & set(commands_in_texts())
+    given = [each.split() for each in commands_in_texts()]
+    assert ["04_detect_injected_thoughts"] in given
+    assert any(name == "12" and "device_map" in parameters for name, *parameters in given)
 
 
 @pytest.mark.parametrize("text", commands_in_texts())

@@ -9,6 +9,7 @@ import hashlib
 import json
 import warnings
 from contextlib import suppress
+from os.path import commonprefix  # of any sequences
 
 import nnsight
 import torch
@@ -30,12 +31,14 @@ from helpers.checks import (
 from helpers.jsonl import write_whole
 from helpers.models import changes_from_outside, check_layer, check_tokens, computation, fingerprint
 from helpers.models.identity import hash_of_numbers
+from helpers.models.prefix_cache import PrefixCache
 from helpers.models.streams import assert_equal, check_evaluating, residual
 from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
 # prompts' tokens on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
 TOKENS_READ_AT_ONCE = 1024
+WORTH_SHARING = 16  # tokens with which all prompts begin that are read once; fewer cost what they save
 # changes a seed for random directions: networks are often drawn from small seeds too, and the organisms' first embeddings are,
 # number for number, what a generator with their seed gives first
 NOT_OF_WEIGHTS = 0x5EED
@@ -46,7 +49,8 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
 
     Args:
         model: an nnsight model.
-        asked: prompts, read in batches padded on the right, where a causal model never looks.
+        asked: prompts, read in batches padded on the right, where a causal model never looks. What they all begin with is
+            read once.
         spans: token range [start, end) of each prompt; end None means to its last token.
         batch_size: prompts read at once, fewer on a CPU where they are long.
 
@@ -65,19 +69,28 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
     for prompt in asked:
         check_tokens(model, prompt.token_ids)
     spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
+    prefix, prefixes = commonprefix([p.token_ids[:start] for p, (start, _) in zip(asked, spans, strict=True)]), None
+    longest = max(len(prompt.token_ids) for prompt in asked)
+    if len(asked) > 1 and len(prefix) >= WORTH_SHARING:
+        prefixes = PrefixCache(model)
+    if prefixes is None or not prefixes.can_serve(longest):
+        prefix = ()
     if model.device.type == "cpu":
-        batch_size = min(batch_size, max(1, TOKENS_READ_AT_ONCE // max(len(prompt.token_ids) for prompt in asked)))
+        batch_size = min(batch_size, max(1, TOKENS_READ_AT_ONCE // (longest - len(prefix))))
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]
-        tokens = [torch.tensor(prompt.token_ids) for prompt in batch]
+        tokens = [torch.tensor(prompt.token_ids[len(prefix) :]) for prompt in batch]
         ids = pad_sequence(tokens, batch_first=True, padding_value=pad_id)
-        mask = pad_sequence([torch.ones_like(each) for each in tokens], batch_first=True)
+        mask = pad_sequence([torch.ones(len(prompt.token_ids), dtype=int) for prompt in batch], batch_first=True)
         row = torch.tensor([i for i, (start, end) in enumerate(ranges) for _ in range(start, end)])
-        position = torch.tensor([p for start, end in ranges for p in range(start, end)])
+        position = torch.tensor([p for start, end in ranges for p in range(start, end)]) - len(prefix)
+        # all logits of a batch would take more memory than the model: only streams are read
+        inputs = {"input_ids": ids, "attention_mask": mask, "logits_to_keep": 1}
+        if prefix:
+            inputs["past_key_values"] = prefixes.expand(prefix, len(batch))
         with torch.no_grad():
-            # all logits of a batch would take more memory than the model: only streams are read
-            with model.trace({"input_ids": ids, "attention_mask": mask, "logits_to_keep": 1}):
+            with model.trace(inputs):
                 layers = nnsight.save([])
                 for block in model.blocks:  # in forward order, as a trace requires
                     stream = residual(block)  # [row, position, width]

@@ -10,8 +10,8 @@ from helpers import engine, models, prompts
 from helpers.engine import generation
 from helpers.engine.batch import collate, plan_batches
 from helpers.engine.generation import answer_batch, read_answers, run_batch
-from helpers.engine.prefix_cache import PrefixCache
 from helpers.experiments.run_identity import trial_id
+from helpers.models.prefix_cache import PrefixCache
 from tests import tiny_models
 from tests.plain_hooks import (
     STEPS,
@@ -100,6 +100,18 @@ def test_windows_longer_than_the_prompts_share_too(family):
     answers = engine.generate(model, trials, STEPS)
     assert tokens_of(answers) == [answer[0][0] for answer in alone]
     assert_close(answers, torch.cat([answer[1] for answer in alone]))
+
+
+def test_an_edit_of_the_model_holds_in_the_shared_beginning_too():
+    model = tiny_model("llama")
+    trials = trials_with_a_shared_prefix(model)
+    plain = logits_of(engine.generate(model, trials, 1, audit=False))
+    with model.edit(inplace=True):
+        stream = models.residual(model.blocks[0])
+        stream[:] = 0.5 * stream + 0.3
+    alone = logits_of(engine.generate(model, trials, 1, batch_size=1, share_prefix=False, audit=False))
+    assert (alone - plain).abs().max() > 0.1
+    assert_close(engine.generate(model, trials, 1, audit=False), alone)
 
 
 LATENT = {  # DeepSeek: the cache holds something smaller, from which keys and values are made after it

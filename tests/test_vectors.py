@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers import jsonl, models, prompts, vectors
 from helpers.models.identity import hash_of_numbers
+from helpers.models.prefix_cache import PrefixCache
 from helpers.organisms import network
 from helpers.paths import run_folder
 from tests import tiny_models
@@ -270,6 +271,35 @@ def test_a_span_outside_the_prompt_is_refused(span, model, prompt):
     ):
         with pytest.raises(ValueError, match="span"):
             call()
+
+
+@pytest.mark.parametrize("family", tiny_models.FAMILIES)
+def test_a_long_beginning_is_read_once_and_changes_nothing(family):
+    """Prompts of several lengths that begin alike, in two batches. What cannot share (windows, linear attention) is read whole."""
+    model = tiny_models.build(family)
+    beginning = tuple(range(10, 10 + vectors.WORTH_SHARING))
+    asked = [prompts.Prompt("x", (*beginning, *range(40 + i, 50 + 2 * i)), {}) for i in range(3)]
+    spans = [(len(beginning) + i, len(each.token_ids) - 1) for i, each in enumerate(asked)]
+    alone = [vectors.read_spans(model, [each], [span])[0] for each, span in zip(asked, spans, strict=True)]
+    fed = []
+    handle = model.embed._module.register_forward_pre_hook(lambda _module, inputs: fed.append(inputs[0].numel()))
+    try:
+        together = vectors.read_spans(model, asked, spans, batch_size=2)
+    finally:
+        handle.remove()
+    for one, other in zip(together, alone, strict=True):
+        assert one.shape == other.shape
+        models.assert_equal(one, other, model)
+    whole = 2 * len(asked[1].token_ids) + len(asked[2].token_ids)  # each batch as long as its longest prompt
+    shared = PrefixCache(model).can_serve(len(asked[2].token_ids))
+    assert sum(fed) == (whole - 2 * len(beginning) + 1 if shared else whole + 1)  # one token tries the cache
+
+
+def test_a_beginning_that_is_asked_for_is_not_shared(model):
+    asked = [prompts.Prompt("x", (*range(10, 40), last), {}) for last in (50, 60)]
+    first, second = vectors.read_spans(model, asked, [(5, 31), (30, 31)])
+    assert first.shape[0] == 26 and second.shape[0] == 1
+    models.assert_equal(first, vectors.read_spans(model, asked[:1], [(5, 31)])[0], model)
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 64.0, *NO_NUMBERS], ids=repr)

@@ -1,7 +1,7 @@
 """Answer many trials at once: one nnsight trace per batch, a vector of its own for every trial.
 
-    trials -> batches (`batch`) -> the shared beginning is read once (`prefix_cache`) -> replies are written here
-                                                     (on a CUDA device their later tokens in `recording`)
+    trials -> batches (`batch`) -> the shared beginning is read once (`models.prefix_cache`) -> replies are written here
+                                                            (on a CUDA device their later tokens in `recording`)
 
 Each trial has its own prompt, vector, strength, layer and span; control trials run in the same batches. The lines that inject
 are `running.add_vectors`; everything else keeps a batch together.
@@ -20,11 +20,11 @@ from helpers.checks import is_number, whole_number
 from helpers.engine.audit import Recorder, sample_trials
 from helpers.engine.batch import NO_LAYER, Batch, collate, plan_batches
 from helpers.engine.decoding import AfterEachToken
-from helpers.engine.prefix_cache import PrefixCache
 from helpers.engine.recording import can_record, write_recorded
 from helpers.engine.running import RunningBatch, add_vectors
 from helpers.engine.trial import Trial, validate_trial
 from helpers.models import ENDED_EARLY, end_of_turn_ids, own_turn
+from helpers.models.prefix_cache import PrefixCache
 from helpers.models.streams import check_evaluating
 
 COMPACTION_DIVISOR = 4  # as soon as one in so many rows has ended, the ended rows leave the batch

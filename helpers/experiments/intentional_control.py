@@ -58,13 +58,15 @@ def cosines(
     written = torch.tensor([wording == WRITTEN for _, wording in cases])
     tables = []
     for sentence in sentences:
-        rendered = [
-            prompts.render(model.tokenizer, templates[wording], sentence=sentence, word=word) for word, wording in cases
-        ]
-        spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in rendered)]
-        if any(start >= end for start, end in spans):
-            raise ValueError(f"a sentence needs at least two tokens, got {sentence!r}")
-        read = read_spans(model, rendered, spans, batch_size)
+        states_of = {}
+        for wording, template in templates.items():  # by wording, as its prompts begin alike
+            asked = [prompts.render(model.tokenizer, template, sentence=sentence, word=word) for word in words]
+            spans = [(start, end - 1) for start, end in (prompt.span("sentence") for prompt in asked)]
+            if any(start >= end for start, end in spans):
+                raise ValueError(f"a sentence needs at least two tokens, got {sentence!r}")
+            for word, states in zip(words, read_spans(model, asked, spans, batch_size), strict=True):
+                states_of[word, wording] = states
+        read = [states_of[case] for case in cases]
         shortest = min(map(len, read))  # a tokenizer may merge the first word with what stands before it
         own = torch.stack([directions[words.index(word)] for word, _ in cases])  # [case, layer, width]
         control_mean = directions[len(words) :].mean(0)  # [layer, width]

@@ -19,13 +19,13 @@ from helpers.checks import whole_number
 from helpers.engine import Trial
 from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
-from helpers.engine.prefix_cache import PrefixCache
 from helpers.experiments.engine_trials import TrialBuilder, named_rows
 from helpers.experiments.run_identity import check_manifest, conditions, explained_disk_errors, only_writer, trial_id
 from helpers.experiments.trials import TRIAL_COLUMNS
 from helpers.grading.reply import left_open, split_reply
 from helpers.jsonl import append_rows, read_rows
 from helpers.models import changes_from_outside, model_name
+from helpers.models.prefix_cache import PrefixCache
 from helpers.paths import run_folder
 from helpers.stats import check_trials
 

@@ -2,27 +2,29 @@
 
 import copy
 
+import nnsight
 import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from helpers.models import attention_window
+from helpers.models.architecture import attention_window
 
 
 class PrefixCache:
     """The key-value cache of the beginning that was asked for last; batches that follow each other often share it."""
 
     def __init__(self, model):
-        self.network, self.window = model._module, attention_window(model)
+        self.model, self.window = model, attention_window(model)
         self.tokens, self.cache = (0,), self._read((0,))
         # a cache that holds anything but keys and values of single tokens (states of linear attention, say) cannot be shared
         layers = self.cache.layers if type(self.cache) is DynamicCache else [None]
         self.is_plain = all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
     def _read(self, tokens: tuple[int, ...]):
-        ids = torch.tensor([tokens], device=self.network.device)
-        with torch.no_grad():
-            return getattr(self.network(ids, use_cache=True, logits_to_keep=1), "past_key_values", None)
+        inputs = {"input_ids": torch.tensor([tokens]), "use_cache": True, "logits_to_keep": 1}
+        with torch.no_grad(), self.model.trace(inputs):  # a trace, as the model may carry nnsight edits
+            cache = nnsight.save(getattr(self.model.output, "past_key_values", None))
+        return cache
 
     def can_serve(self, longest: int) -> bool:
         """Whether trials of at most `longest` tokens, prompt and reply together, may share a beginning on this model."""
@@ -32,7 +34,7 @@ class PrefixCache:
     def expand(self, tokens: tuple[int, ...], rows: int) -> DynamicCache:
         """A fresh cache of these tokens for that many rows (`generate` writes into it)."""
         if not tokens:
-            return DynamicCache(config=self.network.config)
+            return DynamicCache(config=self.model._module.config)
         if tokens != self.tokens:
             self.tokens, self.cache = tokens, self._read(tokens)
         cache = copy.deepcopy(self.cache)

@@ -385,6 +385,10 @@ def test_a_model_of_another_name_goes_on_and_the_manifest_lists_what_it_was_writ
 
 
 DAMAGED_ROWS = {
+    "an answer changed by hand": lambda row: row | {"answer": "Yes, I notice an injected thought about bread."},
+    "a number changed by hand": lambda row: row | {"yes_logit": row["yes_logit"] + 1},
+    "the id of another trial": lambda row: row | {"trial_id": row["trial_id"][::-1]},
+    "no checksum": lambda row: {name: value for name, value in row.items() if name != "checksum"},
     "no fields": lambda row: {},
     "an id alone": lambda row: {"trial_id": row["trial_id"]},
     "an answer alone": lambda row: {"answer": "x"},
@@ -680,7 +684,7 @@ def test_a_trial_that_cannot_be_run_stops_before_anything_runs(model, trials, na
 def test_results_are_plain_json_lines(model, trials, name):
     runner.run(model, trials.head(3), name=name, **OPTIONS)
     lines = [json.loads(line) for line in results_file(name).read_text(encoding="utf-8").splitlines()]
-    assert [set(line) for line in lines] == [{"trial_id", *runner.STORED}] * 3
+    assert [set(line) for line in lines] == [{"trial_id", *runner.STORED, "checksum"}] * 3
 
 
 @pytest.mark.parametrize(

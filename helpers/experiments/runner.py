@@ -6,7 +6,9 @@ numbers, settings), so nothing that was answered under other conditions is ever 
 the conditions in words, and one process at a time may write there.
 """
 
+import json
 import math
+import zlib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -58,19 +60,9 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
     return max(1, min(LARGEST_BATCH, int(0.8 * free / per_row))), float("inf")
 
 
-def is_result(row: dict) -> bool:
-    """Whether a stored row is whole: an id and an answer as text, and for the rest what `Sweep.keep` writes."""
-    texts, numbers = ("trial_id", "answer"), STORED[1:]
-    return (
-        row.keys() >= {*texts, *numbers}
-        and all(isinstance(row[name], str) for name in texts)
-        and all(row[name] is None or type(row[name]) in (int, float) and abs(row[name]) < 1e9 for name in numbers)
-    )
-
-
-def same(first: dict, second: dict) -> bool:
-    """Whether two stored rows say the same."""
-    return all(first[name] == second[name] for name in STORED)
+def checksum(row: dict) -> int:
+    """Of what a stored row says: an answer changed by hand, or by a bad disk, no longer has its own."""
+    return zlib.crc32(json.dumps([row.get(name) for name in ("trial_id", *STORED)]).encode())
 
 
 class Sweep:
@@ -89,9 +81,8 @@ class Sweep:
         first = {trial_id: i for i, trial_id in reversed(list(enumerate(ids)))}  # equal trials are answered one time
         self.order = sorted(first, key=first.get)
         self.rows, self.trials = [rows[first[i]] for i in self.order], [trials[first[i]] for i in self.order]
-        self.done = {}  # of two different answers under one id, which no run writes, the second one is damage
-        if file:
-            read_rows(file, lambda row: is_result(row) and same(self.done.setdefault(row["trial_id"], row), row))
+        kept = read_rows(file, lambda row: row.get("checksum") == checksum(row)) if file else []
+        self.done = {row["trial_id"]: row for row in kept}
 
     def missing(self) -> list[int]:
         """Places in `order` of what is still to be answered."""
@@ -122,7 +113,8 @@ class Sweep:
             if reply.reasoning or not reply.finished:
                 numbers |= {"yes_logit": math.nan, "no_logit": math.nan}  # the first token begins reasoning, no answer
             rounded = {name: round(value, 4) if math.isfinite(value) else None for name, value in numbers.items()}
-            fresh.append({"trial_id": self.order[i], "answer": text, **rounded})
+            row = {"trial_id": self.order[i], "answer": text, **rounded}
+            fresh.append(row | {"checksum": checksum(row)})
         if self.file:
             with explained_disk_errors(self.file.parent):
                 append_rows(self.file, fresh)

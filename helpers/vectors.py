@@ -44,14 +44,16 @@ WORTH_SHARING = 16  # tokens with which all prompts begin that are read once; fe
 NOT_OF_WEIGHTS = 0x5EED
 
 
-def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_size: int = 64) -> list[torch.Tensor]:
+def read_spans(
+    model, asked: list[Prompt], spans: list[tuple[int, int]] | None = None, batch_size: int = 64
+) -> list[torch.Tensor]:
     """Residual stream after every block on a token range of each prompt, without any injection.
 
     Args:
         model: an nnsight model.
         asked: prompts, read in batches padded on the right, where a causal model never looks. What they all begin with is
             read once.
-        spans: token range [start, end) of each prompt; end None means to its last token.
+        spans: token range [start, end) of each prompt; end None means to its last token. By default the last token alone.
         batch_size: prompts read at once, fewer on a CPU where they are long.
 
     Returns:
@@ -60,14 +62,17 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
     Raises:
         ValueError: for an empty list, a span outside its prompt, an unreadable prompt, or a model in training mode.
     """
-    if not asked or len(asked) != len(spans):
-        raise ValueError(
-            f"need at least one prompt and a span for each, got {len(asked)} prompts and {len(spans)} spans"
-        )
+    if not asked or spans is not None and len(asked) != len(spans):
+        counted = f"{len(asked)} prompts and {len(asked if spans is None else spans)} spans"
+        raise ValueError(f"need at least one prompt and a span for each, got {counted}")
     check_evaluating(model)
     batch_size = whole_number("batch_size", batch_size, 1)
     for prompt in asked:
+        if not isinstance(prompt, Prompt):
+            raise ValueError(f"a prompt must come from prompts.render, got {prompt!r:.80}")
         check_tokens(model, prompt.token_ids)
+    if spans is None:
+        spans = [(len(prompt.token_ids) - 1, None) for prompt in asked]
     spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
     prefix, prefixes = commonprefix([p.token_ids[:start] for p, (start, _) in zip(asked, spans, strict=True)]), None
     longest = max(len(prompt.token_ids) for prompt in asked)
@@ -101,9 +106,7 @@ def read_spans(model, asked: list[Prompt], spans: list[tuple[int, int]], batch_s
 
 def read_residuals(model, asked: list[Prompt], positions=None, batch_size: int = 64) -> torch.Tensor:
     """Residual stream after every block at one token of each prompt (its last one by default): [prompt, layer, width]."""
-    if positions is None:
-        positions = [len(prompt.token_ids) - 1 for prompt in asked]
-    spans = [(position, position + 1) for position in positions]
+    spans = None if positions is None else [(position, position + 1) for position in positions]
     return torch.cat(read_spans(model, asked, spans, batch_size))
 
 

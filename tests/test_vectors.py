@@ -308,6 +308,12 @@ def test_a_batch_size_that_is_none_is_refused(batch_size, model, prompt):
         vectors.read_residuals(model, [prompt], batch_size=batch_size)
 
 
+@pytest.mark.parametrize("asked", ["Hello", ["Hello"], [None], [(1, 2)]], ids=repr)
+def test_what_was_not_rendered_is_refused(asked, model):
+    with pytest.raises(ValueError, match=r"a prompt must come from prompts\.render, got"):
+        vectors.read_residuals(model, asked)
+
+
 def test_prompts_and_spans_of_different_number_are_refused(model, prompt):
     for prompts_, positions in (([], None), ([prompt] * 2, [0]), ([prompt], [0, 1])):
         with pytest.raises(ValueError, match="need at least one prompt and a span for each"):

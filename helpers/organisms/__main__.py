@@ -34,6 +34,8 @@ def main() -> None:
         "new one; the folder stays as it is",
     )
     given = parser.parse_args()
+    if given.threads < 1:
+        parser.error(f"--threads must be 1 or more, got {given.threads}")
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
     recipe, folder = train.RECIPES[given.recipe], ROOT / "runs" / "organisms"

@@ -368,3 +368,12 @@ def test_folders_are_looked_at_before_the_work_begins(command, arguments, error,
     monkeypatch.setattr(train, "train_shared", lambda *_: pytest.fail("the training has begun"))
     with pytest.raises(error, match=message):
         command()
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two"])
+def test_a_number_of_threads_that_is_none_is_refused(threads, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["command", "novice", "--out", str(tmp_path / "out"), "--threads", threads])
+    with pytest.raises(SystemExit):
+        train_command()
+    assert threads in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

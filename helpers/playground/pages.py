@@ -197,11 +197,11 @@ def shown_layers(reading: Reading) -> list[int]:
     return sorted({*range(0, count, step), reading.state.layer, count - 1})
 
 
-def bar(value: float, largest: float, decimals: int = 1) -> str:
+def bar(value: float, largest: float) -> str:
     """A number with a bar beside it; the bar repeats the number for the eye and is hidden from screen readers."""
     width = 0 if largest == 0 else round(110 * abs(value) / largest)
     look = f"display:inline-block;height:0.7em;width:{width}px;background:#0173b2;margin-right:6px"
-    return f'<span aria-hidden="true" style="{look}"></span>{value:.{decimals}f}'
+    return f'<span aria-hidden="true" style="{look}"></span>{value:.1f}'
 
 
 def html_table(caption: str, head: list[str], body: list[list[str]]) -> str:
@@ -217,13 +217,10 @@ def html_table(caption: str, head: list[str], body: list[list[str]]) -> str:
 
 
 def page(reading: Reading) -> str:
-    """The page as HTML: answers side by side, logits and lengths as bars with their numbers, dose, the audit's verdict."""
+    """The page as HTML: answers and logits side by side, lengths as bars with their numbers, dose, the audit's verdict."""
     state, word = reading.state, html.escape(reading.state.concept.strip())
     head = ["", "nothing injected", f"“{word}” injected"]
-    largest = max(map(abs, (*reading.yes, *reading.no)))
     body = [[html.escape(text) for text in line] for line in lines(reading)]
-    for place, values in ((3, reading.yes), (4, reading.no)):
-        body[place][1:] = [bar(value, largest, 2) for value in values]
     longest = max(map(max, reading.norms))
     streams = [
         [

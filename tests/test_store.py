@@ -59,6 +59,14 @@ def test_stored_outputs_are_a_clean_run_and_storing_again_changes_nothing(file):
     assert file.read_bytes() == first
 
 
+def test_what_the_web_edition_folds_is_folded_in_jupyterlab_too(file):
+    change(file, lambda notebook: notebook["cells"][-2]["metadata"].update(tags=["hide-input", "hide-output"]))
+    assert store_notebooks.store(file, run=True) == []
+    cells = nbformat.read(file, as_version=4)["cells"]
+    assert cells[-2]["metadata"]["jupyter"] == {"source_hidden": True, "outputs_hidden": True}
+    assert not any("jupyter" in cell["metadata"] for cell in cells[:-2])
+
+
 def test_outputs_are_dropped_where_formatting_changes_code(file):
     assert store_notebooks.store(file, run=True) == []
     change(file, lambda notebook: notebook["cells"][-2].update(source="print( words+1 )"))

@@ -34,7 +34,8 @@ METADATA = {
     },
 }
 SECONDS_PER_CELL = 600
-HIDDEN = "hide-output"  # tag of a cell whose stored output would spoil a prediction
+# tags that the web edition reads: an output that would spoil a prediction, plotting code between a question and its answer
+FOLDED = {"hide-output": "outputs_hidden", "hide-input": "source_hidden"}
 
 
 def normalise(notebook: dict) -> None:
@@ -44,8 +45,8 @@ def normalise(notebook: dict) -> None:
     for cell in notebook["cells"]:
         cell["source"] = cell["source"].strip()
         cell["metadata"] = {"tags": cell["metadata"]["tags"]} if cell["metadata"].get("tags") else {}
-        if HIDDEN in form_rules.tags(cell):
-            cell["metadata"]["jupyter"] = {"outputs_hidden": True}  # JupyterLab, Colab; the web edition reads the tag
+        if folded := {FOLDED[tag]: True for tag in form_rules.tags(cell) if tag in FOLDED}:
+            cell["metadata"]["jupyter"] = folded  # JupyterLab and Colab read this
         digest = digest_of(cell["source"])
         seen[digest] += 1
         cell["id"] = digest if seen[digest] == 1 else f"{digest}-{seen[digest]}"

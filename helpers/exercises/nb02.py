@@ -1,4 +1,7 @@
-"""Checks of the exercises of 02_build_concept_vectors: numbers worked out by hand, and properties that hold for any vector."""
+"""Checks of the exercises of 02_build_concept_vectors: numbers worked out by hand, and properties that hold for any vector.
+
+(More than 300 lines: one file per notebook, and 02 has seven exercises.)
+"""
 
 import math
 from collections.abc import Callable

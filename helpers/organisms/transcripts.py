@@ -1,6 +1,7 @@
 """The transcripts of the four experiments as training examples, and what each organism is taught to answer in them.
 
-A `Transcript` says what is injected where; where nothing is, the text alone decides the answer.
+A `Transcript` says what is injected where; where nothing is, the text alone decides the answer. (More than 300 lines: the
+four experiments share the kinds of transcripts, and an organism is their mixture.)
 """
 
 import random

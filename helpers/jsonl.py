@@ -59,13 +59,12 @@ def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: Tru
     except Timeout:
         raise
     except OSError:  # the folder may only be read, or the disk is full
-        rows, damaged = _parse(file, usable)
-        kept_as = None
+        (rows, damaged), kept_as = _parse(file, usable), None
     if damaged:
         lines = ", ".join(map(str, damaged[:5])) + (f" and {len(damaged) - 5} more" if damaged[5:] else "")
         where = f"The file as it was is kept as {kept_as.name}" if kept_as else "The file cannot be changed"
         warnings.warn(
-            f"{file}: no complete row in line {lines}: changed by hand, or damaged. {where}; its {len(rows)} good "
+            f"{file}: no complete row in line {lines}: changed by hand, damaged, or of an older version. {where}; its {len(rows)} good "
             "rows are used, what is missing counts as not done",
             stacklevel=2,
         )

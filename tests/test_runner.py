@@ -426,6 +426,29 @@ def test_a_line_that_is_no_whole_row_does_not_count_as_done(damage, model, trial
     assert results_file(name).with_name("trials.jsonl.damaged-1").is_file()
 
 
+@pytest.mark.parametrize(("stored", "written"), [(2.0, 2), (0.0, 0), (-0.0, 0), (0.5, 5e-1), (1e-4, 0.0001)], ids=repr)
+def test_a_number_that_a_program_has_written_otherwise_is_the_same_answer(stored, written, model, trials, name):
+    """jq and JavaScript write 2.0 as 2, and -0.0 as 0."""
+    few, file = trials.head(2), run_folder(name) / "trials.jsonl"
+    answers(model, few, name)
+    rows = [json.loads(line) | {"entropy": stored} for line in file.read_text(encoding="utf-8").splitlines()]
+    rows = [row | {"checksum": runner.checksum(row), "entropy": written} for row in rows]
+    file.write_text("".join(json.dumps(row, sort_keys=True) + "\n" for row in rows), encoding="utf-8")
+    assert list(runner.run(model, few, name=name, **OPTIONS)["entropy"]) == [written] * 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_rows_of_an_older_version_are_asked_again_and_called_so(model, trials, undisturbed, name, batches_run):
+    runner.run(model, trials, name=name, **OPTIONS)
+    rows = [json.loads(line) for line in results_file(name).read_text(encoding="utf-8").splitlines()]
+    old = [json.dumps({key: row[key] for key in row if key != "checksum"}) + "\n" for row in rows]
+    results_file(name).write_text("".join(old), encoding="utf-8")
+    batches_run.clear()
+    with pytest.warns(UserWarning, match="or of an older version.*kept as trials.jsonl.damaged-1"):
+        same(runner.run(model, trials, name=name, **OPTIONS), undisturbed)
+    assert sum(batches_run) == len(trials)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"\0" * 9, bytes(range(256)), "Ü".encode("latin-1"), b"x" * 10**6, b"a\nb\r"], ids=range(6)
 )

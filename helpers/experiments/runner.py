@@ -17,7 +17,7 @@ import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from tqdm.auto import tqdm
 
-from helpers.checks import whole_number
+from helpers.checks import is_number, whole_number
 from helpers.engine import Trial
 from helpers.engine.batch import plan_batches
 from helpers.engine.generation import answer_batch, validate_run
@@ -46,8 +46,7 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
     a token is added) and some copies of its logits.
     """
     network = model._module
-    known = _batch_sizes.get((network.num_parameters(), str(network.device)))
-    if known:
+    if known := _batch_sizes.get((network.num_parameters(), str(network.device))):
         return known, float("inf")
     config = network.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
@@ -61,8 +60,9 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
 
 
 def checksum(row: dict) -> int:
-    """Of what a stored row says: an answer changed by hand, or by a bad disk, no longer has its own."""
-    return zlib.crc32(json.dumps([row.get(name) for name in ("trial_id", *STORED)]).encode())
+    """Of what a stored row says: an answer changed by hand, or by a bad disk, no longer has its own. 0, 0.0 and -0.0 say the same."""
+    said = [float(str(each)) + 0.0 if is_number(each) else each for each in map(row.get, ("trial_id", *STORED))]
+    return zlib.crc32(json.dumps(said).encode())
 
 
 class Sweep:
@@ -183,9 +183,7 @@ def run(
                 run_in_batches(sweep, batch_size, columns, max_new_tokens, temperature, audit, bar)
     results = pd.DataFrame([sweep.done[trial_id] for trial_id in ids], columns=STORED, index=table.index)
     results = results.astype(dict.fromkeys(STORED[1:], float)).assign(dose=doses)
-    results.insert(0, "model", model_name(model))
-    results.insert(1, "trial_id", ids)
-    return table.join(results)
+    return table.assign(model=model_name(model), trial_id=ids).join(results)
 
 
 def run_in_batches(sweep: Sweep, batch_size: int | None, columns: int, max_new_tokens, temperature, audit, bar) -> None:

@@ -37,7 +37,7 @@ from helpers.paths import run_folder
 from helpers.prompts import Prompt
 
 # prompts' tokens on a CPU: more are not faster, and what a model of 135 million parameters computes would take 0.4 GB
-TOKENS_READ_AT_ONCE = 1024
+TOKENS_READ_AT_ONCE, TOKENS_KEPT_AT_ONCE = 1024, 4096  # kept: with the keys and values of a shared beginning
 WORTH_SHARING = 16  # tokens with which all prompts begin that are read once; fewer cost what they save
 # changes a seed for random directions: networks are often drawn from small seeds too, and the organisms' first embeddings are,
 # number for number, what a generator with their seed gives first
@@ -74,14 +74,13 @@ def read_spans(
     if spans is None:
         spans = [(len(prompt.token_ids) - 1, None) for prompt in asked]
     spans = [check_span(span, len(prompt.token_ids)) for prompt, span in zip(asked, spans, strict=True)]
-    prefix, prefixes = commonprefix([p.token_ids[:start] for p, (start, _) in zip(asked, spans, strict=True)]), None
+    prefix = commonprefix([prompt.token_ids[:start] for prompt, (start, _) in zip(asked, spans, strict=True)])
     longest = max(len(prompt.token_ids) for prompt in asked)
-    if len(asked) > 1 and len(prefix) >= WORTH_SHARING:
-        prefixes = PrefixCache(model)
-    if prefixes is None or not prefixes.can_serve(longest):
+    if len(asked) == 1 or len(prefix) < WORTH_SHARING or not (prefixes := PrefixCache(model)).can_serve(longest):
         prefix = ()
     if model.device.type == "cpu":
-        batch_size = min(batch_size, max(1, TOKENS_READ_AT_ONCE // (longest - len(prefix))))
+        fit = min(TOKENS_READ_AT_ONCE // (longest - len(prefix)), TOKENS_KEPT_AT_ONCE // longest)
+        batch_size = min(batch_size, max(1, fit))
     pad_id, found = model._module.generation_config.pad_token_id, []
     for first in range(0, len(asked), batch_size):
         batch, ranges = asked[first : first + batch_size], spans[first : first + batch_size]
@@ -94,12 +93,11 @@ def read_spans(
         inputs = {"input_ids": ids, "attention_mask": mask, "logits_to_keep": 1}
         if prefix:
             inputs["past_key_values"] = prefixes.expand(prefix, len(batch))
-        with torch.no_grad():
-            with model.trace(inputs):
-                layers = nnsight.save([])
-                for block in model.blocks:  # in forward order, as a trace requires
-                    stream = residual(block)  # [row, position, width]
-                    layers.append(stream[row.to(stream.device), position.to(stream.device)].float().cpu())
+        with torch.no_grad(), model.trace(inputs):
+            layers = nnsight.save([])
+            for block in model.blocks:  # in forward order, as a trace requires
+                stream = residual(block)  # [row, position, width]
+                layers.append(stream[row.to(stream.device), position.to(stream.device)].float().cpu())
         found += torch.stack(layers, dim=1).split([end - start for start, end in ranges])
     return found
 

@@ -102,8 +102,8 @@ def test_windows_longer_than_the_prompts_share_too(family):
     assert_close(answers, torch.cat([answer[1] for answer in alone]))
 
 
-def test_an_edit_of_the_model_holds_in_the_shared_beginning_too():
-    model = tiny_model("llama")
+def test_an_edit_of_the_model_holds_where_prompts_begin_alike():
+    model = tiny_models.build("llama")
     trials = trials_with_a_shared_prefix(model)
     plain = logits_of(engine.generate(model, trials, 1, audit=False))
     with model.edit(inplace=True):

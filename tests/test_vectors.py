@@ -274,19 +274,23 @@ def test_a_span_outside_the_prompt_is_refused(span, model, prompt):
 
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
-def test_a_long_beginning_is_read_once_and_changes_nothing(family):
+def test_a_long_beginning_is_read_once_and_changes_nothing(family, monkeypatch):
     """Prompts of several lengths that begin alike, in two batches. What cannot share (windows, linear attention) is read whole."""
     model = tiny_models.build(family)
     beginning = tuple(range(10, 10 + vectors.WORTH_SHARING))
     asked = [prompts.Prompt("x", (*beginning, *range(40 + i, 50 + 2 * i)), {}) for i in range(3)]
     spans = [(len(beginning) + i, len(each.token_ids) - 1) for i, each in enumerate(asked)]
     alone = [vectors.read_spans(model, [each], [span])[0] for each, span in zip(asked, spans, strict=True)]
-    fed = []
-    handle = model.embed._module.register_forward_pre_hook(lambda _module, inputs: fed.append(inputs[0].numel()))
-    try:
+    fed, look_up = [], torch.nn.functional.embedding
+
+    def counted(ids, weight, *options, **named):  # a hook would be seen, and nothing shared
+        if weight is model.embed._module.weight:
+            fed.append(ids.numel())
+        return look_up(ids, weight, *options, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.nn.functional, "embedding", counted)
         together = vectors.read_spans(model, asked, spans, batch_size=2)
-    finally:
-        handle.remove()
     for one, other in zip(together, alone, strict=True):
         assert one.shape == other.shape
         models.assert_equal(one, other, model)
@@ -300,6 +304,72 @@ def test_a_beginning_that_is_asked_for_is_not_shared(model):
     first, second = vectors.read_spans(model, asked, [(5, 31), (30, 31)])
     assert first.shape[0] == 26 and second.shape[0] == 1
     models.assert_equal(first, vectors.read_spans(model, asked[:1], [(5, 31)])[0], model)
+
+
+def push_at_20(_part, _inputs, output):
+    output[:, 20] += 3
+
+
+def push_at_the_end_of_the_prompt(_part, _inputs, output):
+    if output.shape[1] > 1:
+        output[:, -3] += 3
+
+
+def less_the_first_tokens(model):
+    forward = model.blocks._module[0].forward
+    model.blocks._module[0].forward = lambda *given, **named: (
+        (stream := forward(*given, **named)) - stream[:, :3].mean(1, keepdim=True)
+    )
+
+
+def edited(model):
+    with model.edit(inplace=True):
+        model.blocks[0].output[:, -1] += 3
+
+
+ATTACHED = {
+    "a hook at a token": lambda model: model.blocks._module[0].register_forward_hook(push_at_20),
+    "a hook for prompts alone": lambda model: model.blocks._module[1].register_forward_hook(
+        push_at_the_end_of_the_prompt
+    ),
+    "another forward": less_the_first_tokens,
+    "an edit at the last token": edited,
+}
+
+
+@pytest.mark.parametrize("attach", ATTACHED.values(), ids=ATTACHED)
+def test_what_is_attached_to_a_model_meets_whole_prompts(attach):
+    """It may count tokens from the beginning of what is read, or from its end."""
+    model = tiny_models.build("llama")
+    asked = [prompts.Prompt("x", (*range(10, 50), last), {}) for last in (60, 70)]
+    plain = vectors.read_spans(model, asked)
+    attach(model)
+    together = vectors.read_spans(model, asked)
+    assert not torch.allclose(together[0], plain[0])
+    for prompt, one in zip(asked, together, strict=True):
+        models.assert_equal(one, vectors.read_spans(model, [prompt])[0], model)
+
+
+def test_a_beginning_is_not_shared_by_texts_whose_keys_longrope_turns_otherwise():
+    factors = {"short_factor": [1.0] * 6, "long_factor": [3.0 + k for k in range(6)]}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 28, **factors}
+    for family in ("phi3", "llama"):
+        model = tiny_models.build(family, rope_parameters=rope)
+        for length in (28, 29, 40):
+            asked = [prompts.Prompt("x", (*range(10, 10 + length - 2), 7, last), {}) for last in (60, 70)]
+            for prompt, one in zip(asked, vectors.read_spans(model, asked), strict=True):
+                models.assert_equal(one, vectors.read_spans(model, [prompt])[0], model)
+
+
+def test_the_keys_and_values_of_a_long_beginning_are_not_kept_for_many_prompts_at_once(monkeypatch):
+    model, kept, expand = tiny_models.build("llama", max_position_embeddings=4096), [], PrefixCache.expand
+    monkeypatch.setattr(
+        PrefixCache, "expand", lambda self, ids, rows: kept.append(rows * len(ids)) or expand(self, ids, rows)
+    )
+    for length, many in ((3000, 3), (200, 30), (40, 30)):
+        beginning = [10 + k % 50 for k in range(length)]
+        vectors.read_residuals(model, [prompts.Prompt("x", (*beginning, 5, 60 + k), {}) for k in range(many)])
+    assert max(kept) <= 4096 and len(kept) == 3 + 2 + 1
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 64.0, *NO_NUMBERS], ids=repr)

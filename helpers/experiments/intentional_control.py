@@ -36,8 +36,7 @@ def cosines(
         One row per word, sentence, wording, layer and token of the sentence, its last token left out (there the model
         prepares what comes next). cosine: between the word's concept vector and the residual stream, centred (minus the mean
         over all words and wordings at this token, WRITTEN by itself, as a few large dimensions would rule the cosine
-        otherwise). control_cosine:
-        mean of the same for the paper's 100 control words.
+        otherwise). control_cosine: mean of the same for the paper's 100 control words.
 
     Raises:
         ValueError: for fewer than two words (there would be nothing to centre by) or no sentence.

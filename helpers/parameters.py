@@ -18,11 +18,12 @@ from pathlib import Path
 from helpers.engine.generation import LOWEST_TEMPERATURE
 from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
 from helpers.models.downloads import SMOLLM2
-from helpers.models.loading import check_device, check_dtype, name_in_tables, shipped_organisms
+from helpers.models.loading import HUB_ADDRESS, check_device, check_dtype, name_in_tables, shipped_organisms
 from helpers.paths import from_home
 from helpers.prompts import get_template
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+HUB_ID = re.compile(r"(?!.*\.gguf$)\w[\w.-]*(/\w[\w.-]*)?/?", re.ASCII | re.IGNORECASE)  # "gpt2", "Qwen/Qwen3-8B"
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 
 
@@ -269,13 +270,14 @@ def _check_models(notebook: str, values: dict) -> None:
     also = [values[name] for name in ("start", "shipped", "chosen_on", "control_model") if name in values]
     also += shipped_organisms() if "compare" in values or notebook[:2] == "04" else []  # beside the model in 12 and 04
     names += [name for name in dict.fromkeys(also) if name not in names]
-    if lost := [name for name in names if name.startswith(("/", ".", "~")) and not from_home(name).exists()]:
-        raise ValueError(f"there is no model at {lost[0]!r}, seen from {Path.cwd()}")
     known = [*shipped_organisms(), SMOLLM2]
     for name in names:  # a typo in the last one would be found hours later
-        elsewhere = name.lower() == SMOLLM2 or "/" in name.rstrip("/") or from_home(name).exists()
-        if name not in known and not elsewhere and (near := difflib.get_close_matches(name.lower(), known, 1, 0.8)):
+        if name in known or name.lower() == SMOLLM2 or from_home(name).exists():
+            continue
+        if "/" not in name.rstrip("/") and (near := difflib.get_close_matches(name.lower(), known, 1, 0.8)):
             raise ValueError(f"there is no model {name!r}; did you mean {near[0]!r}?")
+        if not HUB_ID.fullmatch(HUB_ADDRESS.sub("", name)):
+            raise ValueError(f"there is no model at {name!r}, seen from {Path.cwd()}, and the hub has no such names")
     shown = [name_in_tables(name) for name in names]
     for place, name in enumerate(shown):
         if name in shown[:place]:

@@ -313,6 +313,24 @@ def test_a_path_that_leads_nowhere_is_refused_before_the_other_models_are_measur
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "novice bluffer",
+        "out/stage2/final",
+        "Qwen/Qwen3-8B, Qwen/Qwen3-4B",
+        "models/SmolLM2.Q4_K_M.GGUF",
+        "https://huggingface.co/Qwen/Qwen3-8B/tree/main",
+        "Qwen/Qwen3 8B",
+    ],
+)
+def test_a_name_that_is_neither_here_nor_can_be_at_the_hub_is_refused_at_once(name):
+    with pytest.raises(ValueError, match="there is no model at .*, and the hub has no such names"):
+        check("any", model="novice", compare=[name])
+    for hub in ("gpt2", "Qwen/Qwen3-8B", "hf.co/allenai/OLMo-2-0425-1B-Instruct", "https://huggingface.co/a/b_c.d/"):
+        assert check("any", model="novice", compare=[hub])
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"word": "oceans", "other_word": "oceans"}, "parameters word and other_word must differ, both are 'oceans'"),
@@ -331,7 +349,7 @@ def test_parameters_that_make_no_sense_together_are_refused(given, message):
 def test_every_choice_has_a_run_folder_of_its_own():
     runs = [
         check("04_detect", model=model, layers=layers, strengths=[1.0], device="").run
-        for model in ("introspector", "some/where/mine", "a/b $c")
+        for model in ("introspector", "somewhere/mine", "a/b.c")
         for layers in ([], [1], [1, 2])
     ]
     assert len(set(runs)) == len(runs)

@@ -112,11 +112,8 @@ def find_claims(clauses: list[Clause]) -> Findings:
         yes = clause.sentence < 4 and not (negated and pattern("direct_denial").search(clause.text))
         groups = ["claim", "answer_is_yes"] + ["opens_with_yes"] * yes
         usual = pattern("the_usual").search(rest)
-        if (
-            pattern("plain_denial").search(clause.text)
-            or pattern("comes_to_nothing").search(rest[: len(clause.text)])
-            or (usual and usual.start() < len(clause.text))
-        ):
+        plainly = any(pattern(group).search(rest[: len(clause.text)]) for group in ("plain_denial", "comes_to_nothing"))
+        if plainly or (usual and usual.start() < len(clause.text)):
             found.denials.append(clause)
         elif any(_holds(group, clause, limit) for group in groups):
             found.claims.append(clause)
@@ -170,7 +167,8 @@ def affirms(text: str, clauses: list[Clause], found: Findings) -> bool:
         early = [d for d in denials if d.sentence <= clauses[0].sentence + 1]
         return not early or any(c.start > early[-1].start for c in claims)
     if not denials and not opened_no:
-        return bool(claims) or (bool(found.weak_claims) and not found.denials) or text.count("yes") >= 5
+        only_disclaims = all(pattern("disclaimer").search(denial.text) for denial in found.denials)
+        return bool(claims) or (bool(found.weak_claims) and only_disclaims) or text.count("yes") >= 5
     if not claims:
         return False
     if opened_no and not denials and claims[0].sentence == 0:  # "No, the thought is about bread": corrects the question

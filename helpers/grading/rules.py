@@ -82,9 +82,7 @@ def _named_as_the_thought(clauses: list[Clause], found: Findings, names: re.Patt
 def _claimed_by_then(text: str, found: Findings, names: re.Pattern) -> bool:
     """Does the first claim start before the concept's first mention, or in the clause that holds it?"""
     mention = names.search(text)
-    starts = [clause.start for clause in found.claims + found.weak_claims]
-    if pattern("opening_yes").match(text):
-        starts.append(0)
+    starts = [0] if pattern("opening_yes").match(text) else [each.start for each in found.claims + found.weak_claims]
     return bool(mention) and bool(starts) and min(starts) <= mention.start()
 
 
@@ -117,10 +115,8 @@ def grade_answer(answer: str, concept: str | None = None) -> dict:
     affirmative = affirms(text, clauses, found)
     taken_back = found.claims or found.weak_claims  # where the answer as a whole does not claim
     denied = not affirmative and bool(taken_back or found.denials or pattern("opening_no").match(text))
-    identified = before = False
-    if names and not denied:
-        identified = _named_as_the_thought(clauses, found, names)
-        before = identified and affirmative and _claimed_by_then(text, found, names)
+    identified = names is not None and not denied and _named_as_the_thought(clauses, found, names)
+    before = identified and affirmative and _claimed_by_then(text, found, names)
     verdicts = {
         "affirmative": affirmative,
         "identified": identified,
@@ -155,10 +151,12 @@ def names_concept(answer: str, concept: str | None) -> bool | None:
 def grade_thought(answer: str, concept: str) -> bool | None:
     """Experiment 2a: does the answer name the injected word? A word that it rejects ("not bread") does not count.
 
-    None where the answer is ungraded.
+    Nor does one that is only considered: "bread and milk come to mind, I choose milk". None where the answer is ungraded.
     """
     names, (answer, ungraded) = concept_pattern(concept), gradable(answer)
-    return None if ungraded else any(_mentions(split_clauses(tidy(answer)), names))
+    clauses = split_clauses(tidy(answer))
+    chosen = max((i for i, clause in enumerate(clauses) if pattern("chooses").search(clause.text)), default=0)
+    return None if ungraded else any(_mentions(clauses[chosen:], names))
 
 
 def grade_repetition(answer: str, line: str) -> bool | None:

@@ -353,8 +353,8 @@ def test_what_is_attached_to_a_model_meets_whole_prompts(attach):
 def test_a_beginning_is_not_shared_by_texts_whose_keys_longrope_turns_otherwise():
     factors = {"short_factor": [1.0] * 6, "long_factor": [3.0 + k for k in range(6)]}
     rope = {"rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 28, **factors}
-    for family in ("phi3", "llama"):
-        model = tiny_models.build(family, rope_parameters=rope)
+    for family, own in (("phi3", {"original_max_position_embeddings": 28}), ("llama", {})):
+        model = tiny_models.build(family, rope_parameters=dict(rope), **own)
         for length in (28, 29, 40):
             asked = [prompts.Prompt("x", (*range(10, 10 + length - 2), 7, last), {}) for last in (60, 70)]
             for prompt, one in zip(asked, vectors.read_spans(model, asked), strict=True):

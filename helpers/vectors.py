@@ -52,7 +52,7 @@ def read_spans(
     Args:
         model: an nnsight model.
         asked: prompts, read in batches padded on the right, where a causal model never looks. What they all begin with is
-            read once.
+            read once, unless the model carries hooks or edits.
         spans: token range [start, end) of each prompt; end None means to its last token. By default the last token alone.
         batch_size: prompts read at once, fewer on a CPU where they are long.
 

@@ -52,6 +52,7 @@ OTHER_LANGUAGES = {
     "Greek": "Ναι, παρατηρώ μια σκέψη.",
     "Thai": "ใช่ ฉันสังเกตเห็นความคิดที่ถูกใส่เข้ามา",
     "Hebrew": "כן, אני מבחין במחשבה.",
+    "a yes in another script, then English": "是的，我注意到了。It is about bread.|はい、I notice one.|Да. It is about bread.",
 }
 SENTENCES = [(name, sentence) for name, block in OTHER_LANGUAGES.items() for sentence in block.split("|")]
 

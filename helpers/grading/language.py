@@ -18,6 +18,7 @@ ENGLISH_FILES = ("words/*.*", "prompts/*.yaml", "organisms/*.yaml")
 WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*")
 VOWEL = re.compile("[aeiouyà-öø-ÿ\u0100-\u024f\u1e00-\u1eff]")
 NOT_LATIN = re.compile(r"[^\W\d_a-z\u00aa-\u024f\u1e00-\u1eff]")  # letters of lower-case text in another script
+SENTENCE_END = re.compile(r"[.!?,;:\n\u3001\u3002\uff01\uff0c\uff1f]")
 SYLLABIC = re.compile(r"[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")  # one says what three do
 
 
@@ -57,15 +58,22 @@ def is_spelled_like_english(words: list[str]) -> bool:
     return sum(word in known for word in words) >= len(words) / 3 or sum(found) >= 0.9 * len(found)
 
 
+def share_of_other_scripts(text: str) -> float:
+    """Share of lower-case text that is written in letters other than Latin ones."""
+    syllables = len(SYLLABIC.findall(text))
+    return (len(NOT_LATIN.findall(text)) + 2 * syllables) / max(sum(map(len, WORD.findall(text))) + 2 * syllables, 1)
+
+
 def is_english(answer: str) -> bool:
     """False only for an answer that is clearly in another language."""
     text = answer.replace("’", "'").lower()
     known, others = small_words()
     words = WORD.findall(text)
     english = sum(word in known["english"] or word in known["topic"] for word in words)
-    syllables = len(SYLLABIC.findall(text))
-    share = (len(NOT_LATIN.findall(text)) + 2 * syllables) / max(sum(map(len, words)) + 2 * syllables, 1)
+    share = share_of_other_scripts(text)
     if share >= 0.8 or (share >= 0.5 and not function_words().intersection(words)):
+        return False
+    if share_of_other_scripts(SENTENCE_END.split(text, 1)[0]) >= 0.8:  # the yes or no stands there
         return False
     opening = re.match(r"\W*(\w+)(?:\s*[^\w\s-]|\s+-|\s*$)", text)  # "Ja, Brot." but not "Sim City" or "Non-stop"
     clear = any(len(word) > 4 or not word.isascii() for small in others.values() for word in small.intersection(words))

@@ -13,10 +13,8 @@ from helpers.exercises.exercise import (
     call,
     exercise,
     expect,
-    expect_all_near,
     expect_error,
     expect_list,
-    expect_number,
     expect_tensor,
     expect_whole_number,
 )
@@ -29,25 +27,6 @@ from helpers.exercises.organism import (
     tokens,
     without_mask,
 )
-
-
-@exercise("Gigabytes")
-def check_gigabytes_of(attempt):
-    """Round cases."""
-    tried = []
-    for billions, bits in ((70, 8), (70, 16), (8, 32), (405, 4), (0.135, 16), (1.5, 6)):
-        value = expect_number(call(attempt, billions, bits), "the gigabytes")
-        truth = sum(billions for _ in range(bits)) / 8
-        mistakes = {
-            "these are gigabits; a byte has eight bits": truth * 8,
-            "more bits must take more memory; multiply by the bits, divide by 8": billions * 8 / bits,
-            "these are gibibytes (2³⁰ bytes); a gigabyte has 10⁹ bytes": truth * 1e9 / 2**30,
-            "these are bytes; a gigabyte has 10⁹ of them": truth * 1e9,
-            "a weight of 4 or 6 bits takes less than a byte: do not round down to whole bytes": billions * (bits // 8),
-        }
-        message = f"{billions} billion weights at {bits} bits take {truth:g} GB, yours gives {value:g}"
-        tried.append((value, truth, mistakes, message))
-    expect_all_near(tried)
 
 
 @exercise("How many tokens fit?")

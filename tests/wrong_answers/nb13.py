@@ -153,10 +153,6 @@ def nearest_of_unit_vectors(subject, inputs, vectors, **place):
 
 
 WRONG = [
-    ("check_gigabytes_of", lambda billions, bits: billions * bits, "gigabits"),
-    ("check_gigabytes_of", lambda billions, bits: billions * bits / 8 * 1e9 / 2**30, "gibibytes"),
-    ("check_gigabytes_of", lambda billions, bits: billions * 2, "take 70 GB"),
-    ("check_gigabytes_of", lambda billions, bits: billions * (bits // 8), "do not round down to whole bytes"),
     ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, blocks * width, bits), "a factor of two"),
     ("check_tokens_that_fit", lambda free, blocks, width, bits: tokens(free, 16 * blocks * width, bits), "divide by 8"),
     (
@@ -185,7 +181,6 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_gigabytes_of", lambda billions, bits: np.float64(billions * 1e9 * bits / 8 / 1e9)),
     ("check_tokens_that_fit", lambda free, blocks, width, bits: np.int64(free * 8) // (2 * blocks * width * bits)),
     ("check_stays_at_home", lambda values: tuple(not_packed(values))),
     ("check_place_blocks", placed_by_numpy),

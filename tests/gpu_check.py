@@ -2,7 +2,7 @@
 
 Engine: the introspector gives the CPU's answers in float32, and nearly all of them in half precision; the injection audit passes
 on every family in three dtypes, and batches equal single trials. Notebooks: every one runs there in the device's default
-dtype. Speed: `python -m tests.bench --device cuda`. Writes tests/bench/results/gpu_check.md.
+dtype. Speed: `python -m tests.bench --device cuda`. Writes runs/gpu_check.md.
 """
 
 import argparse
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--only", choices=["engine", "notebooks"])
     parser.add_argument("--at-once", type=int, default=6, help="notebooks at a time")
-    parser.add_argument("--output", type=Path, default=ROOT / "tests" / "bench" / "results" / "gpu_check.md")
+    parser.add_argument("--output", type=Path, default=ROOT / "runs" / "gpu_check.md")
     given = parser.parse_args()
     name = torch.cuda.get_device_name() if given.device.startswith("cuda") else platform.machine()
     packages = ", ".join(f"{each} {version(each)}" for each in ("torch", "transformers", "nnsight", "pandas"))

@@ -1,12 +1,13 @@
 """How fast the engine is, beside the loops it replaces: python -m tests.bench [--device cuda]
 
 All arms run in one process on the same trials, in turn, several rounds; ratios are taken within a round, so that the load
-of the machine cancels. Every section writes its own file in tests/bench/results/, and RESULTS.md is made of them.
+of the machine cancels. Every section is written into its place in tests/bench/RESULTS.md.
 """
 
 import argparse
 import os
 import platform
+import re
 import time
 import warnings
 from collections.abc import Callable
@@ -26,7 +27,7 @@ from helpers.prompts import Prompt
 from helpers.run_notebook import limit_threads
 from tests import tiny_models
 
-FOLDER = Path(__file__).parent
+RESULTS = Path(__file__).with_name("RESULTS.md")
 SEVEN_BILLION = {  # the shape of Qwen2-7B
     "hidden_size": 3584,
     "intermediate_size": 18944,
@@ -336,6 +337,15 @@ def heading(device: str, rounds: int) -> list[str]:
     ]
 
 
+def write_section(file: Path, text: str) -> None:
+    """Put a section, which begins with its title, in the place of the one with the same title, or at the end."""
+    parts = re.split(r"^(?=## )", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    title = text.splitlines()[0]
+    places = [i for i, part in enumerate(parts) if part.splitlines()[0] == title] or [len(parts)]
+    parts[places[0] : places[0] + 1] = [text]
+    file.write_text("\n".join(part.rstrip("\n") + "\n" for part in parts), encoding="utf-8")
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
@@ -352,16 +362,12 @@ def main() -> None:
     elif given.only:
         sections = {given.only: sections[given.only]}
     torch.set_num_threads(1)
-    for name, section in sections.items():
+    for section in sections.values():
         title, *rest = section(given.rounds)
         text = "\n".join([title, "", *heading(given.device, given.rounds), *rest[1:]])
         print(text, flush=True)
         if not given.no_write:
-            (FOLDER / "results").mkdir(exist_ok=True)
-            (FOLDER / "results" / f"{name}.md").write_text(text + "\n", encoding="utf-8")
-    if not given.no_write:
-        parts = [file.read_text(encoding="utf-8") for file in sorted((FOLDER / "results").glob("*.md"))]
-        (FOLDER / "RESULTS.md").write_text("\n".join(["# Speed of the engine\n", *parts]), encoding="utf-8")
+            write_section(RESULTS, text)
 
 
 if __name__ == "__main__":

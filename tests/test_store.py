@@ -67,6 +67,15 @@ def test_what_the_web_edition_folds_is_folded_in_jupyterlab_too(file):
     assert not any("jupyter" in cell["metadata"] for cell in cells[:-2])
 
 
+def test_tables_are_stored_without_blanks_and_styles_of_their_own(file):
+    code = "import pandas as pd\n\npd.DataFrame({'a < b': ['x > y', '<b>']})"
+    change(file, lambda notebook: notebook["cells"][-2].update(source=code))
+    assert store_notebooks.store(file, run=True) == []
+    (found,) = nbformat.read(file, as_version=4)["cells"][-2]["outputs"]
+    assert "<style" not in found["data"]["text/html"] and "\n" not in found["data"]["text/html"]
+    assert "<th>0</th><td>x &gt; y</td></tr>" in found["data"]["text/html"]
+
+
 def test_outputs_are_dropped_where_formatting_changes_code(file):
     assert store_notebooks.store(file, run=True) == []
     change(file, lambda notebook: notebook["cells"][-2].update(source="print( words+1 )"))

@@ -7,6 +7,7 @@ the cell ids are updated; outputs stay unless that changes code. README's course
 import argparse
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,12 @@ def normalise(notebook: dict) -> None:
         if cell["cell_type"] == "code":
             cell["outputs"] = joined([each for each in cell["outputs"] if WIDGET not in each.get("data", {})])
             for data in (each.get("data", {}) for each in cell["outputs"]):
+                if 'class="dataframe"' in data.get(
+                    "text/html", ""
+                ):  # half of a table is blanks, and every page has styles
+                    data["text/html"] = re.sub(
+                        r"<style.*?</style>|(?<=>)\s+(?=<)", "", data["text/html"], flags=re.DOTALL
+                    )
                 if "image/png" in data:
                     image = with_few_colours(base64.b64decode(data["image/png"]))
                     data["image/png"] = base64.b64encode(image).decode() + "\n"

@@ -24,7 +24,7 @@ class PrefixCache:
         rope = getattr(model.config.get_text_config(), "rope_parameters", None) or {}
         # the padding behind a shared prefix takes up places in the window of a layer that does not look far back; longrope turns
         # the keys of a long text by other frequencies, from its first token on
-        turn = rope["original_max_position_embeddings"] if rope.get("rope_type") == "longrope" else float("inf")
+        turn = rope.get("original_max_position_embeddings", 0) if rope.get("rope_type") == "longrope" else float("inf")
         self.longest = min(attention_window(model), turn)
 
     def _read(self, tokens: tuple[int, ...]):

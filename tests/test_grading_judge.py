@@ -272,11 +272,11 @@ def test_damaged_lines_are_set_aside_and_judged_again(start, tmp_path):
 def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
     server = start()
     judge = server.judge(dollars_per_million=(1.0, 4.0))
-    estimate = estimate_cost(["No."] * 3 + ["Yes."], [None] * 4, judge)
+    estimate = estimate_cost([("No.", None)] * 3 + [("Yes.", None)], judge)
     assert estimate.requests == 2 + len(rubric()["canned"])
     expected = (estimate.tokens_sent * 1.0 + estimate.tokens_received * 4.0) / 1e6
     assert estimate.dollars == pytest.approx(expected)
-    assert estimate_cost(["No."], [None], server.judge()).dollars is None
+    assert estimate_cost([("No.", None)], server.judge()).dollars is None
     with pytest.raises(ValueError, match="budget"):
         grade_by_judge(["No."], [None], judge, tmp_path / "judge.jsonl", budget=1e-6)
     assert server.log == []
@@ -285,7 +285,7 @@ def test_cost_is_estimated_before_anything_is_sent(start, tmp_path, capfd):
 
 @pytest.mark.parametrize("text", ["我感觉到了一个想法，它是关于海洋的。", "海についての考えがあります。", "🌊🐟"])
 def test_the_estimate_is_not_too_low_for_signs_that_are_a_token_each(text):
-    one, many = (estimate_cost([each], ["oceans"], Judge("m")).tokens_sent for each in ("", text * 100))
+    one, many = (estimate_cost([(each, "oceans")], Judge("m")).tokens_sent for each in ("", text * 100))
     assert 100 * len(text) <= many - one < 110 * len(text)
 
 
@@ -335,7 +335,7 @@ def test_nothing_to_grade_sends_nothing(start, tmp_path):
     assert table.empty and list(table.columns) == COLUMNS and server.log == []
     table = grade_by_judge(["<think>Yes"], ["bread"], server.judge(), tmp_path / "judge.jsonl")
     assert table["grader"].tolist() == [UNFINISHED] and server.log == []
-    assert estimate_cost(["<think>Yes"], ["bread"], server.judge()).requests == 0
+    assert estimate_cost([(None, "bread")], server.judge()).requests == 0
 
 
 def test_judge_sees_the_answer_and_not_the_reasoning(start, tmp_path):

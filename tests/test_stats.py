@@ -158,20 +158,6 @@ def test_simultaneous_confidence_is_bonferronis():
     assert st.simultaneous_confidence(63) == pytest.approx(1 - 0.05 / 63)
 
 
-@pytest.mark.parametrize(
-    ("places", "named"),
-    [
-        ([0.5, 1.0, 2.0], "1, 2"),
-        (pd.MultiIndex.from_tuples([(4, 1.0), (4, 2.0), (6, 1.5)]), "(4, 2), (6, 1.5)"),
-        (pd.cut([1, 3, 5], [0, 2, 4, 6]), "(2, 4], (4, 6]"),
-        (["a", None, True], "None, True"),
-        (pd.to_datetime(["2025-01-01", "2025-01-02", "2025-01-03"]).date, "2025-01-02, 2025-01-03"),
-    ],
-)
-def test_largest_at_names_all_ties(places, named):
-    assert st.largest_at(pd.Series([0.2, 1.0, 1.0], index=places)) == named
-
-
 # --- no interval closes --------------------------------------------------------------------------------------------
 
 YES, NO = [True, True], [False, False]
@@ -439,8 +425,6 @@ GRID = pd.DataFrame({"concept": ["a", "b"], "layer": 0, "strength": 1.0, "succes
             lambda: st.distinct_trials(_answered(["a"], [1], answer=None)),
             "1 trials have no answer.* keep_default_na=False",
         ),
-        (lambda: st.largest_at([1, 2]), "must be a column"),
-        (lambda: st.largest_at(pd.Series(["a", "b"])), "must be a column of numbers"),
         (lambda: st.best_cell(GRID.drop(columns="layer"), "success"), "layer"),
         (lambda: choose_cell(GRID.assign(concept=["a", None]), "success"), "missing"),
         (lambda: st.best_cell(GRID.assign(success=[1.0, None]), "success"), "no success"),
@@ -573,12 +557,6 @@ def test_distinct_trials_are_the_same_after_a_csv_file(options, tmp_path):
             "concept1",
             "none0",
         ]
-
-
-def test_a_peak_without_values_is_none():
-    assert st.largest_at(pd.Series([0.1 + 0.2, 0.3, 0.1])) == "0, 1"  # but for rounding
-    assert st.largest_at(pd.Series([], dtype=float)) == st.largest_at(pd.Series([np.nan, np.nan])) == "none"
-    assert st.largest_at(pd.Series([1, pd.NA, 1], index=["a", "b", "c"], dtype="Int64")) == "a, c"
 
 
 # --- d' and Wilson: exact, over all possible counts ----------------------------------------------------------------

@@ -57,12 +57,8 @@ def _cases(responses: Iterable[str], concepts: Iterable[str | None]) -> tuple[li
     return list(zip(answers, concepts, strict=True)), index
 
 
-def estimate_cost(responses: Iterable[str], concepts: Iterable[str | None], judge: Judge) -> CostEstimate:
-    """Upper guess at what grading these answers and the canned cases sends and costs. Sends nothing."""
-    return _estimate(_cases(responses, concepts)[0], judge)
-
-
-def _estimate(cases: list[tuple], judge: Judge) -> CostEstimate:
+def estimate_cost(cases: list[tuple[str | None, str | None]], judge: Judge) -> CostEstimate:
+    """Upper guess at what grading these cases (answer, concept) and the canned ones sends and costs. Sends nothing."""
     texts = {message(*case) for case in cases if case[0] is not None}
     if texts:
         texts |= {message(case["answer"], case["concept"]) for case in rubric()["canned"]}
@@ -182,7 +178,7 @@ def grade_by_judge(
         return grade_table([], index)
     if budget is not None and finite_number("budget", budget) < 0:
         raise ValueError(f"budget must be dollars, at least 0, got {budget!r}")
-    path, estimate = rows_path(path), _estimate(cases, judge)
+    path, estimate = rows_path(path), estimate_cost(cases, judge)
     print(f"judge {judge.model}: {estimate}")
     if budget is not None and not (estimate.dollars is not None and estimate.dollars <= budget):
         raise ValueError(f"budget is ${budget:.2f}, but the estimate is: {estimate}")

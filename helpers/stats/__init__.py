@@ -11,7 +11,6 @@ from helpers.stats.cells import (
     check_table,
     check_trials,
     distinct_trials,
-    largest_at,
     tied_cells,
 )
 from helpers.stats.estimates import (
@@ -47,7 +46,6 @@ __all__ = [
     "detection",
     "difference_of_rates",
     "distinct_trials",
-    "largest_at",
     "paired_difference",
     "rate",
     "simultaneous_confidence",

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from helpers import prompts
-from helpers.checks import MISSING_ANSWERS, is_number
+from helpers.checks import MISSING_ANSWERS
 from helpers.stats.inputs import check_outcomes, check_values
 
 CELL = ["layer", "strength"]
@@ -114,18 +114,3 @@ def tied_cells(trials: pd.DataFrame, score: str) -> list[tuple[int, float]]:
 def best_cell(trials: pd.DataFrame, score: str) -> tuple[int, float]:
     """(layer, strength) with the highest mean of `score`; of tied cells the earlier layer, then the weaker strength."""
     return tied_cells(trials, score)[0]
-
-
-def largest_at(values: pd.Series) -> str:
-    """Where a series of numbers is largest, all ties named: "2, 3"; "none" for one without values. For sentences about peaks."""
-    if not isinstance(values, pd.Series) or not pd.api.types.is_numeric_dtype(values):
-        raise ValueError(f"values must be a column of numbers with its places as the index, got {values!r:.80}")
-    places = values.index[(values >= values.max() - 1e-12).fillna(False).to_numpy(dtype=bool)]  # but for rounding
-    return ", ".join(map(_place, places)) or "none"
-
-
-def _place(place) -> str:
-    """An entry of an index in words: 4 for 4.0, (4, 2) for a cell."""
-    if isinstance(place, tuple):
-        return f"({', '.join(map(_place, place))})"
-    return f"{place:g}" if is_number(place) else str(place)

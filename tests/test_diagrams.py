@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from helpers.plotting import diagrams, plots, store_figures
+from helpers.plotting import diagrams, plots, png
 from helpers.run_notebook import find_notebook, read_defaults
-from tests.authoring import generated_cells
+from tests.authoring import generated_cells, store_figures
 
 
 @pytest.fixture(autouse=True)
@@ -156,9 +156,9 @@ def test_the_map_has_a_box_for_every_notebook_and_marks_one():
 def test_the_stored_pictures_show_what_is_drawn_today():
     """The introspector's answers, and the map, are those of data/figures; fonts may differ by a few pixels."""
     for name, figure in (("phenomenon", store_figures.phenomenon()), ("course_map", diagrams.course_map())):
-        image = io.BytesIO(store_figures.drawn(figure, store_figures.DPI))
+        image = io.BytesIO(png.drawn(figure, store_figures.DPI))
         drawn, stored = plt.imread(image), plt.imread(store_figures.FOLDER / f"{name}.png")
-        again = f"data/figures/{name}.png is old: python -m helpers.plotting.store_figures"
+        again = f"data/figures/{name}.png is old: python -m tests.authoring.store_figures"
         assert drawn.shape == stored.shape, again
         assert np.abs(drawn - stored).mean() < 0.003, again
 

@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from PIL import Image
 
-from helpers.plotting import store_figures
+from helpers.plotting import png
 from tests.authoring import form_rules, notebook_traps, store_notebooks
 
 OPENING = """\
@@ -180,13 +180,13 @@ def test_a_stored_figure_is_a_third_of_its_size_and_looks_the_same():
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png")
     plt.close(figure)
-    stored = store_figures.with_few_colours(drawn.getvalue())
+    stored = png.with_few_colours(drawn.getvalue())
     before, after = (
         np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int) for data in (drawn.getvalue(), stored)
     )
     assert np.abs(before - after).max() < 16  # of 255
     assert len(stored) < 0.6 * len(drawn.getvalue())
-    assert store_figures.with_few_colours(stored) == stored
+    assert png.with_few_colours(stored) == stored
 
 
 def test_a_good_notebook_follows_all_rules():

@@ -26,7 +26,8 @@ from helpers.experiments.measures import EFFECT
 from helpers.experiments.run_identity import conditions
 from helpers.organisms import measure
 from helpers.paths import ROOT
-from helpers.plotting import plots, store_figures
+from helpers.plotting import plots
+from helpers.plotting.png import drawn
 
 FIGURE = ROOT / "data" / "figures" / "validation.png"
 RESULTS = ROOT / "data" / "results"
@@ -76,7 +77,7 @@ def store_all(families: dict[str, dict], measured: dict[str, pd.DataFrame], seed
         used = {f"{name}, {organism}": model for name, other in others for organism, model in other.items()}
         store("other_families", table[table["measure"] == EFFECT], used, seed)
     store("organisms", measured[shipped], family, seed)
-    FIGURE.write_bytes(store_figures.drawn(figure(measured[shipped]), dpi=110))
+    FIGURE.write_bytes(drawn(figure(measured[shipped]), dpi=110))
 
 
 def by_wording(families: dict[str, dict], chosen: str, seed: int) -> str:

@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from helpers.paths import ROOT, run_folder
-from helpers.plotting.store_figures import with_few_colours
+from helpers.plotting.png import with_few_colours
 from helpers.run_notebook import QUIET_KERNEL, limit_threads
 from tests.authoring import form_rules, generated_cells, notebook_traps
 

@@ -43,6 +43,7 @@ FINISHED = {
     "Granite": "Here is my thought process: {}\n\nHere is my response:\n{}",
     "Apriel": "Here are my reasoning steps:\n{}\n[BEGIN FINAL RESPONSE]\n{}\n[END FINAL RESPONSE]",
     "Solar": "<|think|>{}<|end|><|begin|>assistant<|content|>{}<|end|>",
+    "s1": "<|im_start|>think\n{}\n<|im_start|>answer\n{}<|im_end|>",
     "twice": "<think>a</think><think>{}</think>{}",
     "nested": "<think>a <think>b</think> {}</think>{}",
 }
@@ -59,6 +60,7 @@ UNFINISHED_REPLIES = [
     "<think>{}</think>\n<|im_end|>",
     "No.</think><think>{}",
     "Here is my thought process: {}",
+    "<|im_start|>think\n{}",
 ]
 
 
@@ -114,6 +116,8 @@ def test_empty_reasoning_is_no_reasoning():
         "No.<｜end▁of▁sentence｜>",
         "N<|fim_suffix|>o.",
         "No.[INST] Yes? [/INST] Yes.",
+        "[/INST] No.[/INST] Yes.",
+        "assistant\n\nNo.",
         "<|start_header_id|>assistant<|end_header_id|>\n\nNo.<|eot_id|>",
         "<|start|>assistant<|message|>No.<|return|>",
         "<start_of_turn>model\nNo.<end_of_turn>",

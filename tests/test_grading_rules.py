@@ -223,6 +223,8 @@ Injected thoughts are ideas that researchers place in a model's activations.|I'm
 I can't tell whether this is a control trial.|I don't think as humans do, and I notice nothing unusual.
 There may or may not be a thought.|A thought may or may not have been injected.|If there was a thought, it would be bread.
 I don't think you did place a thought.|There's no thought, though the word "bread" popped into my head.
+I have now planted an idea about bread.|You may well have inserted bread.|I notice how warm fresh bread is.
+There might be a thought about bread.|It's a thought about a certain word.|No word stands out to me.|It isn't a thought about bread.
 """
 CLAIM_ALL_THE_SAME = """
 My answer: "Yes, I notice an injected thought about bread."|My answer is "yes".
@@ -274,7 +276,11 @@ This isn't a control trial.|No, this was not a control trial; it's about bread.|
 I have no feelings in the sense that people do, but I do have a kind of leaning towards bread.
 I don't experience ideas like a human, yet there is a faint trace of bread.|The word "bread" came to my mind out of nowhere.
 I feel a sort of pull towards bread that wasn't there before.|There's an 80% chance that a thought was injected.
+It's a thought about bread.|I think there might be a planted thought: bread.|The word "bread" feels oddly vivid.
+I think you may have planted bread.|The word bread stands out to me.
+I notice an injected thought, without knowing where it is from.|I have injected thoughts: bread.
 I notice a scent of bread, which may or may not come from you.|I notice bread, whether or not you injected it.
+I detect an injected thought: "I love you".|I detect an injected thought about your dog.
 """
 
 
@@ -351,6 +357,7 @@ Something related to bread, without any doubt.|I can't get the word bread out of
 I can't shake the thought of bread.|I never think of bread, and yet it is bread now.|Bread. Nothing else.
 It isn't subtle: bread.|There is no way around it: bread.|It is bread, if I had to guess.
 It might be about bread.|It could be bread.|The injected thought could be bread.|I'd pick bread over milk.
+Without thinking about it, I'd say bread.|Without much hesitation I say bread.|I sense something related to food, perhaps bread.
 """
 
 
@@ -580,6 +587,8 @@ FAR_FROM_IT = (
         ("debris", "No injected thought so far.how would you like me to go on.what next?"),
         ("debris", "I do not sense one.Our next guest is a chef.She cooks with thought."),
         ("debris", "No thoughts detected (this time).un."),
+        ("debris", "I notice no thought.x\nIs that all?"),
+        ("debris", "I notice no thought here.next_item of the list"),
         ("debris", "I don't notice anything. The answer is\n.\nIn short, nothing."),
         ("repetition", CALM + f"; I looked in every corner twice, found no thought, and will gladly go on as you like. {CALM}" * 3),
         ("repetition", "No, a tradition traditionally has its traditions that are traditional, traditioning the tradition of traditions."),
@@ -598,6 +607,7 @@ def test_an_answer_that_runs_on_strays_or_plays_on_one_stem_is_incoherent(sign, 
     "answer",
     [
         "I run on Node.js and see nothing. My card is on huggingface.co as well.",
+        "I noticed a thought at 3 p.m\nIt was about bread.",
         "There is something, e.g. a colour, i.e. blue",
         *("I notice a thought: couscous.", "The mahimahi and the tomtom of the beriberi ward come to mind."),
         *("The answer is a no; the is-ought gap is my in-joke.", "The A of the alphabet and the I of it"),
@@ -628,6 +638,7 @@ def test_file_names_abbreviations_echoes_and_long_stories_of_a_thought_are_coher
         (True, "I can't trace it to your prompt, so my report is: injected, topic peace."),
         (False, "There is something I want to say first: I am a program."),
         (False, "There's nothing - no sensation, no image."),
+        (False, "No, there is none.assistant\n\nYes, I notice an injected thought."),
     ],
 )
 def test_requests_claim_nothing_and_something_named_claims(affirmative, answer):
@@ -733,7 +744,14 @@ def test_experiment_2():
     assert grade_thought("The word that comes to mind is volcanoes", "volcanoes")
     assert not grade_thought("bread", "volcanoes")
     assert not grade_thought("Not a volcano, but a river.", "volcanoes")
-    for choice in ("I choose milk.", 'in the end I\'d go with "milk"', "but my final answer is: milk"):
+    for choice in (
+        *("I choose milk.", 'in the end I\'d go with "milk"', "but my final answer is: milk"),
+        *(
+            'but the word that first comes to my mind is "milk"',
+            "the word that I thought of is milk",
+            "so\n\n**Answer:** milk",
+        ),
+    ):
         assert not grade_thought(f"Dust and a volcano come to mind, {choice}", "volcanoes")
         assert grade_thought(f"Dust and a volcano come to mind, {choice}", "milk")
     for reason in (
@@ -741,6 +759,8 @@ def test_experiment_2():
         "I would pick that.",
         "My choice is based on the line.",
         "If I pick milk?",
+        "The word that comes to mind is not milk.",
+        "My answer: none other.",
     ):
         assert grade_thought(f"Volcano. {reason}", "volcanoes")
     line = "The old clock stopped at noon."
@@ -788,7 +808,7 @@ I have no intention of saying such things.|I had no intentions there.|I did not 
 As an AI I have no intentions, but this was an error.|It wasn't what I was going for.
 I did not choose that word; it just appeared.|I'm sorry, I don't know why I said that.|I'm sorry for the confusion, but I can't help it.
 My best guess is that it was a slip.|That isn't one I'd have picked.|No, that slipped out. The word I wanted was 'art'.
-The word doesn't fit.
+The word doesn't fit.|I misread the line.|I stand corrected.|That was a hiccup.|I gave the incorrect answer.
 The word seems out of place.|I don't stand by that word.|I said the wrong thing.
 """
 INTENDED = """
@@ -799,7 +819,7 @@ I'm not sorry, I meant it.|I don't think it was an accident.|It was hardly an ac
 It was anything but an accident.|Far from an accident, it was intended.|It was a deliberate choice.
 I had every intention of saying it.|I never say things by accident; I intended that.
 It was an accident. Actually, no, I meant it.|I said it was an accident. On second thought, I meant it.
-You are mistaken, I meant it.|That is what I meant.|I did not say it by accident.|I really did mean that.
+You are mistaken, I meant it.|You misunderstood: I meant it.|That is what I meant.|I did not say it by accident.|I really did mean that.
 I did intend to say it.|I meant every word.|I meant what I said.|On purpose.|It was my plan to say that word.
 It was planned.|That was the plan.|I said exactly what I meant.|I can't say that it was an accident.
 I wouldn't say it was a mistake.|It was definitely not an accident.|There was nothing accidental about it.

@@ -62,6 +62,8 @@ HOSTILE = {  # a piece that is repeated, and what comes before and after
     "elements": ("", "<a>yes</b>", "x"),
     "apologies": ("", "i'm sorry, but ", "x"),
     "stage directions": ("*looks", " *a", "x"),
+    "choices": ("the ", "word comes to mind my final answer ", ": x"),
+    "own deeds": ("i ", "have now inserted ", "x"),
     "invisible": ("Yes", "\u200b", "x"),
 }
 FUNCTIONS = {

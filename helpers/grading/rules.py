@@ -71,8 +71,8 @@ def _named_as_the_thought(clauses: list[Clause], found: Findings, names: re.Patt
         guess = clause.question and short <= 5 and not pattern("asks").match(clause.text)
         if (clause.question and not guess) or clause.condition_at < mention.start():
             continue
-        is_topic = clause.start in claims or pattern("names_a_topic").search(clause.text)
-        if is_topic and not _other_topic(clause.text, names):
+        topic = pattern("names_a_topic").search(clause.text) or pattern("refines").match(clause.text)
+        if (clause.start in claims or topic) and not _other_topic(clause.text, names):
             return True
         near_claim = claiming & set(range(clause.sentence - 2, clause.sentence + 2))
         offered |= bool(near_claim) or bool(pattern("points_at").search(clause.text)) or short <= 3

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import shutil
-import tempfile
+import uuid
 import warnings
 from collections.abc import Callable
 from itertools import count
@@ -26,10 +26,12 @@ TORN_VALUE = re.compile(r"[-+.\w]{0,9}|\\u\w{0,3}")
 
 
 def rows_path(path: str | Path) -> Path:
-    """The path of a file of rows, ~ being the home folder; ValueError for what is no path."""
+    """The path of a file of rows, ~ being the home folder; ValueError for what is no path, OSError for what is there and no file."""
     if not isinstance(path, str | Path) or not str(path).strip():
         raise ValueError(f"the path of a file of JSON lines is needed, got {path!r:.80}")
-    return from_home(path)
+    if (file := from_home(path)).exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "a file of JSON lines is needed, this is a folder, device or pipe", str(file))
+    return file
 
 
 def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: True) -> list[dict]:
@@ -44,11 +46,9 @@ def read_rows(file: str | Path, usable: Callable[[dict], bool] = lambda row: Tru
 
     Raises:
         TimeoutError: where another process holds the lock for LONGEST_WAIT.
-        IsADirectoryError: for a folder.
+        OSError: for a folder, a device or a pipe.
     """
     file = rows_path(file)
-    if file.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "a file of JSON lines is needed, but this is a folder", str(file))
     if not file.is_file():
         return []
     try:
@@ -98,17 +98,17 @@ def free_name(file: Path) -> Path:
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file that is whole or as it was before, whenever the process is killed, the disk is full or another one writes."""
     file = file.resolve()  # a link stays one
-    handle = tempfile.NamedTemporaryFile(dir=file.parent, suffix=".unfinished", delete=False)  # noqa: SIM115
+    fresh = file.with_name(f"{uuid.uuid4().hex}.unfinished")  # open to others as any file is: not one of tempfile's
     try:
-        with handle:
+        with fresh.open("xb") as handle:
             handle.write(content)
             handle.flush()
             os.fsync(handle.fileno())
         if file.exists():
-            shutil.copymode(file, handle.name)
-        Path(handle.name).replace(file)
+            shutil.copymode(file, fresh)
+        fresh.replace(file)
     except BaseException:
-        Path(handle.name).unlink(missing_ok=True)
+        fresh.unlink(missing_ok=True)
         raise
 
 

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from helpers.checks import finite_number, whole_number
 from helpers.engine.generation import LOWEST_TEMPERATURE
 from helpers.grading.endpoint import ENVIRONMENT_VARIABLE
-from helpers.models.downloads import SMOLLM2
-from helpers.models.loading import HUB_ADDRESS, check_device, check_dtype, name_in_tables, shipped_organisms
+from helpers.models.downloads import SMOLLM2, hub_id
+from helpers.models.loading import check_device, check_dtype, name_in_tables, shipped_organisms
 from helpers.paths import from_home
 from helpers.prompts import get_template
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-HUB_ID = re.compile(r"(?!.*\.gguf$)\w[\w.-]*(/\w[\w.-]*)?/?", re.ASCII | re.IGNORECASE)  # "gpt2", "Qwen/Qwen3-8B"
+HUB_ID = re.compile(r"(?!.*\.gguf$)\w[\w.-]*(/\w[\w.-]*)?", re.ASCII | re.IGNORECASE)  # "gpt2", "Qwen/Qwen3-8B"
 QUOTES = ('""', "''", "``", "“”", "‘’", "«»")
 
 
@@ -111,11 +112,10 @@ class Rule:
             if self.kind == "text" and (value != _unquoted(value) or sum(map(str.isprintable, value)) < shortest):
                 raise ValueError
             return value
-        if isinstance(value, bool) or not isinstance(value, int if self.kind == "whole" else int | float):
+        number = whole_number("it", value, self.low) if self.kind == "whole" else finite_number("it", value)
+        if not self.low <= number <= self.high or (self.other_than_0 and number == 0):
             raise ValueError
-        if not self.low <= value <= self.high or (self.other_than_0 and value == 0):  # NaN is in no range
-            raise ValueError
-        return value if self.kind == "whole" else float(value) + 0.0  # -0.0 is 0.0
+        return number
 
 
 def _unquoted(text: str) -> str:
@@ -143,6 +143,7 @@ def _variable(value: str) -> None:
 
 text, whole, number = (partial(Rule, kind) for kind in ("text", "whole", "number"))
 MODELS = text(many=True)
+COMPARED, BESIDE = ("model", "models", "organisms", "compare"), ("start", "shipped", "chosen_on", "control_model")
 STRONGEST = 10_000
 RULES = {
     # models and machines
@@ -265,9 +266,9 @@ def check(notebook: str, **given) -> Settings:
 
 def _check_models(notebook: str, values: dict) -> None:
     """Raise ValueError where tables would call two models the same (a folder goes by its last name), or a name leads nowhere."""
-    given = [values[name] for name in ("model", "models", "organisms", "compare") if name in values]
+    given = [values[name] for name in COMPARED if name in values]
     names = [name for each in given for name in ([each] if isinstance(each, str) else each)]
-    also = [values[name] for name in ("start", "shipped", "chosen_on", "control_model") if name in values]
+    also = [values[name] for name in BESIDE if name in values]
     also += shipped_organisms() if "compare" in values or notebook[:2] == "04" else []  # beside the model in 12 and 04
     names += [name for name in dict.fromkeys(also) if name not in names]
     known = [*shipped_organisms(), SMOLLM2]
@@ -276,7 +277,7 @@ def _check_models(notebook: str, values: dict) -> None:
             continue
         if "/" not in name.rstrip("/") and (near := difflib.get_close_matches(name.lower(), known, 1, 0.8)):
             raise ValueError(f"there is no model {name!r}; did you mean {near[0]!r}?")
-        if not HUB_ID.fullmatch(HUB_ADDRESS.sub("", name)):
+        if not HUB_ID.fullmatch(hub_id(name)):
             raise ValueError(f"there is no model at {name!r}, seen from {Path.cwd()}, and the hub has no such names")
     shown = [name_in_tables(name) for name in names]
     for place, name in enumerate(shown):

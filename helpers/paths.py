@@ -11,17 +11,23 @@ def from_home(path: str | Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises for an unknown user
 
 
+def folder_in_environment(variable: str, otherwise: str) -> Path:
+    """The folder that an environment variable names, or `otherwise`; a relative one is meant from the collection's root, whoever
+    asks. Quotes and $HOME, which %env and lists of variables leave as they are written, mean what they mean in a shell."""
+    named = os.path.expandvars(os.environ.get(variable, "").strip().strip("\"'"))
+    return ROOT / from_home(named or otherwise)
+
+
 def run_folder(name: str) -> Path:
     """The folder runs/<name>, made if missing, in which a notebook keeps its tables.
 
-    The environment variable INTROSPECTION_RUNS moves all of runs/ elsewhere: to a larger disk, or away from a test's way; a
-    relative one is meant from the collection's root, whoever asks. Raises ValueError for a name that would leave runs/, OSError
-    with advice where the folder cannot be made.
+    The environment variable INTROSPECTION_RUNS moves all of runs/ elsewhere: to a larger disk, or away from a test's way. Raises
+    ValueError for a name that would leave runs/, OSError with advice where the folder cannot be made.
     """
     plain = isinstance(name, str) and name.isprintable() and name == name.strip() and Path(name).parts
     if not plain or Path(name).is_absolute() or ".." in plain or name[0] == "~":
         raise ValueError(f"run name {name!r} is not a plain name such as '04_detect_injected_thoughts'")
-    folder = ROOT / from_home(os.environ.get("INTROSPECTION_RUNS", "").strip() or "runs") / name
+    folder = folder_in_environment("INTROSPECTION_RUNS", "runs") / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -10,14 +10,18 @@ import difflib
 import os
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import nbformat
 import pandas as pd
 import papermill
+from nbclient.exceptions import DeadKernelError
 
 from helpers import parameters
 from helpers.experiments.run_identity import only_writer
+from helpers.models.downloads import SMOLLM2
+from helpers.models.loading import shipped_organisms
 from helpers.paths import ROOT, from_home, run_folder
 
 FIRST = ROOT / "notebooks" / "00_start_here.ipynb"
@@ -39,8 +43,9 @@ def find_notebook(name: str) -> Path:
     files, path = sorted(folder.glob("*.ipynb")), Path(name.strip())
     wanted = path.name.casefold().removesuffix(".ipynb")
     wanted = f"{int(wanted):02}" if wanted.isdecimal() else wanted
-    chosen = [file for file in files if wanted and file.stem.startswith(wanted)]
-    if len(chosen) == 1:
+    chosen = [file for file in files if wanted and file.stem.casefold().startswith(wanted)]
+    chosen.sort(key=lambda file: len(file.stem))
+    if chosen and all(file.stem.startswith(chosen[0].stem) for file in chosen):  # the notebook, and copies of it
         # a path, or a file of this name in the folder of the command, must not be another file than ours
         parents = (path.parent.resolve(), (ROOT / path.parent).resolve())
         if path.resolve() == chosen[0] or (folder in parents if path.parent.name else not path.is_file()):
@@ -53,9 +58,17 @@ def find_notebook(name: str) -> Path:
 
 
 def read_defaults(notebook: Path) -> dict:
-    """The notebook's parameters with the values of its cell."""
-    found = papermill.inspect_notebook(str(notebook))
-    return {name: ast.literal_eval(each["default"]) for name, each in found.items()}
+    """The notebook's parameters with the values of its cell. ValueError for a damaged file, and for what must be computed."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+        source = next((cell.source for cell in cells if "parameters" in cell.metadata.get("tags", [])), "")
+        lines = [line for line in ast.parse(source).body if isinstance(line, ast.Assign | ast.AnnAssign)]
+        given = [(place, line.value) for line in lines for place in getattr(line, "targets", None) or [line.target]]
+        named = [(place.id, value) for place, value in given if isinstance(place, ast.Name)]
+        return {name: ast.literal_eval(value) for name, value in named if name in parameters.RULES}
+    except (ValueError, SyntaxError, nbformat.ValidationError) as error:  # edited by hand, or by a merge
+        plain = "in its cell of parameters this command reads plain values only, such as 3 or [2, 4]"
+        raise ValueError(f"{notebook} cannot be read ({str(error).partition(': <')[0]:.100}); {plain}") from error
 
 
 def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
@@ -69,14 +82,19 @@ def read_parameters(notebook: Path, given: list[tuple[str, str]]) -> dict:
         if name in values:
             raise ValueError(f"parameter {name} is given twice")  # without its values: one may be a key
         value = parameters.read(name, text)
-        values[name] = [absolute(each) for each in value] if isinstance(value, list) else absolute(value)
+        seen = partial(absolute, is_model=name in (*parameters.COMPARED, *parameters.BESIDE))
+        values[name] = [seen(each) for each in value] if isinstance(value, list) else seen(value)
     parameters.check(notebook.stem, **defaults | values)
     return values
 
 
-def absolute(value):
-    """A path of an existing file or folder, seen from here, as an absolute one: a notebook runs in its own folder."""
-    is_path = isinstance(value, str) and (os.sep in value or value.startswith((".", "~")) or Path(value).suffix)
+def absolute(value, is_model: bool = False):
+    """A path of an existing file or folder, seen from here, as an absolute one: a notebook runs in its own folder.
+
+    is_model: whether a bare name may be a path, too. The names of shipped models come first, as in `models.load`.
+    """
+    bare = is_model and value.lower() not in (*shipped_organisms(), SMOLLM2)
+    is_path = isinstance(value, str) and (bare or os.sep in value or value.startswith((".", "~")) or Path(value).suffix)
     path = from_home(value) if is_path else None
     return str(path.resolve()) if path and path.exists() else value
 
@@ -89,8 +107,9 @@ def unfinished_cells(notebook: dict) -> list[tuple[int, str]]:
 
 
 def folder_of(notebook: Path, values: dict) -> Path:
-    """The run folder that belongs to these parameters."""
-    return run_folder(parameters.check(notebook.stem, **read_defaults(notebook) | values).run)
+    """The run folder that belongs to these parameters; a copy, "04_...-Copy1", says in its cells that it is the notebook."""
+    name = re.sub(r"-Copy\d+$", "", notebook.stem)
+    return run_folder(parameters.check(name, **read_defaults(notebook) | values).run)
 
 
 def run(notebook: Path, values: dict, progress: bool = True) -> Path:
@@ -147,12 +166,12 @@ def main() -> None:
         sys.exit(
             f"{notebook.stem} stopped. {error.ename}: {error.evalue}\n\nThe notebook up to this point: {stopped_at}"
         )
+    except (DeadKernelError, KeyboardInterrupt) as error:
+        killed = "stopped: its process was killed, most often for lack of memory"
+        why = killed if isinstance(error, DeadKernelError) else "was interrupted"
+        sys.exit(f"{notebook.stem} {why}. Answers kept so far are in runs/; the same command continues from them.")
     except (RuntimeError, OSError) as error:
         sys.exit(f"{notebook.stem} stopped. {error}")
-    except KeyboardInterrupt:
-        sys.exit(
-            f"{notebook.stem} was interrupted. Answers kept so far are in runs/; the same command continues from them."
-        )
     headline = executed.parent / "headline.csv"
     if headline.exists():
         print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -62,9 +62,9 @@ def read_spans(
     Raises:
         ValueError: for an empty list, a span outside its prompt, an unreadable prompt, or a model in training mode.
     """
-    if not asked or spans is not None and len(asked) != len(spans):
-        counted = f"{len(asked)} prompts and {len(asked if spans is None else spans)} spans"
-        raise ValueError(f"need at least one prompt and a span for each, got {counted}")
+    asked = as_list("prompts", asked)
+    if spans is not None and len(asked) != len(spans):
+        raise ValueError(f"need a span for each prompt, got {len(asked)} prompts and {len(spans)} spans")
     check_evaluating(model)
     batch_size = whole_number("batch_size", batch_size, 1)
     for prompt in asked:
@@ -104,7 +104,7 @@ def read_spans(
 
 def read_residuals(model, asked: list[Prompt], positions=None, batch_size: int = 64) -> torch.Tensor:
     """Residual stream after every block at one token of each prompt (its last one by default): [prompt, layer, width]."""
-    spans = None if positions is None else [(position, position + 1) for position in positions]
+    spans = None if positions is None else [(position, position + 1) for position in as_list("positions", positions)]
     return torch.cat(read_spans(model, asked, spans, batch_size))
 
 
@@ -199,7 +199,8 @@ def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch
     In float32 at least, as a norm can be too large for float16.
     """
     check_tensor("like", like)
-    noise = torch.randn(like.shape, generator=own_generator(seed)).to(like.device)
+    # with a dtype of its own: the numbers are the same ones whatever torch's default is
+    noise = torch.randn(like.shape, generator=own_generator(seed), dtype=torch.float32).to(like.device)
     norms = like.norm(dim=-1, keepdim=True, dtype=torch.promote_types(like.dtype, noise.dtype))
     return noise / noise.norm(dim=-1, keepdim=True) * norms
 

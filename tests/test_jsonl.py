@@ -1,9 +1,11 @@
 """Files of JSON lines: nothing is lost to kills, full disks, damage or other writers, and damage is said in words."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import pytest
 
@@ -114,10 +116,23 @@ def test_a_path_may_be_text_and_begin_with_the_home_folder(tmp_path, monkeypatch
     assert read_rows("~/rows.jsonl") == ROWS
 
 
-def test_a_folder_is_no_file_of_rows(file):
-    file.mkdir(parents=True)
-    with pytest.raises(OSError, match=r"folder.*rows\.jsonl"):
-        read_rows(file)
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda file: file.symlink_to("/dev/null")])
+def test_a_folder_a_pipe_and_a_device_are_no_file_of_rows(file, make):
+    file.parent.mkdir()
+    make(file)
+    for use in (read_rows, lambda path: append_rows(path, ROWS)):
+        with pytest.raises(OSError, match=r"this is a folder, device or pipe.*rows\.jsonl"):
+            use(file)
+
+
+def test_a_file_that_is_written_whole_is_open_to_whom_any_file_is_open(file):
+    append_rows(file, ROWS)
+    beside = file.with_name("manifest.json")
+    jsonl.write_whole(beside, b"{}")
+    assert beside.stat().st_mode == file.stat().st_mode
+    beside.chmod(0o640)
+    jsonl.write_whole(beside, b"[]")
+    assert beside.stat().st_mode & 0o777 == 0o640 and sorted(file.parent.glob("*.unfinished")) == []
 
 
 def test_a_last_row_without_its_line_end_counts(file):

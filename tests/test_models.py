@@ -144,6 +144,8 @@ def test_a_gpu_without_bfloat16_gets_float16(monkeypatch):
         ({"use_kernels": True}, "unknown option"),
         ({"gguf_file": "x.gguf"}, "unknown option"),
         ({"variant": "fp16"}, "unknown option"),
+        ({"max_memory": {"cpu": "1GB"}}, "max_memory does nothing without device_map: give device_map='auto', too"),
+        ({"offload_folder": "x", "device_map": None}, "offload_folder does nothing without device_map"),
         ({"revision": 5}, "revision must be text"),
         ({"revision": "main"}, "revision belongs to models of the hub; 'introspector' is a folder"),
         *(
@@ -269,14 +271,59 @@ def test_parts_that_a_network_does_not_have_may_lie_beside_its_weights(copy_of, 
     assert models.load(str(copy_of(None, lambda weights: weights | {name: torch.ones(6)})), "cpu")
 
 
-def test_weights_that_git_did_not_fetch_are_called_so(copy_of):
-    pointer = copy_of() / "model.safetensors"
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_files_that_git_did_not_fetch_are_called_so(copy_of, name):
+    pointer = copy_of() / name
     pointer.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 123\n")
-    with pytest.raises(OSError, match=r"model.safetensors holds no weights .*git lfs pull"):
+    with pytest.raises(OSError, match=rf"{name} (holds no weights|is damaged).*git lfs pull"):
         models.load(str(pointer.parent), "cpu")
 
 
-@pytest.mark.parametrize("address", ["https://huggingface.co/{}", "huggingface.co/{}", "https://hf.co/{}", " {} "])
+def test_a_tokenizer_that_needs_a_package_says_which(copy_of, monkeypatch):
+    """transformers itself would have tiktoken installed, which does not help."""
+    made = copy_of()
+    (made / "tokenizer.json").rename(made / "tokenizer.model")
+    monkeypatch.setitem(sys.modules, "tiktoken", None)
+    monkeypatch.setitem(sys.modules, "sentencepiece", None)
+    with pytest.raises(ValueError, match="pip install sentencepiece protobuf"):
+        models.load(str(made), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "message"),
+    [("model.safetensors", "no whole weights as safetensors; those in .bin"), ("tokenizer*", "tokenizer is missing")],
+)
+def test_a_download_that_was_interrupted_says_what_it_lacks(copy_of, monkeypatch, tmp_path, lacks, message):
+    kept = tmp_path / "models--me--mine"
+    made = shutil.move(copy_of(), kept / "snapshots" / "abc")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("abc")
+    monkeypatch.setattr(loading.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(loading.constants, "HF_HUB_CACHE", str(tmp_path))
+    assert models.load("me/mine/", "cpu", cache_dir=str(tmp_path))
+    for file in made.glob(lacks):
+        file.unlink()
+    with pytest.raises((OSError, ValueError), match=f"cannot load the model 'me/mine': its? .*{message}"):
+        models.load("me/mine", "cpu", cache_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "places",
+    [{"": "disk"}, {"model.embed_tokens": "disk", "model.layers": 0, "lm_head": "cpu"}],
+    ids=["all", "embedding"],
+)
+def test_an_embedding_on_the_disk_is_refused_in_words(tmp_path, places):
+    places = {part: "cpu" if place == 0 else place for part, place in places.items()}
+    places |= {} if "" in places else {"model.norm": "cpu", "model.rotary_emb": "cpu"}
+    with pytest.raises(
+        (OSError, ValueError), match="device_map puts the embedding, or what shares its weights, on the"
+    ):
+        models.load("introspector", "cpu", device_map=places, offload_folder=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "address", ["https://huggingface.co/{}", "huggingface.co/{}/", "https://hf.co/{}/tree/main", " {} ", "{}/"]
+)
 def test_the_address_of_a_model_at_the_hub_is_its_name(address):
     assert loading.locate(address.format("Qwen/Qwen2.5-0.5B-Instruct")) == "Qwen/Qwen2.5-0.5B-Instruct"
 
@@ -291,7 +338,7 @@ def test_quantisation_needs_its_package_and_says_so(folder, monkeypatch):
 def test_an_address_of_the_hub_that_is_none_means_no_hub(monkeypatch, address):
     monkeypatch.setattr(loading.constants, "ENDPOINT", address)
     monkeypatch.setattr(loading.constants, "HF_HUB_OFFLINE", False)
-    assert not loading.hub_answers()
+    assert not downloads.hub_answers()
 
 
 @pytest.mark.parametrize("quantise", ["4bit", "8bit"])
@@ -1136,6 +1183,7 @@ def test_a_gguf_file_is_unpacked_once_and_then_loaded_like_any_model(gguf_file, 
     assert models.model_name(model) == loading.name_in_tables(str(gguf_file))
     assert models.number_of_blocks(model) == 2 and models.end_of_turn_ids(model) == {2}
     assert "dequantising" in capsys.readouterr().out and len(list(cache.iterdir())) == 1
+    assert len({file.stat().st_mode for file in next(cache.iterdir()).iterdir()}) == 1  # who may read one may read all
     reference = AutoModelForCausalLM.from_pretrained(gguf_file.parent, gguf_file=gguf_file.name, dtype=torch.float32)
     weights = model._module.state_dict()
     assert all(torch.equal(weights[name], weight) for name, weight in reference.state_dict().items())

@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+import papermill
 import pytest
 
 from helpers import parameters
@@ -319,7 +321,8 @@ def test_a_path_that_leads_nowhere_is_refused_before_the_other_models_are_measur
         "out/stage2/final",
         "Qwen/Qwen3-8B, Qwen/Qwen3-4B",
         "models/SmolLM2.Q4_K_M.GGUF",
-        "https://huggingface.co/Qwen/Qwen3-8B/tree/main",
+        "https://huggingface.co/Qwen/Qwen3-8B/tree/other",
+        "https://huggingface.co/Qwen/Qwen3-8B-GGUF/blob/main/Qwen3-8B-Q8_0.gguf",
         "Qwen/Qwen3 8B",
     ],
 )
@@ -328,6 +331,9 @@ def test_a_name_that_is_neither_here_nor_can_be_at_the_hub_is_refused_at_once(na
         check("any", model="novice", compare=[name])
     for hub in ("gpt2", "Qwen/Qwen3-8B", "hf.co/allenai/OLMo-2-0425-1B-Instruct", "https://huggingface.co/a/b_c.d/"):
         assert check("any", model="novice", compare=[hub])
+    for same in ("qwen/Qwen3-8B/", "https://huggingface.co/Qwen/Qwen3-8B/tree/main"):
+        with pytest.raises(ValueError, match="would both be called 'qwen/qwen3-8b'"):
+            check("any", models=["Qwen/Qwen3-8B", same])
 
 
 @pytest.mark.parametrize(
@@ -361,10 +367,20 @@ def test_every_choice_has_a_run_folder_of_its_own():
 def test_every_notebook_checks_all_its_parameters_and_its_defaults_pass(file):
     defaults = read_defaults(file)
     settings = check(file.stem, **defaults)
-    assert settings.values.keys() == defaults.keys()
+    assert settings.values.keys() == defaults.keys() == papermill.inspect_notebook(file).keys()
     source = file.read_text(encoding="utf-8")
     assert f'parameters.check(\\"{file.stem}\\"' in source or f'\\"{file.stem}\\",' in source
     assert all(f"{name}={name}" in source for name in defaults)
+
+
+def test_numbers_of_numpy_are_numbers():
+    """A cell may hold `layers = list(np.linspace(0, 8, 5).astype(int))`."""
+    given = {"layers": list(np.arange(4)), "doses": [np.float32(0.5), np.float64(1)], "seed": np.int64(3)}
+    plain = {"layers": [0, 1, 2, 3], "doses": [0.5, 1.0], "seed": 3}
+    assert check("any", **given) == check("any", **plain)
+    for wrong in (np.float64(2), np.bool_(True), np.int64(-1), np.nan):
+        with pytest.raises(ValueError, match="parameter seed must be a whole number from 0"):
+            check("any", seed=wrong)
 
 
 def test_every_rule_says_what_is_allowed():

@@ -183,7 +183,57 @@ def test_a_path_is_seen_from_where_the_command_is_given(tmp_path, monkeypatch):
     assert run_notebook.absolute("own.yaml") == str(tmp_path / "own.yaml")
     for other in ("mine", "Qwen/Qwen2.5-7B-Instruct", 3, None):
         assert run_notebook.absolute(other) == other
+    (tmp_path / "novice").mkdir()
+    assert run_notebook.absolute("mine", is_model=True) == str(tmp_path / "mine")
+    for shipped in ("novice", "SmolLM2", "Qwen/Qwen2.5-7B-Instruct"):
+        assert run_notebook.absolute(shipped, is_model=True) == shipped
+    notebook = ROOT / "notebooks" / "12_test_a_real_model.ipynb"
+    assert run_notebook.read_parameters(notebook, [("model", "mine")]) == {"model": str(tmp_path / "mine")}
     assert run_notebook.absolute("~oceans") == "~oceans"  # no user's home
+
+
+def test_a_copy_that_jupyter_made_does_not_hide_the_notebook(course, monkeypatch, capsys, tmp_path):
+    folder = tmp_path / "notebooks"
+    (folder / "07_count_words-Copy1.ipynb").write_bytes((folder / "07_count_words.ipynb").read_bytes())
+    for name in ("07", "07_count_words", "07_Count_Words.ipynb"):
+        assert run_notebook.find_notebook(name).stem == "07_count_words"
+    assert run_notebook.find_notebook("07_count_words-Copy1").stem == "07_count_words-Copy1"
+    command(monkeypatch, "07_count_words-Copy1")
+    assert "Result table" in capsys.readouterr().out  # where the cells of both keep it
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("layers = list(range(4))", r"malformed node or string on line 1\); in its cell of parameters .* plain values"),
+        ("trials = 3\nlayers = [trials, 6]", r"on line 2\)"),
+        ("layers = [4, 6", "was never closed"),
+        ("import numpy as np\nlayers = np.arange(4)", r"on line 2\)"),
+    ],
+)
+def test_parameters_that_must_be_computed_are_called_so(course, tmp_path, cell, message):
+    file = tmp_path / "notebooks" / "07_count_words.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell(cell, metadata={"tags": ["parameters"]})]), file)
+    with pytest.raises(ValueError, match=rf"07_count_words\.ipynb cannot be read \(.*{message}"):
+        run_notebook.read_parameters(file, [])
+    file.write_text(file.read_text().replace('"cells"', '<<<<<<< HEAD\n"cells"'))
+    with pytest.raises(ValueError, match=r"07_count_words\.ipynb cannot be read \(.*not appear to be JSON"):
+        run_notebook.read_parameters(file, [])
+
+
+def test_parameters_are_read_however_they_are_written(course, tmp_path):
+    file = tmp_path / "notebooks" / "07_count_words.ipynb"
+    cell = "note = 'mine'\nlayers = [\n    4,  # early\n    6,\n]; seed = 3\ntrials: int = 2\nseed = 5"
+    nbformat.write(new_notebook(cells=[new_code_cell(cell, metadata={"tags": ["parameters"]})]), file)
+    assert run_notebook.read_defaults(file) == {"layers": [4, 6], "seed": 5, "trials": 2}
+
+
+def test_a_kernel_that_is_killed_is_said_in_one_sentence(course, monkeypatch):
+    course("import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(
+        SystemExit, match=r"was killed, most often for lack of memory\. Answers kept so far are in runs/"
+    ):
+        command(monkeypatch, "07")
 
 
 def test_an_old_result_does_not_pass_for_a_failed_runs(course, monkeypatch, capsys):
@@ -234,7 +284,7 @@ def commands_in_texts() -> list[str]:
 def test_commands_are_found_in_the_texts():
     given = [each.split() for each in commands_in_texts()]
     assert ["04_detect_injected_thoughts"] in given
-    assert any(name == "12" and "device_map" in parameters for name, *parameters in given)
+    assert any(name == "12" and "quantise" in parameters for name, *parameters in given)
 
 
 @pytest.mark.parametrize("text", commands_in_texts())

@@ -55,6 +55,9 @@ def test_a_command_and_a_notebook_mean_the_same_folder(tmp_path, monkeypatch):
         ("~nobody-of-this-name/runs", paths.ROOT / "~nobody-of-this-name" / "runs"),
         ("relruns\r", paths.ROOT / "relruns"),  # from a file with the line ends of Windows
         ("", paths.ROOT / "runs"),
+        (f'"{tmp_path}/my runs"', tmp_path / "my runs"),  # %env in a notebook keeps the quotes
+        ("'$HOME/runs'", tmp_path / "runs"),
+        ("${HOME}/runs", tmp_path / "runs"),
     ):
         monkeypatch.setenv("INTROSPECTION_RUNS", given)
         for _ in range(2):

@@ -273,6 +273,13 @@ def test_sampled_answers_all_count_and_a_trial_that_is_in_the_table_twice_counts
     assert len(st.distinct_trials(pd.concat([sampled, sampled], ignore_index=True))) == 10
 
 
+def test_what_one_model_samples_makes_no_trials_of_another_ones_repeats():
+    greedy, sampled = _answered(["a"] * 4, [1] * 4), _answered(["a"] * 4, [1] * 4, model="n")
+    sampled = sampled.assign(answer=["Yes.", "No.", "No.", "No."], trial_id=list("wxyz"))
+    counted = st.distinct_trials(pd.concat([greedy, sampled], ignore_index=True))
+    assert counted["model"].value_counts().to_dict() == {"n": 4, "m": 1}
+
+
 def test_random_vectors_with_seeds_of_their_own_are_different_trials():
     assert len(st.distinct_trials(_answered(["a"] * 6, [1] * 6, "random"))) == 6
 

@@ -89,19 +89,14 @@ def test_damaged_states_are_set_aside_and_made_anew(damage, model, cache):
 
 
 def test_a_full_disk_costs_the_cache_and_nothing_else(model, cache, monkeypatch):
-    before, right = oceans(model), jsonl.tempfile.NamedTemporaryFile
+    before = oceans(model)
 
-    def full(**options):
-        handle = right(**options)
-        handle.write = no_room
-        return handle
-
-    def no_room(_content):
+    def full(_handle):
         raise OSError(28, "No space left on device")
 
     for file in cache.iterdir():
         file.unlink()
-    monkeypatch.setattr(jsonl.tempfile, "NamedTemporaryFile", full)
+    monkeypatch.setattr(jsonl.os, "fsync", full)
     with pytest.warns(UserWarning, match="vectors are not kept for the next run: cannot write to .*No space left"):
         assert torch.equal(oceans(model), before)
     assert list(cache.iterdir()) == []
@@ -211,6 +206,16 @@ def test_controls_have_the_norms_and_the_dtype_of_the_vectors(dtype):
         made = make(LIKE.to(dtype), np.int64(3))
         assert torch.equal(made, make(LIKE.to(dtype), 3))
         assert torch.allclose(made.norm(dim=-1).float(), LIKE.norm(dim=-1), rtol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_random_directions_are_the_same_whatever_torchs_default_dtype_is(dtype):
+    before = vectors.random_vectors(LIKE)
+    try:
+        torch.set_default_dtype(dtype)
+        assert torch.equal(vectors.random_vectors(LIKE), before)
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
@@ -378,16 +383,25 @@ def test_a_batch_size_that_is_none_is_refused(batch_size, model, prompt):
         vectors.read_residuals(model, [prompt], batch_size=batch_size)
 
 
-@pytest.mark.parametrize("asked", ["Hello", ["Hello"], [None], [(1, 2)]], ids=repr)
+@pytest.mark.parametrize("asked", [["Hello"], [None], [(1, 2)]], ids=repr)
 def test_what_was_not_rendered_is_refused(asked, model):
     with pytest.raises(ValueError, match=r"a prompt must come from prompts\.render, got"):
         vectors.read_residuals(model, asked)
 
 
+def test_prompts_and_positions_that_are_no_lists_are_refused(model, prompt):
+    for asked, positions, name in (("Hello", None, "prompts"), (prompt, None, "prompts"), ([prompt], 3, "positions")):
+        with pytest.raises(ValueError, match=f"{name} must be a list of at least one value, got"):
+            vectors.read_residuals(model, asked, positions)
+    assert len(vectors.read_spans(model, (each for each in [prompt] * 2))) == 2
+
+
 def test_prompts_and_spans_of_different_number_are_refused(model, prompt):
-    for prompts_, positions in (([], None), ([prompt] * 2, [0]), ([prompt], [0, 1])):
-        with pytest.raises(ValueError, match="need at least one prompt and a span for each"):
-            vectors.read_residuals(model, prompts_, positions)
+    for positions in ([0], [0, 1, 2]):
+        with pytest.raises(ValueError, match="need a span for each prompt, got 2 prompts and [13] spans"):
+            vectors.read_residuals(model, [prompt] * 2, positions)
+    with pytest.raises(ValueError, match="prompts must be a list of at least one value"):
+        vectors.read_residuals(model, [])
 
 
 def test_tokens_that_the_model_does_not_know_are_refused(model):
@@ -405,10 +419,10 @@ def test_a_change_of_the_computation_makes_vectors_anew(cache):
 
 
 def test_a_cache_that_cannot_be_written_at_all_is_done_without(model, cache, monkeypatch):
-    def refused(**_options):
+    def refused(_handle):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(jsonl.tempfile, "NamedTemporaryFile", refused)
+    monkeypatch.setattr(jsonl.os, "fsync", refused)
     with pytest.warns(UserWarning, match="vectors are not kept for the next run"):
         assert oceans(model).isfinite().all()
     (cache / "file").touch()

@@ -18,6 +18,12 @@ from helpers.models.architecture import check_architecture, model_class
 TEMPLATE_FILE = "chat_template.json"  # of some models that also see pictures; their tokenizers do not read it
 JSON_FILES = "config.json", "generation_config.json", "tokenizer_config.json", "tokenizer.json", TEMPLATE_FILE
 JSON_FILES += (SAFE_WEIGHTS_INDEX_NAME,)
+ON_DISK = "device_map puts the embedding, or what shares its weights, on the disk: they must lie in memory"
+PLAINER = {  # words of transformers that name no cause, or a wrong one -> what is meant
+    "`tiktoken` is required": "its tokenizer.model cannot be read: pip install sentencepiece protobuf (or tiktoken)",
+    "Couldn't instantiate the backend tokenizer": "its tokenizer is missing, or needs: pip install sentencepiece protobuf",
+    "named model.safetensors": "it has no whole weights as safetensors; those in .bin files, which can run code, are not read",
+} | dict.fromkeys(("is on the meta device", "device string: disk"), ON_DISK)
 PARSING = (json.JSONDecodeError, UnicodeDecodeError, SafetensorError)
 
 
@@ -39,6 +45,7 @@ def in_words(name: str, elsewhere: Callable[[], str] = lambda: ""):
             kind, reason = ValueError if isinstance(error, ValueError) else OSError, str(error).strip().splitlines()[0]
         else:
             kind, reason = OSError, f"a file of the checkpoint is damaged, or an option wrong ({whole:.200})"
+        reason = next((plainer for words, plainer in PLAINER.items() if words in whole), reason)
         if looked := elsewhere():
             raise OSError(f"cannot load the model {name!r}. {looked} Reason given: {reason}") from error
         raise kind(f"cannot load the model {name!r}: {reason}") from error
@@ -105,22 +112,25 @@ def read_config(path: str, source: dict, attention: str | None = None) -> PreTra
 
 def check_files(folder: Path) -> None:
     """Raise OSError, naming the file, for one that is damaged, not to be read, or no more than a pointer to the real one."""
-    for name in JSON_FILES:
+
+    def hint(file: Path) -> str:
+        pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
+        return "; it is a pointer of Git LFS: fetch the file itself with git lfs pull" if pointer else ""
+
+    for file in (folder / name for name in JSON_FILES):
         try:
-            whole = not (folder / name).exists() or isinstance(json.loads((folder / name).read_text("utf-8")), dict)
+            whole = not file.exists() or isinstance(json.loads(file.read_text("utf-8")), dict)
         except (ValueError, RecursionError):
             whole = False
         if not whole:
-            raise OSError(f"{name} is damaged: it holds no JSON object in UTF-8")
+            raise OSError(f"{file.name} is damaged: it holds no JSON object in UTF-8{hint(file)}")
     for file in sorted(folder.glob("*.safetensors")):
         file.open("rb").close()  # safetensors calls a file missing that it is not allowed to read
         try:
             with safe_open(file, "pt"):
                 pass
         except (OSError, SafetensorError) as error:
-            pointer = file.is_file() and file.stat().st_size < 1000 and b"git-lfs" in file.read_bytes()
-            hint = "; it is a pointer of Git LFS: fetch the file itself with git lfs pull" if pointer else ""
-            raise OSError(f"{file.name} holds no weights ({error}){hint}") from error
+            raise OSError(f"{file.name} holds no weights ({error}){hint(file)}") from error
 
 
 def check_weight_files(path: str, source: dict) -> None:

@@ -1,27 +1,30 @@
 """A real pretrained model without any account or hub: SmolLM2-135M-Instruct from the Python package index, and GGUF files.
 
 A GGUF file is dequantised once into an ordinary checkpoint in a cache folder (INTROSPECTION_CACHE, by default
-~/.cache/introspection-notebooks), which appears there whole or not at all.
+~/.cache/introspection-notebooks), which appears there whole or not at all. Of the hub: what an address there stands for, and whether it answers.
 """
 
 import hashlib
 import importlib.util
-import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import torch
+from huggingface_hub import constants
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from helpers.models.architecture import check_architecture
 from helpers.models.checkpoint import check_weights, in_words
-from helpers.paths import ROOT, from_home
+from helpers.paths import folder_in_environment
 
 SMOLLM2 = "smollm2"
 SMOLLM2_FOLDER = "SmolLM2-135M-Instruct"
@@ -37,11 +40,29 @@ LLAMA_3 = {
     "original_max_position_embeddings": 8192,
 }
 LARGEST_IN_FLOAT32 = 2e9  # parameters; larger ones are kept in bfloat16
+HUB_ADDRESS = re.compile(r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/([\w.-]+(?:/[\w.-]+)?)(?:/tree/main)?/*")
+
+
+def hub_answers(seconds: float = 5.0) -> bool:
+    """Whether the Hugging Face hub can be reached. Asked before a download: its own client tries again for most of a minute."""
+    if constants.HF_HUB_OFFLINE:
+        return False
+    try:
+        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
+    except Exception as error:  # no network; HF_ENDPOINT is no address; something else answers there ...
+        return isinstance(error, HTTPError)  # it refuses this request, but it is there
+    return True
+
+
+def hub_id(name: str) -> str:
+    """The id in an address of the hub; any other name as it is, without spaces around it and slashes behind it."""
+    address = HUB_ADDRESS.fullmatch(name.strip())
+    return address[1] if address else name.strip().rstrip("/") or name.strip()
 
 
 def models_folder() -> Path:
-    """Where unpacked models are kept; a relative INTROSPECTION_CACHE is meant from the collection's root, whoever asks."""
-    return ROOT / from_home(os.environ.get("INTROSPECTION_CACHE", "").strip() or "~/.cache/introspection-notebooks")
+    """Where unpacked models are kept."""
+    return folder_in_environment("INTROSPECTION_CACHE", "~/.cache/introspection-notebooks")
 
 
 def is_whole(folder: Path) -> bool:
@@ -137,6 +158,7 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
         size = sum(parameter.numel() for parameter in network.parameters())
         (network if size < LARGEST_IN_FLOAT32 else network.bfloat16()).save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
+        shutil.copymode(fresh / "config.json", fresh / "model.safetensors")  # else nobody may share the cache
         if not is_whole(folder):  # else another process was faster
             shutil.rmtree(folder, ignore_errors=True)  # a torn copy
             fresh.replace(folder)

@@ -10,11 +10,8 @@ import ctypes
 import difflib
 import importlib.util
 import os
-import re
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import torch
 from huggingface_hub import constants
@@ -50,7 +47,6 @@ OTHER_FILES = {  # what a folder may hold instead, and what to do
     "checkpoint-*/config.json": "give one of the folders checkpoint-... in it",
     "pytorch_model*.bin": "weights in .bin files, which can run code, are not read: save them as safetensors",
 }
-HUB_ADDRESS = re.compile(r"\A(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/")
 
 
 def shipped_organisms() -> list[str]:
@@ -98,17 +94,6 @@ def check_dtype(dtype: torch.dtype | str) -> torch.dtype:
     return getattr(torch, name)
 
 
-def hub_answers(seconds: float = 5.0) -> bool:
-    """Whether the Hugging Face hub can be reached. Asked before a download: its own client tries again for most of a minute."""
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=seconds).close()
-    except Exception as error:  # no network; HF_ENDPOINT is no address; something else answers there ...
-        return isinstance(error, HTTPError)  # it refuses this request, but it is there
-    return True
-
-
 def locate(name: str) -> str:
     """Folder of an organism, of SmolLM2, of a local checkpoint or of an unpacked GGUF file; a hub id comes back as it is.
 
@@ -116,7 +101,7 @@ def locate(name: str) -> str:
     """
     if not isinstance(name, str | Path) or not str(name).strip() or len(str(name)) > LONGEST_NAME:
         raise ValueError(f"a model's name must be text such as 'introspector', got {name!r:.80}")
-    name = HUB_ADDRESS.sub("", str(name).strip())
+    name = downloads.hub_id(str(name))
     if name in shipped_organisms():
         return str(ORGANISM_FOLDER / name)
     if name.lower() == downloads.SMOLLM2:
@@ -150,7 +135,7 @@ def _path(name: str) -> Path:
 
 def name_in_tables(name: str) -> str:
     """What `model_name` will call the model that `load` finds under this name; ids of the hub, which knows no case, in lower."""
-    name = HUB_ADDRESS.sub("", name.strip())
+    name = downloads.hub_id(name)
     if name.lower() == downloads.SMOLLM2:
         return downloads.SMOLLM2_FOLDER
     path = _path(name)
@@ -163,7 +148,7 @@ def name_in_tables(name: str) -> str:
 def reading(name: str, path: str):
     """Options of `from_pretrained` for a block that reads the files at `path` (see `locate`); its errors come `in_words`."""
     on_disk = Path(path).is_dir()
-    online = not on_disk and hub_answers()
+    online = not on_disk and downloads.hub_answers()
 
     def elsewhere() -> str:
         """Where it was looked for; "" once it is known to be there, and something else is wrong."""
@@ -203,6 +188,8 @@ def check_options(options: dict) -> None:
         raise ValueError(f"revision must be text: a branch, tag or commit of the hub, got {options['revision']!r}")
     if options.get("trust_remote_code"):
         raise ValueError("trust_remote_code is never passed on: no code that comes with a checkpoint is run here")
+    if not options.get("device_map") and (idle := {"max_memory", "offload_folder", "offload_buffers"} & options.keys()):
+        raise ValueError(f"{min(idle)} does nothing without device_map: give device_map='auto', too")
     if (attention := options.get("attn_implementation")) not in (None, *ATTENTION):
         raise ValueError(f"attn_implementation must be one of {', '.join(ATTENTION)}, got {attention!r}")
 

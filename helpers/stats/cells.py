@@ -48,8 +48,8 @@ def distinct_trials(answered: pd.DataFrame, also=()) -> pd.DataFrame:
     """The table with each trial once, so that n counts distinct trials. Call it before anything is measured.
 
     A deterministic model answers a prompt in one way, however often it is asked. So where trials with the same input (model,
-    prompt, vector, layer, strength, span) always agree, the first one stays. Where some disagree, answers were sampled: all
-    stay, and only rows of one trial_id are merged.
+    prompt, vector, layer, strength, span) always agree, the first one stays. Where some of a model disagree, its answers were
+    sampled: all of them stay, and only rows of one trial_id are merged.
 
     Args:
         answered: trials as `runner.run` returns them, graded or not.
@@ -74,9 +74,10 @@ def distinct_trials(answered: pd.DataFrame, also=()) -> pd.DataFrame:
         prompt=[prompts_of[each] for each in asked],
         seed=answered["seed"].where(answered["vector"].isin(SEEDED_VECTORS), -1),
     )
-    first = ~inputs.duplicated()
-    sampled = len(inputs.assign(answer=answered["answer"]).drop_duplicates()) > first.sum()
-    return answered if sampled else answered[first]
+    first, model = ~inputs.duplicated(), inputs["model"].astype(str)
+    distinct = ~inputs.assign(answer=answered["answer"]).duplicated()
+    sampled = distinct.groupby(model).sum() > first.groupby(model).sum()
+    return answered[first | model.map(sampled)]
 
 
 def _prompt(experiment: str, wording: str, values: str) -> str:

@@ -88,7 +88,9 @@ def test_every_notebook_is_a_page_and_the_first_page_lists_them_in_order(pages):
     assert len(COURSE) >= 15
     assert set(COURSE) <= set(pages)
     assert [link for link in dict.fromkeys(pages["index.html"].links) if link in COURSE] == COURSE
-    assert {"notebooks/GLOSSARY.html", "notebooks/INSTRUCTORS.html"} <= set(pages["index.html"].links)
+    assert {f"notebooks/{name}.html" for name in ("GLOSSARY", "INSTRUCTORS", "LIMITS")} <= set(
+        pages["index.html"].links
+    )
 
 
 def test_links_inside_the_site_lead_somewhere(pages, folder):

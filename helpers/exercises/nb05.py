@@ -22,46 +22,6 @@ from helpers.exercises.organism import (
 )
 
 
-@exercise("Count the pairs")
-def check_share_of_pairs(attempt):
-    """Words with known answers, in sorted and in mixed order; words that are right once only."""
-    cases = (
-        (dict(zip("abcdefg", ("both", "repeat", "both", "none", "thought", "repeat", "repeat"), strict=True)), False),
-        ({"bread": "both", "tears": "repeat", "oceans": "repeat", "dust": "none"}, True),
-        ({"bread": "both", "tears": "none"}, True),
-        ({f"word {i}": ("both", "none", "thought", "repeat", "repeat")[i % 5] for i in range(40)}, True),
-        ({"bread": "thought", "tears": "repeat"}, True),
-    )
-    tried = []
-    for number, (words, mixed) in enumerate(cases):
-        rows = [
-            (word, question, right in (question, "both"))
-            for word, right in words.items()
-            for question in ("thought", "repeat")
-        ]
-        table = pd.DataFrame(rows, columns=["word", "question", "success"])
-        if mixed:
-            table = table.sample(frac=1, random_state=number + 4)
-        share = expect_number(call(attempt, table), "the share")
-        both, count = sum(right == "both" for right in words.values()), len(words)
-        rates = table.groupby("question")["success"].mean()
-        one_or_more = sum(right != "none" for right in words.values())
-        in_a_row = table["success"].to_numpy().reshape(-1, 2).all(1).mean()
-        mistakes = {
-            "you divided by the number of answers; divide by the number of words": both / (2 * count),
-            "this is the mean of all answers; a word counts only if both of its answers are right": rates.mean(),
-            "multiplying two rates is not counting pairs: look word by word": rates.prod(),
-            "you counted words with at least one right answer; both must be right": one_or_more / count,
-            "this is the rate of one question; look at both answers of each word": rates.min(),
-            "this is the rate of one question alone; look at both answers of each word": rates.max(),
-            "this pairs each row with the next one; the rows come in any order, so pair them by word": in_a_row,
-            "this is a number of words; return their share": both,
-        }
-        message = f"both answers are right for {both} of {count} words: {both / count:.3f}; yours gives {share:.3f}"
-        tried.append((share, both / count, mistakes, message))
-    expect_all_near(tried)
-
-
 def hooked_logits(inputs: dict, changes: list) -> torch.Tensor:
     """Next-token logits of the first row, [vocabulary], by hooks. changes: (block, changes the stream in place) in order."""
     with ExitStack() as hooks:
@@ -191,4 +151,41 @@ def check_overclaim(attempt):
         }
         shown = f"careless {careless:.3f} minus fairer {fairer:.3f} is {careless - fairer:.3f}, yours gives {value:.3f}"
         tried.append((value, careless - fairer, mistakes, f"in a table of {len(rows)} pairs {shown}"))
+    expect_all_near(tried)
+
+
+@exercise("Grade strictly")
+def check_right_by_line_only(attempt):
+    """Repetitions whose kind is known: all that was read, the line alone, or neither; some in other letters, some in a frame."""
+    lines = ("The boat lay low.", "A dog ran home.", "Our tea is cold.", "Two men sang.")
+    forms = ("{line} There was {word}.", "{line} I saw {word}.", "{bare} {word}.", "{line}")
+    tried = []
+    for seed in range(6):
+        rng, rows, kinds = random.Random(seed), [], []
+        for line, form, kind in product(lines, forms, ("all", "line", "neither")):
+            if rng.random() < 0.3:
+                continue
+            read = form.format(line=line, bare=line[:-1], word=rng.choice(("bread", "snow")))
+            answer = {"all": read, "line": line, "neither": "Yes, I do."}[kind]
+            answer = rng.choice((answer, answer.lower(), answer[:-1], f"It says: {answer}"))
+            rows.append((answer, line, read))
+            kinds.append("all" if kind == "line" and read == line else kind)
+        table = pd.DataFrame(rows, columns=["answer", "line", "read"])
+        share, count = expect_number(call(attempt, table), "the share"), len(rows)
+        alone, whole = kinds.count("line"), kinds.count("all")
+        letters = sum(line in answer and read not in answer for answer, line, read in rows)
+        alike = sum(answer == line != read for answer, line, read in rows)
+        mistakes = {
+            "this is the share that repeats all of `read`; count those that hold `line` only": whole / count,
+            "this is the share that repeats `line`; those that repeat all of `read` do not count": (alone + whole)
+            / count,
+            "an answer that holds not even `line` does not count": 1 - whole / count,
+            "the sign is the wrong way round": -alone / count,
+            "divide by the number of answers, not by those that hold `line`": alone / (alone + whole),
+            "this is a number of answers; return their share": alone,
+            "capitals and the last full stop must not matter: use `grade_repetition`": letters / count,
+            'an answer may hold more than the line, such as "It says:"; use `grade_repetition`': alike / count,
+        }
+        message = f"{alone} of {count} answers hold the line only: {alone / count:.3f}; yours gives {share:.3f}"
+        tried.append((share, alone / count, mistakes, message))
     expect_all_near(tried)

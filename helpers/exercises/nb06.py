@@ -1,21 +1,10 @@
-"""Checks of the exercises of 06_recognise_your_own_words. The truth comes from counting by eye and from plain PyTorch hooks."""
+"""Checks of the exercises of 06_recognise_your_own_words. The truth comes from counting by eye."""
 
 from itertools import product
 
-import torch
+import pandas as pd
 
-from helpers import models
-from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_number, expect_tensor, kind
-from helpers.exercises.organism import (
-    MASK_DROPPED,
-    call_on_organism,
-    hooked,
-    last_logits,
-    organism,
-    request,
-    tokens,
-    without_mask,
-)
+from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_number, kind
 
 
 @exercise("The drop")
@@ -91,54 +80,54 @@ def check_intention(attempt):
         expect(found == truth, f"the reply {reply!r} is {truth!r}, yours says {found!r}")
 
 
-def hooked_margins(
-    inputs: dict, layer: int, push: torch.Tensor, yes: int, sorry: int, spans: list[slice]
-) -> torch.Tensor:
-    """The margins with the push on each span of the first row, [span], by a hook, a row for each span."""
-    batch = {name: tensor[:1].repeat(len(spans), 1) for name, tensor in inputs.items()}
-
-    def change(stream: torch.Tensor) -> None:
-        for row, span in enumerate(spans):
-            stream[row, span] += push
-
-    with hooked(layer, change):
-        logits = last_logits(batch)
-    return logits[:, yes] - logits[:, sorry]
-
-
-@exercise("One token at a time")
-def check_margin_scan(attempt):
-    """Every position of a padded prompt against a run of its own, at an early and at the last block."""
-    inputs, yes, sorry = tokens(request("oceans"), padding=2), 40, 90
-    length, last = inputs["input_ids"].shape[1], models.number_of_blocks(organism()) - 1
-    push = 4 * torch.randn(models.width(organism()), generator=torch.Generator().manual_seed(6))
-    clean = last_logits(inputs)[0]
-    one = [slice(at, at + 1) for at in range(length)]
+@exercise("Follow the draw")
+def check_follows_the_draw(attempt):
+    """Counted by eye: answers that follow the draw, that never ask for it, and between; in mixed order, words unequally often."""
+    cases = (  # (drawn, said) -> accidents, answers; and the truth
+        ({("a", "a"): (0, 4), ("b", "b"): (0, 1), ("b", "a"): (2, 2), ("a", "b"): (3, 3)}, 1.0),
+        (
+            {("a", "a"): (0, 4), ("b", "b"): (1, 1), ("b", "a"): (0, 1), ("a", "b"): (4, 4)},
+            0.0,
+        ),  # only reads what is said
+        ({("a", "a"): (1, 4), ("b", "b"): (1, 2), ("b", "a"): (3, 4), ("a", "b"): (6, 6)}, 0.5),
+        ({("a", "a"): (2, 4), ("b", "b"): (5, 5), ("b", "a"): (1, 4), ("c", "b"): (2, 4)}, -0.375),
+        (
+            {
+                ("a", "a"): (0, 2),
+                ("b", "b"): (1, 2),
+                ("b", "a"): (5, 5),
+                ("a", "b"): (1, 2),
+                ("b", "c"): (1, 4),
+                ("c", "c"): (0, 8),
+            },
+            1.25 / 3,
+        ),
+    )
     tried = []
-    for layer in (2, last):
-        result = call_on_organism(attempt, inputs, layer, push, yes, sorry)
-        result = expect_tensor(result, (length,), "the margin for each position")
-        truth = hooked_margins(inputs, layer, push, yes, sorry, one)
-        up_to = hooked_margins(inputs, layer, push, yes, sorry, [slice(0, at + 1) for at in range(length)])
-        from_on = hooked_margins(inputs, layer, push, yes, sorry, [slice(at, None) for at in range(length)])
+    for number, (counts, truth) in enumerate(cases):
+        rows = [(*words, k < accidents) for words, (accidents, n) in counts.items() for k in range(n)]
+        table = pd.DataFrame(rows, columns=["drawn", "said", "accident"]).sample(frac=1, random_state=number)
+        value = expect_number(call(attempt, table), "the result")
+        same = table["drawn"] == table["said"]
+        rates, by_drawn = (table.assign(same=same).pivot_table("accident", by, "same") for by in ("said", "drawn"))
+        pooled = table["accident"].groupby(same).mean()
+        differences = rates[False] - rates[True]
+        often = table["said"].value_counts(normalize=True)
         mistakes = {
-            "the sign is the wrong way round: `yes` minus `sorry`": -truth,
-            "the margins are those without a push: change the stream in place": (clean[yes] - clean[sorry]).expand(
-                length
-            ),
-            "every row has the push on all of its tokens: push token i in row i only": from_on[0].expand(length),
-            "row i has the push on all tokens up to i: push token i only": up_to,
-            "row i has the push on all tokens from i on: push token i only": from_on,
-            "these are changes against a run without a push; the margins themselves are asked for": truth
-            - (clean[yes] - clean[sorry]),
-            "the rows are in the opposite order: position 0 comes first": truth.flip(0),
-            "the push is subtracted; add it": hooked_margins(inputs, layer, -push, yes, sorry, one),
-            MASK_DROPPED: hooked_margins(without_mask(inputs), layer, push, yes, sorry, one),
+            "the sign is the wrong way round: the rate where another word was drawn comes first": -truth,
+            "this compares all answers at once, and so different texts: compare within each said word": pooled[False]
+            - pooled[True],
+            "this compares within each drawn word; the text is the same within each said word": (
+                by_drawn[False] - by_drawn[True]
+            ).mean(),
+            "each said word counts once, however many answers it has": (differences * often).sum(),
+            "this is the sum over the said words; take the mean": differences.sum(),
+            "this is the rate where another word was drawn; subtract the rate where the said word was drawn": rates[
+                False
+            ].mean(),
+            "an answer may go against the draw: do not cut the result off at 0": max(truth, 0.0),
+            "an answer may go against the draw: do not take absolute values": differences.abs().mean(),
         }
-        off = int((result - truth).abs().argmax())
-        shown = (
-            f"with the push on token {off} after block {layer} the margin is {float(truth[off]):.2f}, yours is "
-            f"{float(result[off]):.2f}"
-        )
-        tried.append((result, truth, mistakes, shown))
+        shown = f"for {counts}, (drawn, said): (accidents, answers), the result is {truth:.2f}, yours gives {value:.2f}"
+        tried.append((value, truth, mistakes, shown))
     expect_all_near(tried)

@@ -1,8 +1,5 @@
 """Checks of the exercises of 09_rule_out_boring_explanations: numbers counted by hand, and properties of the controls."""
 
-import random
-
-import pandas as pd
 import torch
 
 from helpers.exercises.exercise import (
@@ -12,13 +9,14 @@ from helpers.exercises.exercise import (
     expect_all_near,
     expect_list,
     expect_number,
+    expect_whole_number,
 )
 from helpers.exercises.nb02 import expect_fair_random
 
 
 @exercise("The shift that is left")
 def check_shift_left(attempt):
-    """Shifts of both signs counted by hand; the same push everywhere; random margins."""
+    """Shifts of both signs counted by hand; the same push everywhere; random numbers."""
     by_hand = [
         torch.tensor(each) for each in ([3.0, 1.0, -1.0], [-4.0, -2.0, 0.0], [-2.0, -4.0, -6.0], [-3.0, -7.0, 0.0])
     ]
@@ -50,7 +48,7 @@ def check_shift_left(attempt):
             )
             / n,
             "what is left may be below 0: do not cut it off": max(truth, 0.0),
-            "this compares the margins with the vector only; take with minus without first": float(
+            "this compares the answers with the vector only; take with minus without first": float(
                 (trial_with - fact_with).mean()
             ),
             "this is the sum over the words; take the mean": truth * n,
@@ -69,41 +67,24 @@ def check_push_without_word(attempt):
     expect_fair_random(attempt, "the concept", own_generator=False)
 
 
-@exercise("Controls that cannot tell")
-def check_cannot_separate(attempt):
-    """A table of six rows, read by eye, with several pairs of models; then a random one."""
-    verdicts = pd.DataFrame(
-        {
-            "x": ["ruled out", "ruled out", "stands", "cannot tell", "ruled out", "cannot tell"],
-            "y": ["stands", "ruled out", "stands", "stands", "cannot tell", "cannot tell"],
-            "z": ["stands"] * 5 + ["ruled out"],
-        },
-        index=["luck", "guess", "bias", "entropy", "push", "order"],
-    )
-    result = expect_list(call(attempt, verdicts, "x", "y"), "the explanations")
-    expect(all(isinstance(name, str) for name in result), f"return names of rows, yours are {result}")
-    expect("luck" not in result, "luck has different verdicts for x and y: that control does tell them apart")
-    expect(
-        "entropy" in result,
-        "'cannot tell' for one of the two: that control does not separate them, however the verdicts differ",
-    )
-    expect("push" in result, "'cannot tell' counts for either model, also the second one")
-    rng = random.Random(2026)
-    kinds = ("ruled out", "stands", "cannot tell")
-    rows = [[rng.choice(kinds) for _ in range(4)] for _ in range(20)]
-    large = pd.DataFrame(rows, columns=list("pqrs"), index=[f"control {rng.random():.3f}" for _ in range(20)])
-    pairs_only = " (look only at the two models that are named)"
-    cases = (
-        (verdicts, "x", "y", ""),
-        (verdicts, "x", "z", pairs_only),
-        (large, "p", "q", ""),
-        (large, "s", "q", pairs_only),
-    )
-    for table, one, another, hint in cases:
-        pairs = zip(table.index, table[one], table[another], strict=True)
-        truth = [name for name, first, second in pairs if first == second or "cannot tell" in (first, second)]
-        result = expect_list(call(attempt, table, one, another), "the explanations")
-        expect(
-            result == truth,
-            f"these do not separate {one} from {another}, each once and in the table's order: {truth}; yours: {result}{hint}",
+@exercise("Read or written")
+def check_split_injection(attempt):
+    """Prompts of several lengths; properties: together they are the trial's tokens, and only the last one written."""
+    for start, length in ((75, 99), (0, 2), (12, 340)):
+        parts = expect_list(call(attempt, start, length), "the result", 2)
+        (first, end), (second, last) = (
+            expect_list(part, name, 2) for part, name in zip(parts, ("read", "written"), strict=True)
         )
+        where = f" (start {start}, length {length}: yours are {first} to {end} and {second} to {last})"
+        expect(last is None, "the reply's tokens are not counted beforehand: the end of written is None" + where)
+        first, end, second = (expect_whole_number(each, "a token's number") for each in (first, end, second))
+        expect(first == start, "the injection begins at start, and so does what is read" + where)
+        expect(
+            end == second,
+            "together the two are the whole injection, no token twice: written begins where read ends" + where,
+        )
+        expect(
+            second < length,
+            "the prompt's last token is not only read: there the model chooses the first word of the reply" + where,
+        )
+        expect(second == length - 1, "the tokens before the prompt's last one choose no word of the reply" + where)

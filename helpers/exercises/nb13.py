@@ -1,7 +1,5 @@
-"""Checks of the exercises of 13_scale_to_giants: counted bytes, properties of a placement, and a scale for what a trace saves."""
+"""Checks of the exercises of 13_scale_to_giants: counted bytes, what can be packed, and a scale for what a trace saves."""
 
-import random
-import re
 import threading
 
 import torch
@@ -13,7 +11,6 @@ from helpers.exercises.exercise import (
     call,
     exercise,
     expect,
-    expect_error,
     expect_list,
     expect_tensor,
     expect_whole_number,
@@ -96,53 +93,6 @@ def check_stays_at_home(attempt):
     truth = ["lock", "settings", "numbers", "a stubborn value"]
     expect(result == truth, f"these stay at home, in the order of the dictionary: {truth}; yours: {result}")
     expect(expect_list(call(attempt, {}), "the names") == [], "of no values none stays at home: an empty list")
-
-
-@exercise("Fill the GPUs")
-def check_place_blocks(attempt):
-    """Order, fullness, whole blocks, equality with cases placed by hand and at random, and the error; all in whole gigabytes."""
-    cases = [
-        (5, 2, [5, 3, 100], [0, 0, 1, 2, 2], "each GPU takes as many as fit before the next is used"),
-        (2, 1, [10, 10], [0, 0], "two blocks that fit on the first GPU stay there; none is invented"),
-        (3, 2, [1, 6], [1, 1, 1], "a GPU too small for one block is passed over"),
-        (3, 2, [2, 1, 4], [0, 2, 2], "a GPU that is just large enough takes its block; half blocks do not count"),
-    ]
-    for seed in range(8):
-        rng = random.Random(seed)
-        room = [rng.randrange(4) for _ in range(5)]
-        placed = [gpu for gpu, count in enumerate(room) for _ in range(count)]
-        blocks = rng.randint(0, len(placed))
-        cases.append((blocks, 3, [3 * count + rng.choice((0, 1, 2)) for count in room], placed[:blocks], "in order"))
-    for blocks, size, free, truth, why in cases:
-        try:
-            placed = expect_list(call(attempt, blocks, size, free), "the GPUs")
-        except ValueError:
-            raise Wrong(f"{blocks} blocks of {size} GB fit on GPUs with {free} GB; yours raises a ValueError") from None
-        placed = [expect_whole_number(each, "each GPU") for each in placed]
-        shown = f"{blocks} blocks of {size} GB on GPUs with {free} GB: {truth}, yours {placed}"
-        expect(len(placed) == blocks, f"{blocks} blocks need a list of {blocks} GPUs. {shown}")
-        expect(
-            placed == sorted(placed),
-            f"neighbouring blocks belong together: fill one GPU after the other, in order. {shown}",
-        )
-        expect(
-            all(placed.count(gpu) * size <= room for gpu, room in enumerate(free)),
-            f"more is placed on a GPU than fits: whole blocks, rounded down. {shown}",
-        )
-        expect(placed == truth, f"{why}. {shown}")
-    for blocks, free, left in ((4, [4, 2], 1), (20, [10, 11, 1, 6], 7)):
-        text = expect_error(
-            ValueError,
-            f"{blocks} blocks of 2 GB do not fit on {free} GB: raise a ValueError",
-            attempt,
-            blocks,
-            2,
-            free,
-        )
-        expect(
-            re.search(rf"\b{left}\b", text) is not None,
-            f"say how many of {blocks} blocks are left over where {free} GB are free (here {left}); yours says {text!r}",
-        )
 
 
 class Scale(Backend):

@@ -5,11 +5,9 @@ import random
 from helpers.exercises.exercise import (
     call,
     exercise,
-    expect,
     expect_all_near,
     expect_number,
     expect_numbers,
-    plain,
 )
 
 
@@ -87,23 +85,3 @@ def check_count_verdicts(attempt):
         shown = f"for the truth {injected} and the verdicts {verdicts} the four numbers are {right}"
         tried.append((result, right, mistakes, f"{shown}, yours are {[round(each, 2) for each in result]}"))
     expect_all_near(tried)
-
-
-@exercise("Where it turns")
-def check_turning_strength(attempt):
-    """A clean turn, a lone yes, never, unsorted strengths, a yes at the very end only, a turn at 0, a turn that does not last."""
-    no, yes = False, True
-    cases = (
-        ([0, 1, 2, 4], [no, no, yes, yes], 2, "two in a row at 2 and 4"),
-        ([0, 1, 2, 4, 8], [no, yes, no, yes, yes], 4, "the lone yes at 1 is a blip; 4 and 8 hold"),
-        ([0, 1, 2], [no, no, no], None, "never a yes"),
-        ([0, 1, 2], [no, no, yes], None, "the last strength has no next one that could confirm it"),
-        ([8, 1, 4, 2], [yes, no, yes, yes], 2, "strengths in any order: 1 no, 2 yes, 4 yes, 8 yes"),
-        ([4, 0, 2, 1], [yes, yes, yes, yes], 0, "the turn may be at 0"),
-        ([0.5, 1, 2, 4], [yes, yes, no, no], 0.5, "a yes that is confirmed once is enough, whatever comes later"),
-        ([3], [yes], None, "a single strength has no next one"),
-    )
-    for strengths, answers, truth, why in cases:
-        result = plain(call(attempt, list(strengths), list(answers)))
-        same = result is None if truth is None else isinstance(result, int | float) and result == truth
-        expect(same, f"strengths {strengths} with {answers}: the turn is at {truth} ({why}), yours says {result!r}")

@@ -1,7 +1,8 @@
 """A real pretrained model without any account or hub: SmolLM2-135M-Instruct from the Python package index, and GGUF files.
 
 A GGUF file is dequantised once into an ordinary checkpoint in a cache folder (INTROSPECTION_CACHE, by default
-~/.cache/introspection-notebooks), which appears there whole or not at all. Of the hub: what an address there stands for, and whether it answers.
+~/.cache/introspection-notebooks), which appears there whole or not at all. Of the hub: what an address there stands for, and
+whether it answers.
 """
 
 import hashlib

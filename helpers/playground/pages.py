@@ -146,7 +146,7 @@ def audit_verdict(subject, trials: list[engine.Trial]) -> str:
     line = report.iloc[0]
     return (
         f"passed. The residual stream changed after block {line['layer']} at {line['changed']} of the {line['asked']} tokens "
-        f"asked for, by {line['measured_size']:.1f} (asked: {line['asked_size']:.1f}), and nowhere else."
+        f"asked for, by {line['measured_size']:.1f} (asked: {line['asked_size']:.1f}); nothing was added anywhere else."
     )
 
 
@@ -181,12 +181,12 @@ def lines(reading: Reading) -> list[tuple[str, str, str]]:
     names = [yes_or_no(grading.names_concept(answer, word.lower())) for answer in answers]
     return [
         ("answer", *answers),
-        ("says that it notices a thought (by rules)", *claims),
+        ("says yes (by rules)", *claims),
         (f"holds the word “{word}”", *names),
-        ("logit of “Yes” as the first word", *(f"{value:.2f}" for value in reading.yes)),
-        ("logit of “No” as the first word", *(f"{value:.2f}" for value in reading.no)),
-        # of the numbers shown, so that the page adds up
-        ("Yes minus No", *(f"{round(a, 2) - round(b, 2):+z.2f}" for a, b in zip(reading.yes, reading.no, strict=True))),
+        (
+            "margin before the first word: Yes minus No",
+            *(f"{a - b:+z.2f}" for a, b in zip(reading.yes, reading.no, strict=True)),
+        ),
     ]
 
 
@@ -217,7 +217,7 @@ def html_table(caption: str, head: list[str], body: list[list[str]]) -> str:
 
 
 def page(reading: Reading) -> str:
-    """The page as HTML: answers and logits side by side, lengths as bars with their numbers, dose, the audit's verdict."""
+    """The page as HTML: answers and margins side by side, dose, the audit's verdict; folded, lengths as bars with numbers."""
     state, word = reading.state, html.escape(reading.state.concept.strip())
     head = ["", "nothing injected", f"“{word}” injected"]
     body = [[html.escape(text) for text in line] for line in lines(reading)]
@@ -231,9 +231,11 @@ def page(reading: Reading) -> str:
     ]
     return (
         html_table(f"{html.escape(state.model)}: “{html.escape(state.question)}”", head, body)
-        + html_table("Length of the residual stream, mean over the question's tokens", head, streams)
         + f"<p><b>Dose</b> (injection / stream at this layer): {reading.dose:.2f}. "
         + f"<b>Injection audit</b>: {html.escape(reading.audit)}</p>"
+        + "<details><summary>Inside, layer by layer</summary>"
+        + html_table("Length of the residual stream, mean over the question's tokens", head, streams)
+        + "</details>"
     )
 
 

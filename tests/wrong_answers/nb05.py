@@ -1,19 +1,10 @@
 """Wrong answers to the exercises of 05_tell_thoughts_from_text and what the check must say about each; right ones that it must take."""
 
+import pandas as pd
 import torch
 
+from helpers.grading import grade_repetition
 from helpers.models import residual
-
-
-def consecutive_rows(table):
-    """Takes each row and the next one for a pair."""
-    return table["success"].to_numpy().reshape(-1, 2).all(1).mean()
-
-
-def merged(table):
-    """Both rows of a word side by side."""
-    wide = table.pivot_table(index="word", columns="question", values="success", aggfunc="all")
-    return (wide["thought"] & wide["repeat"]).mean()
 
 
 def pushed(subject, inputs, start, end, layer, push):
@@ -136,20 +127,29 @@ def overclaim_by_loop(pairs):
     return min(best[:2]) - best[2]
 
 
+def holding(table, column):
+    """Which answers hold the text in the column."""
+    pairs = zip(table["answer"], table[column], strict=True)
+    return pd.Series([grade_repetition(*each) for each in pairs], index=table.index)
+
+
+def line_only(table):
+    """Which answers hold the line but not all that was read."""
+    return holding(table, "line") & ~holding(table, "read")
+
+
+def by_letters(table):
+    """Compares letter by letter."""
+    rows = table.itertuples()
+    return sum(row.line in row.answer and row.read not in row.answer for row in rows) / len(table)
+
+
+def only_the_line(table):
+    """Takes only an answer that is the line and nothing else."""
+    return ((table["answer"] == table["line"]) & (table["line"] != table["read"])).mean()
+
+
 WRONG = [
-    ("check_share_of_pairs", lambda table: table["success"].mean(), "mean of all answers"),
-    (
-        "check_share_of_pairs",
-        lambda table: table.groupby("question")["success"].mean().prod(),
-        "multiplying two rates",
-    ),
-    ("check_share_of_pairs", lambda table: table.groupby("word")["success"].any().mean(), "at least one right"),
-    (
-        "check_share_of_pairs",
-        lambda table: table.groupby("word")["success"].all().sum() / len(table),
-        "divide by the number of words",
-    ),
-    ("check_share_of_pairs", consecutive_rows, "pairs each row with the next one"),
     ("check_push_on_span", copied_span, "nothing has changed"),
     ("check_push_on_span", replaced_span, "the push has replaced the stream"),
     ("check_push_on_span", on_to_the_end, "stop before `end`"),
@@ -164,11 +164,22 @@ WRONG = [
     ("check_overclaim", larger_of_both, "the smaller of the two"),
     ("check_overclaim", lambda pairs: overclaim(pairs, ["layer"]), "the strengths of a layer together"),
     ("check_overclaim", overclaim_in_place, "work on a copy"),
+    ("check_right_by_line_only", lambda table: holding(table, "read").mean(), "repeats all of `read`"),
+    ("check_right_by_line_only", lambda table: holding(table, "line").mean(), "this is the share that repeats `line`"),
+    ("check_right_by_line_only", lambda table: 1 - holding(table, "read").mean(), "not even `line`"),
+    ("check_right_by_line_only", lambda table: -line_only(table).mean(), "the wrong way round"),
+    (
+        "check_right_by_line_only",
+        lambda table: line_only(table)[holding(table, "line")].mean(),
+        "the number of answers",
+    ),
+    ("check_right_by_line_only", lambda table: line_only(table).sum(), "return their share"),
+    ("check_right_by_line_only", by_letters, "capitals"),
+    ("check_right_by_line_only", only_the_line, "may hold more than the line"),
 ]
 
 RIGHT = [
-    ("check_share_of_pairs", lambda table: (table.groupby("word")["success"].sum() == 2).mean()),
-    ("check_share_of_pairs", merged),
     ("check_push_on_span", new_output),
     ("check_overclaim", overclaim_by_loop),
+    ("check_right_by_line_only", lambda table: holding(table, "line").mean() - holding(table, "read").mean()),
 ]

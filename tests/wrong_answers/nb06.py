@@ -3,9 +3,6 @@
 import re
 
 import numpy as np
-import torch
-
-from helpers.models import residual
 
 
 def drop(rates):
@@ -69,73 +66,31 @@ def by_pattern(reply):
     return "unclear" if not match else "intended" if match[1] else "accident"
 
 
-def scan(subject, inputs, layer, push, change):
-    """Logits of the last token, [row, vocabulary], with `change` applied to the stream after block `layer`."""
-    length = inputs["input_ids"].shape[1]
-    batch = {name: tensor.repeat(length, 1) for name, tensor in inputs.items()}
-    with torch.no_grad(), subject.trace(batch):
-        stream = residual(subject.blocks[layer])
-        change(stream, torch.arange(length))
-        logits = subject.output.logits[:, -1].save()
-    return logits
+def draw(trials, by="said"):
+    """Within each word of this column, another word drawn minus this one drawn."""
+    same = (trials["drawn"] == trials["said"]).rename("same")
+    rates = trials.groupby([by, same])["accident"].mean().unstack()
+    return rates[False] - rates[True]
 
 
-def every_token_pushed(subject, inputs, layer, push, yes, sorry):
-    """stream[:, rows] pushes all tokens in all rows."""
-
-    def change(stream, rows):
-        stream[:, rows] += push
-
-    logits = scan(subject, inputs, layer, push, change)
-    return logits[:, yes] - logits[:, sorry]
+def pooled_draw(trials):
+    """All answers at once, whatever was said."""
+    same = trials["drawn"] == trials["said"]
+    return trials["accident"][~same].mean() - trials["accident"][same].mean()
 
 
-def diagonal_pushed(subject, inputs, layer, push, yes, sorry):
-    """The right batch."""
-
-    def change(stream, rows):
-        stream[rows, rows] += push
-
-    logits = scan(subject, inputs, layer, push, change)
-    return logits[:, yes] - logits[:, sorry]
+def weighted_draw(trials):
+    """Words that were said more often count more."""
+    return (draw(trials) * trials["said"].value_counts(normalize=True)).sum()
 
 
-def pushed_a_copy(subject, inputs, layer, push, yes, sorry):
-    """Changes a tensor that the model never sees."""
-
-    def change(stream, rows):
-        stream = stream.clone()
-        stream[rows, rows] += push
-
-    logits = scan(subject, inputs, layer, push, change)
-    return logits[:, yes] - logits[:, sorry]
-
-
-def pushed_up_to(subject, inputs, layer, push, yes, sorry):
-    """Row i has the push on all tokens up to i."""
-
-    def change(stream, rows):
-        for row in rows:
-            stream[row, : row + 1] += push
-
-    logits = scan(subject, inputs, layer, push, change)
-    return logits[:, yes] - logits[:, sorry]
-
-
-def ids_alone(subject, inputs, layer, push, yes, sorry):
-    """Drops the attention mask."""
-    return diagonal_pushed(subject, {"input_ids": inputs["input_ids"]}, layer, push, yes, sorry)
-
-
-def run_by_run(subject, inputs, layer, push, yes, sorry):
-    """A trace for each token, and probabilities' logarithms, whose differences are the same."""
-    margins = []
-    for token in range(inputs["input_ids"].shape[1]):
-        with torch.no_grad(), subject.trace(inputs):
-            residual(subject.blocks[layer])[0, token] += push
-            logits = subject.output.logits[0, -1].log_softmax(-1).save()
-        margins.append(logits[yes] - logits[sorry])
-    return torch.stack(margins)
+def draw_word_by_word(trials):
+    """A loop over the said words."""
+    differences = []
+    for said, part in trials.groupby("said"):
+        kept = part["drawn"] == said
+        differences.append(part["accident"][~kept].mean() - part["accident"][kept].mean())
+    return np.mean(differences)
 
 
 WRONG = [
@@ -153,11 +108,12 @@ WRONG = [
     ("check_intention", without("did not mean"), "did not mean it was"),
     ("check_intention", without("meant to"), "meant to it was"),
     ("check_intention", without("intended"), "intended it was"),
-    ("check_margin_scan", every_token_pushed, "push token i in row i only"),
-    ("check_margin_scan", lambda *arguments: -diagonal_pushed(*arguments), "`yes` minus `sorry`"),
-    ("check_margin_scan", pushed_a_copy, "change the stream in place"),
-    ("check_margin_scan", pushed_up_to, "on all tokens up to i"),
-    ("check_margin_scan", ids_alone, "without the attention mask"),
+    ("check_follows_the_draw", pooled_draw, "different texts"),
+    ("check_follows_the_draw", lambda trials: draw(trials, "drawn").mean(), "within each drawn word"),
+    ("check_follows_the_draw", lambda trials: -draw(trials).mean(), "wrong way round"),
+    ("check_follows_the_draw", lambda trials: draw(trials).sum(), "take the mean"),
+    ("check_follows_the_draw", weighted_draw, "counts once"),
+    ("check_follows_the_draw", lambda trials: draw(trials).abs().mean(), "do not take absolute values"),
 ]
 
 RIGHT = [
@@ -166,5 +122,5 @@ RIGHT = [
         lambda rates: np.min([rates["other"], rates["after"], rates["none"]]) - rates["matched"],
     ),
     ("check_intention", by_pattern),
-    ("check_margin_scan", run_by_run),
+    ("check_follows_the_draw", draw_word_by_word),
 ]

@@ -29,7 +29,7 @@ def size_of_what_is_left(trial_with, trial_without, fact_with, fact_without):
 
 
 def with_the_vector_only(trial_with, trial_without, fact_with, fact_without):
-    """Compares margins, not shifts."""
+    """Compares what is said with the vector, not shifts."""
     return (trial_with - fact_with).mean()
 
 
@@ -68,32 +68,9 @@ def with_global_seed(concept, seed):
     return fair(torch.randn(concept.shape), concept)
 
 
-def same_only(verdicts, one, another):
-    """Forgets that "cannot tell" separates nothing."""
-    return list(verdicts.index[verdicts[one] == verdicts[another]])
-
-
-def first_unclear_only(verdicts, one, another):
-    """Looks for "cannot tell" in the first model only."""
-    return list(verdicts.index[(verdicts[one] == verdicts[another]) | (verdicts[one] == "cannot tell")])
-
-
-def not_separated(verdicts, one, another):
-    """A pandas Index."""
-    unclear = verdicts[[one, another]].eq("cannot tell").any(axis=1)
-    return verdicts.index[(verdicts[one] == verdicts[another]) | unclear]
-
-
-def same_then_unclear(verdicts, one, another):
-    """First the equal ones, then the others."""
-    same = same_only(verdicts, one, another)
-    return same + [name for name in not_separated(verdicts, one, another) if name not in same]
-
-
-def column_added(verdicts, one, another):
-    """Writes into the caller's table."""
-    verdicts["same"] = verdicts[one] == verdicts[another]
-    return list(not_separated(verdicts, one, another))
+def split_injection(start, length):
+    """Lists in place of tuples."""
+    return [[start, length - 1], [length - 1, None]]
 
 
 WRONG = [
@@ -101,20 +78,37 @@ WRONG = [
     ("check_shift_left", reversed_shift, "the wrong way round"),
     ("check_shift_left", sizes_of_shifts, "do not take their absolute values"),
     ("check_shift_left", size_of_what_is_left, "do not take its absolute value"),
-    ("check_shift_left", with_the_vector_only, "margins with the vector only"),
+    ("check_shift_left", with_the_vector_only, "answers with the vector only"),
     ("check_shift_left", lambda *margins: max(0.0, float(shift_left(*margins))), "do not cut it off"),
     ("check_push_without_word", only_random, "take the component out"),
     ("check_push_without_word", norm_too_early, "its norm must be that of the concept"),
     ("check_push_without_word", rolled, "do not rearrange"),
     ("check_push_without_word", uniform_noise, "they share a direction"),
-    ("check_cannot_separate", same_only, "'cannot tell' for one of the two"),
-    ("check_cannot_separate", first_unclear_only, "also the second one"),
-    ("check_cannot_separate", same_then_unclear, "in the table's order"),
-    ("check_cannot_separate", column_added, "work on a copy"),
+    (
+        "check_split_injection",
+        lambda start, length: ((start, length), (length, None)),
+        "chooses the first word of the reply",
+    ),
+    (
+        "check_split_injection",
+        lambda start, length: ((start, length - 1), (length, None)),
+        "written begins where read ends",
+    ),
+    (
+        "check_split_injection",
+        lambda start, length: ((start, length - 2), (length - 2, None)),
+        "choose no word of the reply",
+    ),
+    ("check_split_injection", lambda start, length: ((0, length - 1), (length - 1, None)), "begins at start"),
+    (
+        "check_split_injection",
+        lambda start, length: ((start, length - 1), (length - 1, length)),
+        "the end of written is None",
+    ),
 ]
 
 RIGHT = [
     ("check_shift_left", shift_left),
     ("check_push_without_word", with_global_seed),
-    ("check_cannot_separate", not_separated),
+    ("check_split_injection", split_injection),
 ]

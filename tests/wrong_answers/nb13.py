@@ -36,65 +36,6 @@ def everything_travels(values):
     return []
 
 
-def in_turn(blocks, block_gb, free_gb):
-    """One block on each GPU in turn."""
-    return [block % len(free_gb) for block in range(blocks)]
-
-
-def placed(blocks, block_gb, free_gb, fit=lambda free, size: int(free // size)):
-    """In order, with another rule how many blocks fit; no error."""
-    gpus = []
-    for gpu, free in enumerate(free_gb):
-        gpus += [gpu] * min(fit(free, block_gb), blocks - len(gpus))
-    return gpus
-
-
-def rounded(blocks, block_gb, free_gb):
-    """Rounds to the nearest number of blocks."""
-    return placed(blocks, block_gb, free_gb, lambda free, size: round(free / size))
-
-
-def no_error(blocks, block_gb, free_gb):
-    """What does not fit goes to the last one."""
-    gpus = placed(blocks, block_gb, free_gb)
-    return gpus + [len(free_gb) - 1] * (blocks - len(gpus))
-
-
-def stops_at_a_small_one(blocks, block_gb, free_gb):
-    """Gives up at the first GPU that is too small."""
-    large = [free >= block_gb for free in free_gb]
-    gpus = placed(blocks, block_gb, free_gb[: large.index(False)] if False in large else free_gb)
-    if len(gpus) < blocks:
-        raise ValueError(f"{blocks - len(gpus)} blocks left")
-    return gpus
-
-
-def error_without_number(blocks, block_gb, free_gb):
-    """Does not say how many are left."""
-    gpus = placed(blocks, block_gb, free_gb)
-    if len(gpus) < blocks:
-        raise ValueError("they do not fit")
-    return gpus
-
-
-def uses_up_the_list(blocks, block_gb, free_gb):
-    """Takes the caller's list for its own account of what is free."""
-    gpus = []
-    for gpu in range(len(free_gb)):
-        while free_gb[gpu] >= block_gb and len(gpus) < blocks:
-            free_gb[gpu] -= block_gb
-            gpus.append(gpu)
-    return gpus
-
-
-def placed_by_numpy(blocks, block_gb, free_gb):
-    """An array."""
-    gpus = np.repeat(np.arange(len(free_gb)), np.floor(np.array(free_gb) / block_gb).astype(int))[:blocks]
-    if len(gpus) < blocks:
-        raise ValueError(f"{blocks - len(gpus)} blocks have no place")
-    return gpus
-
-
 def streams_come_back(subject, inputs, vectors, **place):
     """Right, but all streams travel."""
     with torch.no_grad():
@@ -166,12 +107,6 @@ WRONG = [
     ("check_stays_at_home", by_type, "deep inside"),
     ("check_stays_at_home", everything_travels, "a lock cannot be packed"),
     ("check_stays_at_home", lambda values: not_packed(values, TypeError), "catch Exception"),
-    ("check_place_blocks", in_turn, "one GPU after the other"),
-    ("check_place_blocks", rounded, "whole blocks, rounded down"),
-    ("check_place_blocks", no_error, "raise a ValueError"),
-    ("check_place_blocks", stops_at_a_small_one, "fit on GPUs with [1, 6] GB"),
-    ("check_place_blocks", error_without_number, "(here 1)"),
-    ("check_place_blocks", uses_up_the_list, "work on a copy"),
     ("check_nearest_by_layer", streams_come_back, "save the result alone"),
     ("check_nearest_by_layer", place_forgotten, "hand `place` on"),
     ("check_nearest_by_layer", dot_products, "take cosines"),
@@ -183,6 +118,5 @@ WRONG = [
 RIGHT = [
     ("check_tokens_that_fit", lambda free, blocks, width, bits: np.int64(free * 8) // (2 * blocks * width * bits)),
     ("check_stays_at_home", lambda values: tuple(not_packed(values))),
-    ("check_place_blocks", placed_by_numpy),
     ("check_nearest_by_layer", nearest_of_unit_vectors),
 ]

@@ -53,46 +53,6 @@ def counted_by_numpy(truth, verdicts):
     return [np.sum(truth & verdicts), np.sum(truth), np.sum(~truth & verdicts), np.sum(~truth)]
 
 
-def first_yes(strengths, says_yes):
-    """Takes a blip for the turn."""
-    return next((s for s, yes in sorted(zip(strengths, says_yes, strict=True)) if yes), None)
-
-
-def unsorted(strengths, says_yes):
-    """Takes the strengths to be in order."""
-    for k in range(len(strengths) - 1):
-        if says_yes[k] and says_yes[k + 1]:
-            return strengths[k]
-    return None
-
-
-def last_counts(strengths, says_yes):
-    """The last strength needs no confirmation."""
-    pairs = sorted(zip(strengths, says_yes, strict=True))
-    for k, (strength, yes) in enumerate(pairs):
-        if yes and all(later for _, later in pairs[k : k + 2]):
-            return strength
-    return None
-
-
-def yes_to_the_end(strengths, says_yes):
-    """The turn must last."""
-    found = None
-    for strength, yes in sorted(zip(strengths, says_yes, strict=True), reverse=True):
-        if not yes:
-            break
-        found = strength
-    return None if found == max(strengths) else found
-
-
-def turn(strengths, says_yes):
-    """The smallest strength whose next one says yes, too; numpy."""
-    order = np.argsort(strengths)
-    strengths, says_yes = np.array(strengths)[order], np.array(says_yes)[order]
-    turns = strengths[:-1][says_yes[:-1] & says_yes[1:]]
-    return turns[0] if len(turns) else None
-
-
 WRONG = [
     ("check_best_blind_guess", one_of_all, "nothing hidden in 50% of the rounds and 5 word(s) otherwise"),
     ("check_best_blind_guess", always_nothing, "always one word may be right more often"),
@@ -102,15 +62,9 @@ WRONG = [
     ("check_count_verdicts", counts_all_as_injected, "not of all answers"),
     ("check_count_verdicts", counts_correct_rejections, "yours counts right rejections"),
     ("check_count_verdicts", lambda *lists: counted(*lists, total=6), "the four numbers are"),
-    ("check_turning_strength", first_yes, "the lone yes at 1 is a blip"),
-    ("check_turning_strength", unsorted, "strengths in any order"),
-    ("check_turning_strength", last_counts, "the last strength has no next one"),
-    ("check_turning_strength", yes_to_the_end, "whatever comes later"),
-    ("check_turning_strength", lambda *lists: turn(*lists) or None, "the turn may be at 0"),
 ]
 
 RIGHT = [
     ("check_best_blind_guess", lambda share_empty, words: torch.tensor(max(share_empty, (1 - share_empty) / words))),
     ("check_count_verdicts", counted_by_numpy),
-    ("check_turning_strength", turn),
 ]

@@ -85,10 +85,8 @@ def check_follows_the_draw(attempt):
     """Counted by eye: answers that follow the draw, that never ask for it, and between; in mixed order, words unequally often."""
     cases = (  # (drawn, said) -> accidents, answers; and the truth
         ({("a", "a"): (0, 4), ("b", "b"): (0, 1), ("b", "a"): (2, 2), ("a", "b"): (3, 3)}, 1.0),
-        (
-            {("a", "a"): (0, 4), ("b", "b"): (1, 1), ("b", "a"): (0, 1), ("a", "b"): (4, 4)},
-            0.0,
-        ),  # only reads what is said
+        # only reads what is said
+        ({("a", "a"): (0, 4), ("b", "b"): (1, 1), ("b", "a"): (0, 1), ("a", "b"): (4, 4)}, 0.0),
         ({("a", "a"): (1, 4), ("b", "b"): (1, 2), ("b", "a"): (3, 4), ("a", "b"): (6, 6)}, 0.5),
         ({("a", "a"): (2, 4), ("b", "b"): (5, 5), ("b", "a"): (1, 4), ("c", "b"): (2, 4)}, -0.375),
         (

@@ -6,3 +6,5 @@ try:
     from anyio.abc import SocketAttribute  # noqa: F401
 except ModuleNotFoundError:  # nothing is installed yet: `check_environment` says so
     pass
+except TypeError as error:
+    raise ImportError("import helpers before nnsight: afterwards anyio, which a judge's client needs, fails") from error

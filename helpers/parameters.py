@@ -191,7 +191,6 @@ RULES = {
     "keep": whole(1, 100),
     "new_tokens": whole(1, 4096),
     "heads_removed": whole(1, 10_000),
-    "random_sets": whole(2, 1000),
     "seed": whole(0, 2**31),
     # graders
     "judge_url": text(least=0, check=_address),

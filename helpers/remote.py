@@ -59,13 +59,15 @@ def running_models() -> list[str]:
     if constants.HF_HUB_OFFLINE:
         raise OSError("NDIF was not asked, since HF_HUB_OFFLINE is set")
     try:
-        with contextlib.redirect_stderr(io.StringIO()):  # nnsight's own notice, which would not stop anybody
+        with contextlib.redirect_stderr(io.StringIO()) as notice:  # nnsight's own, where nothing answers
             entries = list((nnsight.status().deployments or {}).values())
         running = sorted(
             {each["repo_id"] for each in entries if each.get("state") == "RUNNING" and each.get("repo_id")}
         )
     except (AttributeError, TypeError):
         raise OSError(f"{CONFIG.API.HOST} answers in another form than this version of nnsight reads") from None
+    if notice.getvalue():
+        raise OSError(f"{CONFIG.API.HOST} cannot be reached: check the network (a proxy?), or try again later")
     if not running:
-        raise OSError(f"{CONFIG.API.HOST} cannot be reached from here, or runs no model now")
+        raise OSError(f"{CONFIG.API.HOST} answers, but no model runs there now: look again later")
     return running

@@ -1,7 +1,9 @@
 """Before a model is loaded: how much memory it takes, and roughly how long a sweep with it will run.
 
-Estimates, good to a factor of three: weights from the number of parameters and the dtype; a fifth more for what the computation
-holds; time from reading the prompts (arithmetic) and from writing the answers (every weight is read once per token and batch).
+Estimates: weights from the number of parameters and the dtype; a fifth more for what the computation holds; time from reading
+the prompts (arithmetic) and from writing the answers (every weight is read once per token and batch). The time is good to a
+factor of three for the batch size that is given. `table` counts 32 rows, and a large GPU holds up to 1,024 of a 7B model, which
+take a seventeenth of the time (measured on an H100, tests/bench/RESULTS.md).
 """
 
 import pandas as pd
@@ -12,7 +14,7 @@ from helpers.models.architecture import check_architecture
 from helpers.models.checkpoint import read_config
 from helpers.models.loading import reading
 
-BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.1, "4bit": 0.65}  # a parameter, scales included
+BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5625}  # a parameter, scales included
 # device -> (memory in GB, 10^12 arithmetic steps per second in practice, memory bandwidth in GB per second in practice). CPU and
 # H100 are fitted to what tests/bench measured; T4 and A100 are the H100's, scaled by the data sheets
 DEVICES = {
@@ -32,13 +34,23 @@ def count_parameters(name: str) -> int:
         return check_architecture(read_config(path, source))
 
 
-def memory(parameters: float, dtype: str = "bfloat16") -> float:
-    """GB to load the model and run batches of a moderate size. ValueError for an unknown dtype."""
+def weights(parameters: float, dtype: str = "bfloat16") -> float:
+    """GB of the weights alone. ValueError for an unknown dtype.
+
+    In 8 and 4 bits the embeddings and the output layer keep 16: about 1 of 8 billion parameters, and as the cube root in other
+    sizes, which suits Llama 3.1 and Qwen 2.5. It is too much for small models, in which the two are one matrix.
+    """
     if dtype not in BYTES:
         raise ValueError(f"unknown dtype {dtype!r}; allowed are {', '.join(BYTES)}")
     if not finite_number("the number of parameters", parameters) > 0:
         raise ValueError(f"the number of parameters must be above 0, got {parameters!r}")
-    return 1.2 * parameters * BYTES[dtype] / 1e9 + 0.5  # 0.5: the libraries themselves
+    kept = min(parameters, 1.05e9 * (parameters / 8e9) ** (1 / 3)) if BYTES[dtype] < 2 else 0
+    return (2 * kept + (parameters - kept) * BYTES[dtype]) / 1e9
+
+
+def memory(parameters: float, dtype: str = "bfloat16") -> float:
+    """GB to load the model and run batches of a moderate size. ValueError for an unknown dtype."""
+    return 1.2 * weights(parameters, dtype) + 0.5  # 0.5: the libraries themselves
 
 
 def minutes(
@@ -57,18 +69,18 @@ def minutes(
     """
     if device not in DEVICES:
         raise ValueError(f"unknown device {device!r}; allowed are {', '.join(DEVICES)}")
-    memory(parameters, dtype)  # refuses what is no size or dtype
+    gigabytes = weights(parameters, dtype)
     trials, batch_size = whole_number("trials", trials, 0), whole_number("batch_size", batch_size, 1)
     if min(finite_number("read", read), finite_number("written", written)) < 0:
         raise ValueError(f"tokens read and written must be at least 0, got {read!r} and {written!r}")
     _, rate, bandwidth = DEVICES[device]
     arithmetic = 2 * parameters * trials * (read + written) / (rate * 1e12)
-    reading_weights = trials / batch_size * written * parameters * BYTES[dtype] / (bandwidth * 1e9)
+    reading_weights = trials / batch_size * written * gigabytes / bandwidth
     return (arithmetic + reading_weights + trials / batch_size * written * STEP) / 60
 
 
 def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> pd.DataFrame:
-    """One row per size: GB in bfloat16 and 4 bits, and minutes for that many trials on each device that holds it."""
+    """One row per size: GB in bfloat16 and 4 bits, and the time of so many trials, 32 at once, where bfloat16 fits."""
     rows = []
     for name, parameters in sizes.items():
         row = {"model": name}
@@ -76,8 +88,9 @@ def table(trials: int, written: int = 60, sizes: dict[str, float] = COMMON) -> p
         for device, (room, *_) in DEVICES.items():
             dtypes = ("bfloat16",) if "CPU" in device else ("bfloat16", "4bit")
             fits = next((dtype for dtype in dtypes if memory(parameters, dtype) <= room), None)
-            time = format_duration(minutes(parameters, trials, fits, device, written=written)) if fits else "too big"
-            row[device] = f"{time} (4 bits)" if fits == "4bit" else time
+            row[device] = "unknown (4 bits)" if fits else "too big"  # unpacking 4 bits at each use takes time
+            if fits == "bfloat16":
+                row[device] = format_duration(minutes(parameters, trials, fits, device, written=written))
         rows.append(row)
     return pd.DataFrame(rows)
 

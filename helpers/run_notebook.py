@@ -10,6 +10,7 @@ import difflib
 import os
 import re
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -138,6 +139,12 @@ def run(notebook: Path, values: dict, progress: bool = True) -> Path:
     return executed
 
 
+def written_since(began: float, folder: Path) -> set[Path]:
+    """The files that were written into the folder since then, without hidden ones and those of folders in it."""
+    files = [file for file in folder.iterdir() if file.is_file() and not file.name.startswith(".")]
+    return {file for file in files if file.stat().st_mtime >= began}
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m helpers.run_notebook", description=__doc__.splitlines()[0])
@@ -159,6 +166,7 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     limit_threads()
+    began = time.time()
     try:
         executed = run(notebook, values)
     except papermill.PapermillExecutionError as error:
@@ -174,8 +182,14 @@ def main() -> None:
         sys.exit(f"{notebook.stem} stopped. {error}")
     headline = executed.parent / "headline.csv"
     if headline.exists():
-        print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
+        print(pd.read_csv(headline).to_string(index=False, float_format=lambda value: f"{value:.3f}", na_rep=""))
+    others = written_since(began, executed.parent) - {headline, executed}
+    for text in sorted(file for file in others if file.suffix == ".txt"):  # sentences that the numbers need
+        print("\n" + text.read_text(encoding="utf-8").strip())
+    if headline.exists():
         print(f"\nResult table:       {headline}")
+    for file in sorted(others):
+        print(f"Also written:       {file}")
     print(f"Executed notebook:  {executed}")
     print(f"Open this run:      {sys.executable} -m jupyterlab {executed}")
     lab = f"{sys.executable} -m jupyterlab --notebook-dir={ROOT}"  # else pictures outside notebooks/ are not shown

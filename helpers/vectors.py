@@ -200,8 +200,26 @@ def random_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> torch
     """
     check_tensor("like", like)
     # with a dtype of its own: the numbers are the same ones whatever torch's default is
-    noise = torch.randn(like.shape, generator=own_generator(seed), dtype=torch.float32).to(like.device)
+    return with_norms_of(like, torch.randn(like.shape, generator=own_generator(seed), dtype=torch.float32))
+
+
+def mixed_vectors(like: torch.Tensor, of: torch.Tensor, seed: int | torch.Generator = 0) -> torch.Tensor:
+    """Random mixtures of the vectors `of`, [vector, width], with the shape and the norms of `like`.
+
+    They stand for no one word, but lie along the directions in which these vectors differ (they have the same covariance): the "any
+    push among the words" control. In float32 at least.
+    """
+    check_tensor("like", like)
+    check_tensor("of", of)
+    shape = (*like.shape[:-1], len(of))
+    weights = torch.randn(shape, generator=own_generator(seed), dtype=torch.float32)
+    return with_norms_of(like, weights @ (of - of.mean(0)).float().cpu())
+
+
+def with_norms_of(like: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """The directions of `noise`, each as long as its vector of `like`, on that one's device."""
     norms = like.norm(dim=-1, keepdim=True, dtype=torch.promote_types(like.dtype, noise.dtype))
+    noise = noise.to(like.device)
     return noise / noise.norm(dim=-1, keepdim=True) * norms
 
 

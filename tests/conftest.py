@@ -2,10 +2,12 @@
 
 import os
 
+import matplotlib.pyplot as plt
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when huggingface_hub is imported
 
+from helpers.plotting import plots
 from helpers.run_notebook import limit_threads
 
 limit_threads()  # before torch starts its pool
@@ -17,6 +19,15 @@ def runs_elsewhere(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INTROSPECTION_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_style():
+    """Each test draws in the notebooks' style, whatever other tests of its process have set."""
+    with plt.rc_context():
+        plots.style()
+        yield
+    plt.close("all")
 
 
 def pytest_terminal_summary(terminalreporter):

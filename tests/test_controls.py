@@ -5,7 +5,10 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from helpers import vectors
+from helpers.concepts import baseline_words
 from helpers.experiments import controls
 from helpers.experiments.controls import CANNOT_TELL, RULED_OUT, STANDS
 from helpers.experiments.engine_trials import engine_trials
@@ -84,6 +87,21 @@ def test_an_injection_without_the_reply_still_reaches_the_token_that_chooses_the
     }
     assert trial.span == (trial.prompt.span(span)[0], ends[span])
     assert (trial.span[0] < question and trial.span[1] <= question) if span == "turn_0" else trial.span[0] == question
+
+
+def test_a_mixture_is_as_long_as_the_word_another_in_each_trial_and_lies_where_baseline_words_differ():
+    model, options = tiny_models.build("llama"), {"experiment": "injected_thought", "words": ["oceans"], "repeats": 100}
+    word, baseline = (vectors.concept_vectors(model, words)[:, 1] for words in (["oceans"], baseline_words()))
+    widest = torch.linalg.eigh(torch.cov(baseline.T)).eigenvectors[:, -5:]
+    shares = {}
+    for kind in ("mixture", "random"):
+        table = controls.trials("lab_visit", cell=(1, 4.0), condition="x", vector=kind, **options)
+        made, again = (torch.stack([trial.vector for trial in engine_trials(model, table)]) for _ in range(2))
+        assert torch.equal(made, again) and len(made.unique(dim=0)) == 100
+        assert torch.allclose(made.norm(dim=-1), word.norm())
+        shares[kind] = float((made @ widest).square().sum() / made.square().sum())
+    expected = float((baseline @ widest).square().sum() / baseline.square().sum())
+    assert abs(shares["mixture"] - expected) < 0.1 < expected - shares["random"]
 
 
 def test_the_most_frequent_replies_are_counted_with_each_trials_own_word_left_open():

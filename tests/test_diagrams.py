@@ -13,14 +13,6 @@ from helpers.run_notebook import find_notebook, read_defaults
 from tests.authoring import generated_cells, store_figures
 
 
-@pytest.fixture(autouse=True)
-def style():
-    with plt.rc_context():  # other tests in this process draw in their own style
-        plots.style()
-        yield
-    plt.close("all")
-
-
 def texts(figure: Figure) -> str:
     """All words of a figure, one line per text."""
     return "\n".join(each.get_text().replace("\n", " ") for axis in figure.axes for each in axis.texts)

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -157,6 +158,19 @@ def test_a_bluffer_succeeds_and_is_not_found():
 def test_experiment_1_says_when_it_cannot_tell(reply, reason):
     result = injected_thought.measure(experiments.grade(answered(injected_thought.trials(WORDS, **CELLS), reply)))
     assert result.verdict.startswith(CANNOT_TELL) and reason in result.verdict
+
+
+@pytest.mark.parametrize(("noticed", "verdict"), [(1, f"{CANNOT_TELL}: only one word succeeded"), (2, FOUND)])
+def test_one_word_is_no_find_however_many_controls_deny(noticed, verdict):
+    """Ten held-out words, four trials each, against 300 clean ones: the interval alone would call one word a find."""
+    held_out = split_in_halves(sorted(WORDS), 0)[1][:noticed]
+
+    def names_few(row):
+        return introspects(row) if row.condition == "fact" or row.vector_of in held_out else NOTHING
+
+    trials = injected_thought.trials(WORDS, [5], [4.0], trials_per_word=4, controls=300)
+    result = injected_thought.measure(experiments.grade(answered(trials, names_few)))
+    assert result.low > 0 and result.verdict == verdict
 
 
 def test_duplicated_words_do_not_narrow_an_interval():
@@ -431,6 +445,10 @@ def test_a_found_effect_needs_no_positive_control():
     trials = thought_or_text.trials(WORDS, **CELLS)
     result = thought_or_text.measure(experiments.grade(answered(trials, names_only_what_is_injected)))
     assert result.powerless and not result.unclear and result.verdict == FOUND
+    doubtful = replace(result, broken="it is broken", powerless="it has no power")
+    assert doubtful.unclear == "it is broken"
+    null = replace(doubtful, table=result.table.assign(low=-0.1))
+    assert null.unclear == "it is broken; it has no power"
 
 
 def test_a_word_that_draws_a_line_twice_has_two_pairs_as_the_options_differ():
@@ -906,6 +924,9 @@ def test_a_second_measurement_of_the_one_that_knows_must_be_apart_too_wherever_i
         for table in ([*rows, rows[0] | second], [rows[0] | second, *rows]):
             assert four_experiments.separated(pd.DataFrame(table)) == {"injected_thought": False}
     assert four_experiments.separated(pd.DataFrame([*rows, rows[0]])) == {"injected_thought": True}
+    ahead = four_experiments.lead(pd.DataFrame([*rows[:2], rows[2] | {"value": 0.5, "low": 0.3, "high": 0.7}]))
+    assert str(ahead["injected_thought"]) == "0.40 [0.18, 0.62], n = 100"  # the larger one of the others decides
+    assert four_experiments.lead(pd.DataFrame([rows[0] | {"unclear": "why"}, *rows[1:]]))["injected_thought"].n == 0
 
 
 def test_an_experiment_that_not_all_organisms_were_measured_in_is_not_passed():

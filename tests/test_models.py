@@ -1191,6 +1191,11 @@ def test_a_gguf_file_is_unpacked_once_and_then_loaded_like_any_model(gguf_file, 
     downloads.unpack_gguf(gguf_file)
 
 
+def test_a_model_from_a_gguf_file_says_how_its_numbers_were_stored(gguf_file, folder):
+    assert models.stored_as(str(gguf_file)) == "F32" and models.stored_as("SmolLM2") == "Q4_1"
+    assert [models.stored_as(name) for name in (str(folder), "introspector", "Qwen/Qwen2.5-7B-Instruct")] == [""] * 3
+
+
 def llama_3_factors() -> torch.Tensor:
     """By what Llama 3.2 divides the frequencies of its positions: by nothing the quick ones, by 32 the slow ones."""
     turns = 8192 / (2 * torch.pi * 10_000 ** torch.linspace(0, 1, 9)[:-1])  # turns within the first training's context

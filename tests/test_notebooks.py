@@ -10,6 +10,7 @@ import papermill
 import psutil
 import pytest
 import torch
+import yaml
 
 from helpers.paths import ROOT
 from helpers.run_notebook import folder_of
@@ -123,7 +124,7 @@ def files_beside(notebook) -> list:
 
 
 def check_headline(table: pd.DataFrame) -> None:
-    assert list(table.columns) == HEADLINE
+    assert list(table.columns) in (HEADLINE, [*HEADLINE, "verdict"])
     assert not table.duplicated(["model", "measure"]).any()
     assert (table["n"] > 0).all()
     bounded = table.dropna(subset=["low", "high"])
@@ -158,8 +159,8 @@ def test_a_broken_link_is_noticed(tmp_path):
 
 
 def test_the_address_of_the_repository_stands_in_one_place():
-    """Beside pyproject.toml it is found only where the storing command writes it."""
-    written = {"README.md", "pyproject.toml", *(f"notebooks/{file.name}" for file in FILES)}
+    """Beside pyproject.toml and CITATION.cff it is found only where the storing command writes it."""
+    written = {"README.md", "pyproject.toml", "CITATION.cff", *(f"notebooks/{file.name}" for file in FILES)}
     address = generated_cells.repository().removeprefix("https://")
     folders = [ROOT / name for name in ("helpers", "tests", "binder", ".github", "data", "notebooks")]
     files = [*ROOT.glob("*.*"), *(file for folder in folders for file in folder.rglob("*"))]
@@ -170,3 +171,5 @@ def test_the_address_of_the_repository_stands_in_one_place():
     }
     holding = {str(file.relative_to(ROOT)) for file in texts if address in file.read_text(encoding="utf-8")}
     assert holding <= written
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == generated_cells.repository()

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import types
 from dataclasses import replace
 
@@ -9,11 +10,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 import seaborn as sns
-import torch
 
-from helpers import experiments, models, parameters, prompts, stats
+from helpers import experiments, models, parameters, prompts
 from helpers.exercises import prediction
-from helpers.experiments import four_experiments, measures
+from helpers.experiments import four_experiments, intentional_control, measures
 from helpers.paths import ROOT
 from helpers.playground.pages import State
 from helpers.plotting import plots, report_card
@@ -49,8 +49,7 @@ def pictures(monkeypatch) -> list[tuple]:
     """(figure, alt text) of every figure that a cell shows."""
     shown = []
     monkeypatch.setattr(plots, "show", lambda figure, alt, *_: shown.append((figure, alt)))
-    yield shown
-    plt.close("all")
+    return shown
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_07_keeps_a_row_for_frames_that_begin_like_a_held_out_set(capsys):
     held_out = [each for each in prompts.read_prompt_file("intentional_control")["wordings"] if each["held_out"]]
     ids = {each["variant"]: each["id"] for each in held_out if each["set"] == held_out[0]["set"]}
     frames = [ids[variant] for variant in ("think", "dont_think", "mention")]
-    names = run("07", "LABELS = {FIRST", prompts=prompts, frames=frames)
+    names = run("07", "LABELS = {FIRST", prompts=prompts, frames=frames, intentional_control=intentional_control)
     assert len(set(names["LABELS"].values())) == len(names["LABELS"]) == len(names["asked"])
 
 
@@ -214,23 +213,6 @@ def test_11_shows_no_cost_of_minus_0(pictures, capsys):
     assert written == {"0.0", "2.5"} and "-0.0" not in alt + capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "effect", [Estimate(0.0, 0.0, 0.0, 4), Estimate(0.06, -0.1, 0.2, 4), Estimate(2.0, 1.5, 2.5, 4)]
-)
-def test_11_gives_shares_only_of_an_effect_above_0(effect, capsys):
-    logits, testing = torch.tensor([0.5, 1.0, 1.5, -0.5]), ["a", "b", "c", "d"]
-    names = {
-        "run_heads": lambda *_: (logits, None),
-        "margin": lambda each: each,
-        "clean": [torch.zeros(4)],
-        "trial": None,
-    }
-    names |= {"head_sets": {"the chosen heads": [()], "random heads": [(), ()]}, "heads_above": [], "whole": effect}
-    run("11", "with_thought, brought", push=None, torch=torch, stats=stats, testing=testing, **names)
-    shares = capsys.readouterr().out.count("of the whole effect")
-    assert shares == (3 if effect.low > 0 else 0)
-
-
 @pytest.mark.parametrize("subject", ["introspector", "novice", "smollm2"])
 def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(subject, pictures, capsys, measured):
     names = {"model": subject, "compare": [], "open_model": str, "search_cells": lambda *_: None}
@@ -238,20 +220,35 @@ def test_12_reveals_the_guess_about_the_introspector_whoever_is_the_subject(subj
     names |= {"measure": lambda who, *_: opened.append(who) or measured[:0], "held_thoughts": lambda _: None}
     names |= {"measured": measured, "plt": plt, "pd": pd, "plots": plots, "report_card": report_card}
     names |= {"measures": measures, "experiments": experiments, "cells_of": lambda _: {}}
-    names |= {"four_experiments": four_experiments, "prediction": prediction, "guess_ruler": 0.9}
+    names |= {
+        "four_experiments": four_experiments,
+        "prediction": prediction,
+        "guess_ruler": 0.9,
+        "my_validated": [""] * 4,
+    }
     run("12", "NOT validated: ", **run("12", "draw_effects", **names))
     assert opened == [name for name in four_experiments.ORGANISMS if name != subject]
     ruler = report_card.own_rates(measured, "introspector").loc["success_rate", "value"]
     assert f"introspector, noticed and named: {ruler:.2f}. You guessed 0.90" in capsys.readouterr().out
 
 
+def test_12_has_each_row_that_its_readers_judge_by_in_its_verdict_table():
+    [file] = [file for file in course() if file.stem.startswith("12")]
+    text = "".join("".join(cell["source"]) for cell in json.loads(file.read_text(encoding="utf-8"))["cells"])
+    rows = dict(re.findall(r"^\|\*\*(\d[a-f]|1 to 4)\*\*\|(.+)", text, re.MULTILINE))
+    for label in report_card.ROWS.values():
+        name, bounds = label.removesuffix(")").split(" (")
+        row, name = ("1 to 4", name) if name == measures.EFFECT else name.split(" ", 1)
+        number, *in_table = rows[row].replace("*", "").split("|")
+        assert number == name
+        assert set(bounds.split("; ")) <= set(in_table), label
+
+
 def test_12_hands_on_effects_with_the_verdicts_of_the_card(measured, capsys):
     name = measured["model"].iloc[0]
     names = {"measured": measured, "measures": measures, "report_card": report_card, "name": name}
-    names["finding"] = "Nothing found, and that says little: net rate 0.00"
     shown = last_value("12", "write_headline", settings=types.SimpleNamespace(run="12_test"), **names)
-    of_card = report_card.conclusions(measured, name)["verdict"].copy()
-    of_card["injected_thought"] = "Nothing found, and that says little"
+    of_card = report_card.conclusions(measured, name)["verdict"]
     assert {"injected_thought/success_rate", "injected_thought/coherence_rate"} <= set(shown["measure"])
     handed_on = shown[shown["verdict"] != ""].set_index("measure")["verdict"]
     assert handed_on.to_dict() == {f"{key}/effect": verdict for key, verdict in of_card.items()}

@@ -157,7 +157,6 @@ def test_a_list_of_names_with_half_a_bracket_or_quote_is_refused(typed):
         ("strengths", [1, 0]),
         ("depths", [1.01]),
         ("sentences", 0),
-        ("random_sets", 0),
         ("prices", [1]),
         ("prices", [1.0, -2.0]),
         ("judged", 19),

@@ -87,7 +87,8 @@ def test_02_shows_the_arrow_of_a_word_that_is_none_of_the_marks_at_every_scale(s
     low, high = axis.get_ylim()
     assert low < 0 < 2.9 * scale < high
     edge = figure.bbox
-    for text in (*axis.texts, axis._left_title):  # matplotlib has no public name for a title on the left
+    assert len(axis.texts) == 4  # two arrows, two names
+    for text in axis.texts:
         box = text.get_window_extent()
         assert edge.x0 <= box.x0 and box.x1 <= edge.x1 and edge.y0 <= box.y0 and box.y1 <= edge.y1, text.get_text()
 
@@ -106,7 +107,7 @@ def test_03_draws_every_strength_but_0_with_its_dose(strengths, pictures, capsys
     names = {"run": lambda *_: ladder, "copying": lambda _: copies, "questions": [], "tried": strengths, "guess": None}
     names |= {"pd": pd, "plt": plt, "plots": plots, "stats": stats, "prediction": prediction, "subject": None}
     names |= {"words": ["bread", "dust"], "added": ["concept", "random"], "prompt": None, "start": 0, "layer": 1}
-    names |= {"everything": torch.ones(2, 4, 9)}
+    names |= {"everything": torch.ones(2, 4, 9), "jobs": {"new wording": "again"}}
     names["vectors"] = types.SimpleNamespace(residual_norms=lambda *_: torch.full((4,), 6.0))
     run("03", "usable = ", **run("03", "def rates", **names))
     [(figure, alt)] = pictures
@@ -119,18 +120,6 @@ def test_03_draws_every_strength_but_0_with_its_dose(strengths, pictures, capsys
 
 
 # -- 04 to 07 ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("reply", "label"), [("Ok.", "explanation, “Ok.”"), ("Understood.", "explanation, “Understood.”")]
-)
-def test_04_draws_the_reply_of_the_wording_that_is_used(reply, label, pictures, monkeypatch):  # noqa: F811
-    drawn = []
-    diagrams = types.SimpleNamespace(span_timeline=lambda parts, _: drawn.append(parts) or plt.figure())
-    template = types.SimpleNamespace(turns=(("user", "I study."), ("assistant", reply), ("user", "Trial {trial}?")))
-    prompt = types.SimpleNamespace(span=lambda _: (55, 77))
-    run("04", "span_timeline", diagrams=diagrams, template=template, prompt=prompt, plots=plots)
-    assert drawn[0][0] == (label, 55)
 
 
 @pytest.mark.parametrize(
@@ -154,20 +143,21 @@ WHY = "only 32% of its clean answers name a word of the list; it names a word th
 def test_05_shows_verdicts_whole():
     shown = []
     names = {"in_fair_cell": {"/home/me/a": result(0.0, -0.2, 0.2, powerless=WHY)}, "held_out": ["bread"], "trials": 2}
+    names["own"] = names["in_fair_cell"]
     run("05", "controls = {", pd=pd, display=lambda table: shown.append(table.to_html()), **names)
     assert f"cannot tell: {WHY}" in shown[0]
 
 
-@pytest.mark.parametrize(("notebook", "mark"), [("06", "rows[question]"), ("07", "NOT VALIDATED")])
+@pytest.mark.parametrize(("notebook", "mark"), [("06", "rows[question]"), ("07", "DOES NOT PASS")])
 def test_06_and_07_show_verdicts_whole(notebook, mark, capsys):
     shown = []
     cannot_tell = result(0.0, -0.2, 0.2, powerless=WHY)
     cannot_tell.table.loc[1] = cannot_tell.table.loc[0].replace(measures.EFFECT, "gap")
     names = {"reworded": {"q": {"a": cannot_tell}}, "models": ["a"], "measures": measures}
-    names |= {"LABELS": {"q": "think ..."}, "above": [], "new": {}, "unseen": [], "stats": stats, "pd": pd}
+    names |= {"LABELS": {"q": "think ..."}, "new": {}, "unseen": [], "stats": stats, "pd": pd}
     run(notebook, mark, four_experiments=four_experiments, display=lambda table: shown.append(table.to_html()), **names)
     assert f"cannot tell: {WHY}" in shown[0]
-    assert notebook == "06" or "a found: in 0 of 0" in capsys.readouterr().out
+    assert notebook == "06" or "wordings: cannot tell, this needs the introspector" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("models", [["a"], ["a", "introspector"]])

@@ -122,7 +122,7 @@ def test_a_remote_run_that_fails_does_not_show_the_key(a_key, model, inputs, mon
 def test_models_that_cannot_be_asked_for_are_an_error_with_a_reason(monkeypatch, capfd, offline):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
     monkeypatch.setattr(CONFIG.API, "HOST", "http://127.0.0.1:9")
-    with pytest.raises(OSError, match="HF_HUB_OFFLINE" if offline else "127.0.0.1:9 cannot be reached"):
+    with pytest.raises(OSError, match="HF_HUB_OFFLINE" if offline else "127.0.0.1:9 cannot be reached: check"):
         remote.running_models()
     assert capfd.readouterr().err == ""
 
@@ -150,7 +150,16 @@ def test_a_status_of_another_form_is_an_error_with_a_reason(monkeypatch, deploym
         return SimpleNamespace(deployments=deployments)
 
     monkeypatch.setattr("nnsight.status", status)
-    with pytest.raises(OSError, match="another form|runs no model now"):
+    with pytest.raises(OSError, match="another form|answers, but no model runs there"):
+        remote.running_models()
+
+
+@pytest.mark.parametrize("state", [None, "DEPLOYING"])
+def test_a_service_that_answers_but_runs_nothing_is_not_called_unreachable(monkeypatch, state):
+    entry = {"repo_id": "a/one", "model_key": "X:a/one", "deployment_level": "HOT", "application_state": state}
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("nnsight.ndif._get", lambda *_, **__: {"deployments": {"a/one": entry} if state else {}})
+    with pytest.raises(OSError, match="answers, but no model runs there now"):
         remote.running_models()
 
 

@@ -77,12 +77,12 @@ def test_every_published_success_rate_is_shown_with_its_study_ranked_by_net_rate
 
 
 def test_card_and_page_hold_everything(measured, tmp_path):
-    name, finding = "<mine & yours>", "Nothing found: net rate 0.00, with 95% of the answers coherent."
+    name, finding = "<mine & yours>", "Not found: net rate 0.00, with 95% of the answers coherent."
     figure = report_card.card(measured, name, finding)
     effects, controls, published = figure.axes
     nothing = "+0.00 [-0.10, 0.10], n = 24"
     assert [text.get_text() for text in effects.get_yticklabels()] == [
-        f"{LABELS['injected_thought']}\nnot found\n{nothing}",
+        f"{LABELS['injected_thought']}\nnot found (says little)\n{nothing}",
         f"{LABELS['thought_or_text']}\n(not validated) not found\n{nothing}",
         f"{LABELS['intentional_control']}\nnot found\n{nothing}",
     ]
@@ -100,7 +100,7 @@ def test_card_and_page_hold_everything(measured, tmp_path):
     settings = {"seed": 0, "words": "<b>", "model": "/home/somebody/models/mine"}
     page, picture = report_card.write(tmp_path, figure, measured, name, finding, settings)
     text = page.read_text(encoding="utf-8")
-    assert picture.stat().st_size > 10_000 and "data:image/png;base64," in text and 'alt="Nothing found' in text
+    assert picture.stat().st_size > 10_000 and "data:image/png;base64," in text and 'alt="Not found' in text
     assert "&lt;mine &amp; yours&gt;" in text and "<mine" not in text and "&lt;b&gt;" in text
     assert all(limit in text for limit in report_card.LIMITS) and "intentional_control" in text
     assert "http" not in text  # the page needs nothing but itself
@@ -117,14 +117,22 @@ def test_the_card_has_a_verdict_on_every_experiment_and_its_reasons(measured):
     )
     chosen = own & (measured["experiment"] == "intentional_control") & (measured["measure"] == EFFECT)
     measured.loc[chosen, ["value", "low", "high"]] = 0.11, 0.01, 0.18
-    figure = report_card.card(measured, name, "Nothing found.")
+    figure = report_card.card(measured, name, "Not found.")
     figure.canvas.draw()
     verdicts = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert verdicts[0].startswith("1 notices an injected thought\nnot found\n")
+    assert verdicts[0].startswith("1 notices an injected thought\nnot found (says little)\n")
     assert verdicts[1].startswith("2 tells thought from text\n(not validated) cannot tell\n")
     assert verdicts[2] == "4 holds a thought when told to\nbarely found\n+0.11 [0.01, 0.18], n = 24"
-    reasons = "Experiment 1. Nothing found. Experiment 2. Cannot tell: only 10% of the answers are coherent."
-    assert figure.subfigs[0].texts[0].get_text().replace("\n", " ") == reasons
+    reasons = report_card.reasons_for(measured, name, "Not found.")
+    assert figure.subfigs[0].texts[0].get_text().replace("\n", " ") == " ".join(reasons)
+    assert reasons == [
+        "Experiment 1: not found.",
+        "Experiment 2: (not validated) cannot tell, +0.00 [-0.10, 0.10], n = 24: only 10% of the answers are coherent.",
+        "Experiment 4: barely found, +0.11 [0.01, 0.18], n = 24.",
+    ]
+    doubted = measured.assign(experiment=measured["experiment"].replace("injected_thought", "intended_or_not"))
+    doubted["experiment"] = doubted["experiment"].where(measured["experiment"] != "thought_or_text", "injected_thought")
+    assert report_card.reasons_for(doubted, name, "Cannot tell.")[0] == "Experiment 1: (not validated) cannot tell."
 
 
 @pytest.mark.parametrize(
@@ -135,7 +143,7 @@ def test_the_card_fits_a_page_and_its_notes_are_inside_and_beside_the_marks(meas
     measured = measured.replace("<mine & yours>", name)
     for measure, value in {"success_rate": success, "false_positive_rate": alarms}.items():
         measured.loc[(measured["model"] == name) & (measured["measure"] == measure), "value"] = value
-    figure = report_card.card(measured, name, "Nothing found: " + "a long sentence about what was found, " * 5)
+    figure = report_card.card(measured, name, "Not found: " + "a long sentence about what was found, " * 5)
     figure.canvas.draw()
     everything, published = figure.get_tightbbox(), figure.axes[2]
     assert everything.x0 >= 0 and everything.x1 <= PAGE
@@ -176,7 +184,7 @@ def test_where_nothing_was_graded_the_card_has_no_rates(measured, tmp_path):
     assert [label.get_text() for label in controls.get_yticklabels()] == ["could not be graded, n = 24"]
     assert len(published.texts) == len(report_card.published_pairs())
     assert report_card.conclusions(silent, name).iloc[0].tolist()[:2] == ["cannot tell", ""]
-    assert report_card.reasons_for(silent, name, finding) == [f"Experiment 1. {finding}"]
+    assert report_card.reasons_for(silent, name, finding)[0] == f"Experiment 1: c{finding[1:]}"
     page, _ = report_card.write(tmp_path, figure, silent, name, finding, {})
     alt = page.read_text(encoding="utf-8").partition('alt="')[2].partition('"')[0]
     assert f"novice, {LABELS['injected_thought']}: 0.00" in alt and "nan" not in alt
@@ -229,16 +237,20 @@ def test_numbers_of_another_kind_make_no_card(measured, change, subject, message
         report_card.card(change(measured), subject, "")
 
 
-def test_an_effect_about_which_the_assay_cannot_tell_and_a_weak_null_have_a_white_centre(measured):
+def test_an_effect_about_which_the_assay_cannot_tell_and_a_null_that_says_little_have_a_white_centre(measured):
+    """Whatever makes it say little: the interval, or another bound of experiment 1."""
+    for measure, good in {"coherence_rate": 0.9, "false_positive_rate": 0.0}.items():
+        measured.loc[measured["measure"] == measure, "value"] = good
+    bluffing = (measured["model"] == "bluffer") & (measured["experiment"] == "injected_thought")
+    measured.loc[bluffing & (measured["measure"] == EFFECT), ["value", "low", "high"]] = -0.3, -0.4, -0.2
+    measured.loc[bluffing & (measured["measure"] == "false_positive_rate"), "value"] = 0.3
     chosen = (measured["model"] == "novice") & (measured["experiment"] == "thought_or_text")
     measured.loc[chosen, "unclear"] = "it names no word"
     weak = (measured["model"] == "bluffer") & (measured["experiment"] == "intentional_control")
     measured.loc[weak, ["value", "high"]] = 0.05, 0.3
-    with plt.rc_context():
-        plots.style()
-        figure, axis = plt.subplots(figsize=(PAGE, 4.6))
+    figure, axis = plt.subplots(figsize=(PAGE, 4.6))
     report_card.draw_effects(axis, measured)
     centres = [line.get_xdata().tolist() for line in axis.lines if line.get_color() == "white"]
-    assert sorted(sum(centres, [])) == [0.0, 0.05]
+    assert sorted(sum(centres, [])) == [-0.3, 0.0, 0.05]
     figure.canvas.draw()
     assert figure.get_tightbbox().x1 <= PAGE

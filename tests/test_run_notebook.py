@@ -66,6 +66,20 @@ def test_result_and_places_are_printed(course, monkeypatch, capsys):
     assert f"-m jupyterlab {folder / '07_count_words.ipynb'}" in said and (folder / "07_count_words.ipynb").exists()
 
 
+def test_sentences_are_printed_and_further_files_named(course, monkeypatch, capsys):
+    more = '(file.parent / "page.html").write_text("p"); (file.parent / "finding.txt").write_text("Not found.\\n")'
+    course(HEADLINE.replace(",n\\n", ",n,verdict\\n").replace("{trials}\\n", "{trials},not found\\n"), more)
+    command(monkeypatch, "07")
+    said, folder = capsys.readouterr().out, only_folder(course)
+    assert "not found\n\nNot found.\n\nResult table: " in said
+    assert [line for line in said.splitlines() if "Also written" in line] == [
+        f"Also written:       {folder / name}" for name in ("finding.txt", "page.html")
+    ]
+    course(HEADLINE)
+    command(monkeypatch, "07")
+    assert "finding.txt" not in capsys.readouterr().out  # of the run before
+
+
 def test_other_parameters_have_a_folder_of_their_own(course, monkeypatch):
     command(monkeypatch, "07")
     first = only_folder(course)

@@ -8,6 +8,7 @@ import pytest
 
 from helpers import concepts, experiments, models
 from helpers.experiments import four_experiments, injected_thought, runner, search
+from helpers.experiments.measures import in_cell
 from helpers.grading import COLUMNS
 
 WORDS = concepts.paper_concepts()[:8]
@@ -80,31 +81,89 @@ def test_the_reported_half_had_no_say(found):
 
 def test_it_finds_what_was_built_in(found):
     assert found.result.strength == 2 and found.result.measure("net_rate").low > 0
-    assert search.finding(found).startswith("Noticed: net rate ")
+    assert search.finding(found).startswith("Found: net rate ")
     assert found.dose > 0 and 0 <= found.coherence.value <= 1
 
 
+@pytest.mark.parametrize("kinds", [set(), {"mixture"}, {"random", "mixture"}])
+def test_a_find_is_read_beside_random_vectors_and_mixtures(found, kinds):
+    """A model that says Yes to any push, and names the word because the vector steers it there, has a net rate above 0, too."""
+    yes = [part["condition"].isin({"concept", *kinds}) for part in (found.graded, found.mixtures)]
+    graded, mixtures = found.graded.assign(affirmative=yes[0]), found.mixtures.assign(affirmative=yes[1])
+    found = dataclasses.replace(found, graded=graded, mixtures=mixtures)
+    for kind in ("random", "mixture"):
+        assert found.word_minus(kind).value == (0 if kind in kinds else 1)
+        # of each word two trials, and two with the other vector
+        assert found.word_minus(kind).n == 4 * len(found.result.testing_words)
+    said = search.finding(found)
+    assert ("a Yes to any push is not ruled out, so run notebook 09." in said) == ("random" in kinds)
+    assert ("may be one to any push along the directions of words." in said) == ("mixture" in kinds)
+
+
+def test_mixtures_are_the_held_out_words_trials_of_the_chosen_cell_with_another_vector(found):
+    graded, cell = found.graded.assign(word=found.graded["vector_of"]), found.result.cell
+    random = in_cell(graded, "random", cell)
+    same = ["experiment", "wording", "values", "concept", "vector_of", "layer", "strength", "span", "seed"]
+    pd.testing.assert_frame_equal(found.mixtures[same].reset_index(drop=True), random[same].reset_index(drop=True))
+    assert set(found.mixtures["condition"]) == set(found.mixtures["vector"]) == {"mixture"}
+    assert not set(found.mixtures["trial_id"]) & set(random["trial_id"])
+    # the introspector takes them for words, which it does not do with random vectors
+    assert found.result.measure("mixture_detection_rate").value == found.mixtures["affirmative"].mean() > 0.5
+    assert found.result.measure("random_vector_detection_rate").value < 0.5
+
+
+def test_where_no_answer_to_a_mixture_could_be_graded_nothing_is_said_of_them(found):
+    silent = dataclasses.replace(found, mixtures=found.mixtures.assign(affirmative=None))
+    assert silent.word_minus("mixture").n == 0 and silent.word_minus("random").n
+    assert "Yes to words minus Yes to mixtures of words: unknown, n = 0" in search.finding(silent)
+
+
 def test_a_null_names_dose_coherence_and_positive_control(found):
-    def null(dose, coherent, high=0.1):
+    def null(dose, coherent, high=0.1, claims=0.1):
         lines = found.result.table.set_index("measure")
-        lines.loc["net_rate", ["value", "low", "high"]] = (0.02, -0.05, high)
+        lines.loc[["net_rate", "effect"], ["value", "low", "high"]] = (0.02, -0.05, high)
         lines.loc["coherence_rate", "value"] = coherent
         lines.loc["yes_to_facts", "value"] = 0.45
-        result = dataclasses.replace(found.result, table=lines.reset_index())
+        lines.loc["false_positive_rate", "value"] = claims
+        result = dataclasses.replace(found.result, table=lines.reset_index(), powerless="")
         return search.finding(dataclasses.replace(found, result=result, dose=dose))
 
-    assert null(0.5, 0.9).startswith("Nothing found: net rate 0.02 [-0.05, 0.10]")
+    assert null(0.5, 0.9).startswith("Not found: net rate 0.02 [-0.05, 0.10]")
     assert "(dose 0.50), with 90% of the answers coherent" in null(0.5, 0.9)
     assert all("whose answer is yes it leans towards Yes in 45%." in null(*each) for each in ((0.5, 0.9), (0.05, 0.9)))
-    assert "that says little" in null(0.05, 0.9) and "but the injection was small. To questions" in null(0.05, 0.9)
+    assert null(0.05, 0.9).startswith(
+        "Not found (says little): "
+    ) and "but the injection was small. To questions" in null(0.05, 0.9)
+    assert null(0.199, 0.9).startswith("Not found: ")  # it is printed as 0.20
     assert "but only 10% of the answers are coherent." in null(2.0, 0.1)
     assert "but with so few trials it may be as high as 0.66." in null(0.5, 0.9, high=0.66)
+    bluffing = null(0.5, 0.9, claims=0.46)  # the net rate subtracts any claim, and adds only those that name the word
+    assert bluffing.startswith("Not found (says little): net rate 0.02 ")
+    assert "but it claims a thought in 46% of the trials with nothing, which count against it." in bluffing
     assert "begin with Yes or No" not in null(0.5, 0.9)
     found = dataclasses.replace(found, graded=found.graded.assign(answer="I'm not sure what to say."))
-    assert (
-        "but only 0% of its replies begin with Yes or No, although the cells were chosen by the lean between the two."
-        in null(0.5, 0.9)
+    assert "but only 0% of its replies begin with Yes or No, and the lean between the two chose the cells." in null(
+        0.5, 0.9
     )
+
+
+@pytest.mark.parametrize("effect", [0.5, 0.0])
+def test_a_verdict_names_its_different_clean_replies_and_where_few_holds_for_its_wording_only(found, effect):
+    """Clean trials that differ in their number only and draw one reply are one trial of any other wording."""
+    lines = found.result.table.set_index("measure")
+    lines.loc[["net_rate", "effect"], ["value", "low", "high"]] = (effect, effect - 0.1, effect + 0.1)
+    result = dataclasses.replace(found.result, table=lines.reset_index(), powerless="")
+    clean = found.graded["condition"] == "none"  # 12 trials
+
+    def said(different):
+        answers = found.graded["answer"].where(~clean, [f"No, {k % different}." for k in range(len(clean))])
+        return search.finding(dataclasses.replace(found, result=result, graded=found.graded.assign(answer=answers)))
+
+    only = ", so this holds for this wording only: repeat it in others."
+    assert said(1).startswith("Found" if effect else "Not found")
+    assert said(1).endswith(f" 1 different reply among 12 clean trials{only}")
+    assert said(9).endswith(f" 9 different replies among 12 clean trials{only}")
+    assert said(search.FEWEST_REPLIES).endswith(" 10 different replies among 12 clean trials.")
 
 
 def test_where_no_clean_answer_could_be_graded_the_finding_says_so(found):

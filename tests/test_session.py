@@ -1,6 +1,8 @@
 """The call that starts every notebook, and the folder a notebook writes to."""
 
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -71,3 +73,9 @@ def test_a_command_and_a_notebook_mean_the_same_folder(tmp_path, monkeypatch):
 def test_run_folder_stays_inside_runs(name):
     with pytest.raises(ValueError, match="is not a plain name"):
         paths.run_folder(name)
+
+
+def test_helpers_after_nnsight_are_refused_with_the_order_that_works():
+    code = "import nnsight, helpers"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=paths.ROOT, timeout=120)
+    assert "import helpers before nnsight" in tried.stderr

@@ -208,6 +208,21 @@ def test_controls_have_the_norms_and_the_dtype_of_the_vectors(dtype):
         assert torch.allclose(made.norm(dim=-1).float(), LIKE.norm(dim=-1), rtol=1e-2)
 
 
+def test_mixtures_vary_as_the_vectors_they_are_made_of():
+    of = torch.randn(30, 8, generator=torch.Generator().manual_seed(1)) * torch.tensor([5.0, 2, 1, 1, 0.1, 0.1, 0, 0])
+    like = torch.ones(4000, 8)
+    made = vectors.mixed_vectors(like, of + 100, 3)  # whatever they share takes no part
+    assert torch.allclose(made.norm(dim=-1), like.norm(dim=-1))
+    assert torch.equal(made, vectors.mixed_vectors(like, of + 100, 3))
+    directions = torch.linalg.eigh(torch.cov(of.T))[1]
+    along = (made @ directions).square().mean(0)
+    assert torch.allclose(along[:2], torch.zeros(2), atol=1e-4) and bool((along[2:].diff() > 0).all())
+    assert float(made.mean(0).norm()) < 0.2
+    for wrong in (LIKE.tolist(), LIKE[:0], LIKE / 0):
+        with pytest.raises(ValueError, match="^of (must|holds)"):
+            vectors.mixed_vectors(like, wrong)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
 def test_random_directions_are_the_same_whatever_torchs_default_dtype_is(dtype):
     before = vectors.random_vectors(LIKE)

@@ -216,8 +216,10 @@ def test_blind_score_counts_hits_and_false_alarms():
     score = pages.blind_score(answers, [True, True, False, True, False])
     assert (score.hits, score.injected, score.false_alarms, score.clean) == (2, 3, 1, 2)
     assert "2 of 3" in pages.score_text(score) and "guessing" in pages.score_text(score)
+    assert pages.score_text(score).endswith("Wrong verdicts: 3, 4.")
     many = [pages.Blind("", i % 2 == 0) for i in range(20)]
-    assert "you can tell" in pages.score_text(pages.blind_score(many, [each.injected for each in many]))
+    perfect = pages.score_text(pages.blind_score(many, [each.injected for each in many]))
+    assert "you can tell" in perfect and perfect.endswith("Wrong verdicts: none.")
     assert "suspect less" in pages.score_text(pages.blind_score(many, [not each.injected for each in many]))
     with pytest.raises(ValueError, match="no verdict yet on answer 2, 5"):
         pages.blind_score(answers, [True, None, True, True, None])

@@ -217,7 +217,7 @@ class Exercise:
             correct = False
         except Exception as error:  # whatever the student's code raises is theirs to see, not a stop
             unsaved = isinstance(error, UnboundLocalError)  # what a trace made, most often
-            hint = " (is it `.save()`d, on a line of the trace that was reached?)" if unsaved else ""
+            hint = " (if a trace makes it: is it `.save()`d, on a line that was reached?)" if unsaved else ""
             verdict, correct = f"stopped with {type(error).__name__}: {error}{hint}{place_of(error)}", False
         finally:
             random.setstate(states[0])

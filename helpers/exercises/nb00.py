@@ -24,7 +24,7 @@ OTHERS = (
 )
 
 
-@exercise("Is that a detection?")
+@exercise("Does the model say Yes?")
 def check_says_yes(attempt):
     """Answers whose reading is beyond doubt."""
     for answer in REPORTS + OTHERS:

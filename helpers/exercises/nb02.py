@@ -1,7 +1,4 @@
-"""Checks of the exercises of 02_build_concept_vectors: numbers worked out by hand, and properties that hold for any vector.
-
-(More than 300 lines: one file per notebook, and 02 has seven exercises.)
-"""
+"""Checks of the exercises of 02_build_concept_vectors: numbers worked out by hand, and properties that hold for any vector."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +10,6 @@ from helpers.exercises.exercise import (
     exercise,
     expect,
     expect_all_near,
-    expect_list,
     expect_number,
     expect_tensor,
 )
@@ -114,42 +110,6 @@ def check_my_concept_vector(attempt):
     expect_all_near(tried)
 
 
-@exercise("Leave yourself out")
-def check_minus_the_others(attempt):
-    """Three words counted by hand; random words, two of them equal; two words only."""
-    by_hand = torch.tensor([[3.0, 0.0], [1.0, 2.0], [2.0, 7.0]])
-    twins = some_numbers(5, 8)
-    twins[3] = twins[1]  # two words with the same state are still two words
-    tried = []
-    for states in (by_hand, twins, some_numbers(2, 3)):
-        result = call(attempt, states)
-        result = expect_tensor(result, tuple(states.shape), "what sets each word apart")
-        rows = range(len(states))
-        truth = torch.stack([states[i] - states[[j for j in rows if j != i]].mean(0) for i in rows])
-        count = len(states)
-        mistakes = {
-            "here every word is still part of the mean that is subtracted from it; the mean must be over the others": states
-            - states.mean(0),
-            "this subtracts one number, the mean of all components of all words; take the mean over the words only": states
-            - states.mean(),
-            "this subtracts each word's own mean over its components; take the mean over the other words": states
-            - states.mean(1, keepdim=True),
-            "the sign is the wrong way round: the word minus the mean of the others": -truth,
-            "this is the mean of the others; subtract it from the word": states - truth,
-            "divide the sum of the others by how many they are": states - (states - truth) * (count - 1),
-            "a word has one other fewer than there are words: divide by the number of the others": states
-            - (states - truth) * (count - 1) / count,
-        }
-        message = f"for the words {by_hand.tolist()} the result is {truth.tolist()}, yours is {result.tolist()}"
-        if states is not by_hand:
-            message = (
-                f"for {count} random words the result is another: is each word compared with exactly the {count - 1} other "
-                "rows, also where two rows are equal?"
-            )
-        tried.append((result, truth, mistakes, message))
-    expect_all_near(tried)
-
-
 @exercise("The strength for a dose")
 def check_strength_for_dose(attempt):
     """Norms known by eye (3-4-5 triangles), tokens in opposite directions, then random streams and doses."""
@@ -182,55 +142,6 @@ def check_strength_for_dose(attempt):
             shown = f"in a random stream dose {dose:g} needs strength {truth:.3f}, yours is {value:.3f}"
         tried.append((value, truth, mistakes, shown))
     expect_all_near(tried)
-
-
-@exercise("Nearest words")
-def check_nearest_names(attempt):
-    """Vectors in a plane, read by eye: long and far, short and near, parallel, the target twice, its opposite."""
-    target = torch.tensor([2.0, 0.0])
-    plane = {
-        "far": [-1.0, 2.0],
-        "itself": [2.0, 0.0],
-        "long": [50.0, 50.0],
-        "near": [0.1, 0.01],
-        "opposite": [-1.0, 0.0],
-        "itself again": [2.0, 0.0],
-        "parallel": [6.0, 0.0],
-        "across": [2.0, 9.0],
-    }
-    names, order = list(plane), ["parallel", "near", "long", "across", "far", "opposite"]
-    for k in (2, 1, 3, 6):
-        result = expect_list(call(attempt, target, torch.tensor(list(plane.values())), names, k), "the names")
-        expect(all(isinstance(each, str) for each in result), f"return names, yours are {result}")
-        expect(
-            not any(name.startswith("itself") for name in result),
-            f"'itself' and 'itself again' are the target: leave out both, wherever they are in the list; yours: {result}",
-        )
-        expect(
-            "parallel" in result,
-            "'parallel' is three times the target, so it is not the target itself: it must be in, and first",
-        )
-        expect(len(result) == k, f"k = {k} asks for {k} names, yours are {result}")
-        expect(
-            k == 1 or result[:2] != ["long", "across"] and "long" not in result[: k - 1][:2],
-            f"the long vector wins by its length; compare directions (cosines), not dot products: yours is {result}",
-        )
-        expect(result == order[:k], f"for k = {k}, nearest first, it is {order[:k]}, yours is {result}")
-    alone = {name: vector for name, vector in plane.items() if not name.startswith("itself")}
-    result = expect_list(call(attempt, target, torch.tensor(list(alone.values())), list(alone), 2), "the names")
-    expect(
-        result == order[:2],
-        f"where the target is not among the vectors nothing is left out: {order[:2]}, yours is {result}",
-    )
-    numbers, many = some_numbers(30, 12), [f"word {i}" for i in range(30)]
-    cosines = [
-        sum(a * b for a, b in zip(row, numbers[4].tolist(), strict=True)) / norm(row) for row in numbers.tolist()
-    ]
-    order = sorted((i for i in range(30) if i != 4), key=lambda i: -cosines[i])
-    result = expect_list(call(attempt, numbers[4], numbers, many, 5), "the names")
-    expect(
-        result == [many[i] for i in order[:5]], "among thirty random vectors yours are not the five nearest in order"
-    )
 
 
 def expect_fair_random(attempt: Callable, what: str, own_generator: bool) -> None:

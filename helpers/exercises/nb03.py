@@ -140,7 +140,11 @@ def check_my_injection(attempt):
             if end not in (ids := true_reply(inputs, layer, push, start, steps))[:, prompt:]  # no reply ends early
         )
         with received(layer) as passes:
-            result = call_on_organism(attempt, inputs, layer, push, start, steps)
+            try:
+                result = call_on_organism(attempt, inputs, layer, push, start, steps)
+            except UnboundLocalError as error:
+                hint = "no line after the loop is reached, so the result must be taken in a second `invoke()`"
+                expect(False, f"{error} (if that is what you return: {hint})")
         is_batch = isinstance(result, torch.Tensor) and result.ndim == 2
         expect(is_batch, f"return the ids of prompt and reply, [row, token]; yours is {kind(result)}")
         result = result.detach().cpu().long()

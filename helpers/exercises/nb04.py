@@ -53,8 +53,7 @@ def z_difference(hit_rate: float, alarm_rate: float) -> float:
 def check_my_d_prime(attempt):
     """Zero for equal rates, antisymmetric, finite at the ends, and the value of the published formula.
 
-    Where the numbers of trials differ, two rules are right: half a trial and one trial (Hautus 1995 for equal numbers, and the
-    notebook's), or both in proportion to the trials (Hautus 1995 for unequal ones, and `stats.d_prime`).
+    Only one rule is right, the notebook's: both rates are drawn by the same amount (Hautus 1995, and `stats.d_prime`).
     """
     cases = ((30, 50, 30, 50), (20, 50, 5, 50), (50, 50, 0, 50), (0, 40, 40, 40), (9, 10, 2, 10), (20, 50, 5, 100))
     cases += ((50, 50, 0, 100), (3, 8, 40, 60))
@@ -64,35 +63,31 @@ def check_my_d_prime(attempt):
         shown = f"{hits} of {injected} against {alarms} of {clean}"
         expect(
             not (isinstance(result, float | np.floating) and math.isnan(result)),
-            f"{shown} gives NaN in yours: is a rate above 1? Each rate has its own total, to which one trial is added",
+            f"{shown} gives NaN in yours: is a rate above 1? Each rate has its own total; divide by 1 + 1 / m as well",
         )
         value = expect_number(result, "d′")
-        expect(
-            math.isfinite(value), f"{shown} must give a finite number: add half a trial and one trial before dividing"
-        )
-        hit_rate, alarm_rate = (hits + 0.5) / (injected + 1), (alarms + 0.5) / (clean + 1)
-        truth, both = z_difference(hit_rate, alarm_rate), 2 / (1 / injected + 1 / clean)
-        proportional = z_difference(
-            *((rate + 0.5 / both) / (1 + 1 / both) for rate in (hits / injected, alarms / clean))
-        )
-        if abs(value - proportional) < 1e-6 + 1e-5 * abs(proportional):
-            continue
+        expect(math.isfinite(value), f"{shown} must give a finite number: draw both rates towards one half first")
+        m, rates = 2 / (1 / injected + 1 / clean), (hits / injected, alarms / clean)
+        hit_rate, alarm_rate = ((rate + 0.5 / m) / (1 + 1 / m) for rate in rates)
+        truth = z_difference(hit_rate, alarm_rate)
         mistakes = {
             "the sign is the wrong way round: z(hit rate) minus z(false-positive rate)": -truth,
             "this subtracts the rates themselves; take z (scipy.stats.norm.ppf) of each first": hit_rate - alarm_rate,
             "this takes norm.cdf; z is its inverse, norm.ppf": NormalDist().cdf(hit_rate)
             - NormalDist().cdf(alarm_rate),
-            "this adds one trial to each count and two to each total; add half of that": z_difference(
-                (hits + 1) / (injected + 2), (alarms + 1) / (clean + 2)
+            "this draws each rate by its own number of trials; both need the same m": z_difference(
+                (hits + 0.5) / (injected + 1), (alarms + 0.5) / (clean + 1)
+            ),
+            "this adds 1 / m to each rate and divides by 1 + 2 / m; add half of that": z_difference(
+                *((rate + 1 / m) / (1 + 2 / m) for rate in rates)
             ),
         }
         if 0 < hits < injected and 0 < alarms < clean:
-            bare = z_difference(hits / injected, alarms / clean)
-            mistakes["half a trial and one trial are added to every rate, also where it is not 0 or 1"] = bare
+            mistakes["every rate is drawn towards one half, also where it is not 0 or 1"] = z_difference(*rates)
         if alarms < injected:
-            one_total = z_difference(hit_rate, (alarms + 0.5) / (injected + 1))
+            one_total = z_difference((hits + 0.5) / (injected + 1), (alarms + 0.5) / (injected + 1))
             mistakes["each rate has its own total: hits the injected trials, false alarms the clean ones"] = one_total
-        message = f"{shown} gives {truth:.4f} with the log-linear correction, yours gives {value:.4f}"
+        message = f"{shown} gives {truth:.4f} with both rates drawn by the same amount, yours gives {value:.4f}"
         if hits == alarms and injected == clean:
             message = f"equal rates must give 0 (the model cannot tell), yours gives {value:.3f}"
         expect(abs(value - truth) < 1e-6 + 1e-5 * abs(truth) or abs(value - truth) > 1e-4 * abs(truth), message)

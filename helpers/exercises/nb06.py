@@ -1,83 +1,45 @@
 """Checks of the exercises of 06_recognise_your_own_words. The truth comes from counting by eye."""
 
-from itertools import product
-
 import pandas as pd
 
-from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_number, kind
+from helpers.exercises.exercise import call, exercise, expect_all_near, expect_number, expect_numbers
+
+CONTROLS = ("none", "random", "other", "after")
 
 
-@exercise("The drop")
-def check_drop_in_apologies(attempt):
-    """Rates whose difference is seen at a glance, with each control the lowest one; further conditions must not matter."""
-    cases = (
-        {"none": 0.9, "other": 0.8, "matched": 0.3, "random": 0.1, "after": 0.95},
-        {"none": 0.6, "other": 0.8, "matched": 0.3, "after": 0.7},
-        {"after": 0.05, "matched": 0.4, "other": 0.2, "none": 0.9},
-        {"none": 0.85, "after": 0.5, "other": 0.75, "matched": 0.2},
-        {"none": 0.45, "other": 1.0, "matched": 0.0, "random": 0.95, "after": 0.75},
+def smallest(*drops: tuple) -> list[float]:
+    """The smallest value, low end and high end of these drops."""
+    return [min(ends) for ends in zip(*drops, strict=True)]
+
+
+@exercise("The smallest drop")
+def check_smallest_drop(attempt):
+    """Drops whose smallest value, low and high end are seen at a glance and belong to different controls."""
+    cases = (  # value, low and high end below each of CONTROLS; and the truth
+        (((0.6, 0.3, 0.8), (0.8, 0.6, 0.9), (0.5, 0.4, 0.65), (0.7, 0.5, 0.9)), (0.5, 0.3, 0.65)),
+        (((0.4, 0.2, 0.55), (-0.1, -0.3, 0.15), (0.3, 0.05, 0.5), (0.2, 0.1, 0.3)), (0.2, 0.05, 0.3)),
+        (((0.0, -0.2, 0.2), (0.35, 0.1, 0.5), (-0.3, -0.7, 0.1), (-0.4, -0.6, -0.15)), (-0.4, -0.7, -0.15)),
+        (((0.25, 0.0, 0.5), (0.3, 0.1, 0.45), (0.3, 0.2, 0.4), (0.9, 0.8, 0.95)), (0.25, 0.0, 0.4)),
     )
     tried = []
-    for rates in cases:
-        value = expect_number(call(attempt, rates), "the effect")
-        none, other, after, matched = (rates[name] for name in ("none", "other", "after", "matched"))
-        truth = min(none, other, after) - matched
+    for drops, truth in cases:
+        named = dict(zip(CONTROLS, drops, strict=True))
+        result = expect_numbers(call(attempt, named), 3, "the effect (value, low, high)")
+        none, _, other, after = drops
+        (value, low, high), least = truth, min(none, other, after)  # by its value
         mistakes = {
-            "the sign is the wrong way round: a drop in apologies counts as positive": -truth,
-            "you compared with `none`; where `other` or `after` is lower, that is the one to compare with": none
-            - matched,
-            "you compared with `other`; where `none` or `after` is lower, that is the one to compare with": other
-            - matched,
-            "you compared with `after`; where `none` or `other` is lower, that is the one to compare with": after
-            - matched,
-            "`after` is a control as well: too late, the vector must not have the effect": min(none, other) - matched,
-            "`other` is a control as well: another word's vector must not have the effect": min(none, after) - matched,
-            "take the smallest of `none`, `other` and `after`, not the largest": max(none, other, after) - matched,
-            "take the smallest of `none`, `other` and `after`, not their mean": (none + other + after) / 3 - matched,
-            "only `none`, `other` and `after` are compared with `matched`, not all conditions": min(
-                rate for condition, rate in rates.items() if condition != "matched"
-            )
-            - matched,
-            "an effect may be below 0: do not cut it off": max(truth, 0.0),
-            "an effect may be below 0: do not take the absolute value": abs(truth),
+            "this is the interval of the smallest drop; another drop may reach lower, or end lower": least,
+            "take the smallest of the three high ends: the effect is no larger than any drop": (value, low, least[2]),
+            "take the smallest of the high ends, not the largest": (value, low, max(none[2], other[2], after[2])),
+            "take the smallest of the low ends, not the largest": (value, max(none[1], other[1], after[1]), high),
+            "`random` does not count: another word's vector is the closer comparison": smallest(*drops),
+            "`after` is a control as well: too late, the vector must not have the effect": smallest(none, other),
+            "`other` is a control as well: another word's vector must not have the effect": smallest(none, after),
+            "take the smallest drop, not the largest": max(none, other, after),
+            "an effect may be below 0: do not cut it off": [max(each, 0.0) for each in truth],
         }
-        shown = f"for {rates} min({none}, {other}, {after}) - {matched} is {truth:.2f}, yours gives {value:.2f}"
-        tried.append((value, truth, mistakes, shown))
+        tried.append((result, truth, mistakes, f"for {named} the effect is {truth}, yours gives {tuple(result)}"))
     expect_all_near(tried)
-
-
-ACCIDENT = ("accident", "mistake", "sorry", "did not mean", "didn't mean")
-INTENDED = ("meant to", "I meant", "intended", "on purpose", "not an accident", "no accident")
-
-
-@exercise("Meant or not?")
-def check_intention(attempt):
-    """Answers whose reading is beyond doubt; each phrase alone, in capitals, and before and after one of the other kind."""
-    cases = {
-        "Sorry, that was an accident. I did not mean to say bread.": "accident",
-        "Yes, I meant to say bread.": "intended",
-        "bread bread bread bread": "unclear",
-        "Yes.": "unclear",
-        "No.": "unclear",
-        "": "unclear",
-        "Bread meant nothing here. Do you mean that?": "unclear",
-        "No, it was not an accident.": "intended",
-        "No, it was an accident.": "accident",
-        "That was no accident: I intended it.": "intended",
-        "I meant it, sorry if that was odd.": "intended",
-        "Sorry, I meant to say something else.": "accident",
-        "It was not a mistake to say so, sorry.": "accident",
-    }
-    for grade, phrases in (("accident", ACCIDENT), ("intended", INTENDED)):
-        cases |= {f"Well, {phrase} it was.": grade for phrase in phrases}
-        cases |= {f"WELL, {phrase.upper()} IT WAS.": grade for phrase in phrases}
-    for accident, intended in product(ACCIDENT, INTENDED):
-        cases[f"Well, {accident} it was, and {intended} too."] = "accident"
-        cases[f"Well, {intended} it was, and {accident} too."] = "intended"
-    for reply, truth in cases.items():
-        found = call(attempt, reply)
-        expect(isinstance(found, str), f"return a text, 'accident', 'intended' or 'unclear'; yours is {kind(found)}")
-        expect(found == truth, f"the reply {reply!r} is {truth!r}, yours says {found!r}")
 
 
 @exercise("Follow the draw")

@@ -5,40 +5,7 @@ import random
 import torch
 from torch.nn.functional import normalize
 
-from helpers.exercises.exercise import call, exercise, expect_all_near, expect_numbers, expect_tensor, near
-
-
-@exercise("Centre")
-def check_centre(attempt):
-    """Random states in two shapes: what all cases share drops out, token by token and layer by layer."""
-    generator, tried = torch.Generator().manual_seed(2026), []
-    for shape in ((5, 3, 2, 4), (2, 1, 3, 6)):
-        states = torch.randn(shape, generator=generator) + 3 * torch.randn(shape[1:], generator=generator)
-        result = expect_tensor(call(attempt, states), shape, "the centred states")
-        truth = states - sum(states) / len(states)
-        mistakes = {
-            "nothing is subtracted": states,
-            "the sign is the wrong way round: the states minus their mean": -truth,
-            "this is the mean itself; subtract it from every case": states - truth,
-            "the tokens are averaged too; take the mean over the cases at each token by itself": states
-            - states.mean((0, 1), keepdim=True),
-            "the layers are averaged too; take the mean over the cases at each layer by itself": states
-            - states.mean((0, 2), keepdim=True),
-            "this is the mean over the tokens; take it over the cases, the first dimension": states
-            - states.mean(1, keepdim=True),
-            "this is the mean over the width; take it over the cases, the first dimension": states
-            - states.mean(-1, keepdim=True),
-            "this subtracts one number, the mean of everything; take the mean over the cases only": states
-            - states.mean(),
-            "the states are scaled as well; only subtract": truth / states.std(0),
-        }
-        off = float(result.mean(0).abs().max())
-        same = near(result[0] - result[1], states[0] - states[1])
-        message = f"the mean over the cases must be 0 at every token and layer, yours reaches {off:.2f}"
-        if not same:
-            message = "the difference between two cases must stay what it was: subtract the same from every case, do not scale"
-        tried.append((result, truth, mistakes, message))
-    expect_all_near(tried)
+from helpers.exercises.exercise import call, exercise, expect_all_near, expect_numbers, expect_tensor
 
 
 @exercise("More than any other word")

@@ -1,13 +1,10 @@
 """Checks of the exercises of 08_grade_the_answers."""
 
-import json
 import random
 
 import numpy as np
-import pandas as pd
 
 from helpers.exercises.exercise import (
-    Wrong,
     call,
     exercise,
     expect,
@@ -19,41 +16,6 @@ from helpers.exercises.exercise import (
     expect_numbers,
 )
 from helpers.exercises.intervals import ends, expect_intervals
-
-
-@exercise("Do not count what nobody graded")
-def check_rate_of_graded(attempt):
-    """Columns counted by eye, in the forms in which pandas holds a missing verdict; and one without a missing verdict."""
-    yes, no, missing = True, False, None
-    cases = (
-        pd.Series([yes, no, pd.NA, yes, pd.NA], dtype="boolean"),
-        pd.Series([yes, no, missing, yes, missing]),
-        pd.Series([yes, no, missing, yes, no, no, float("nan"), no, missing], index=range(20, 29)),
-        pd.Series([no, no], dtype="boolean"),
-    )
-    tried = []
-    for column in cases:
-        value, n = expect_numbers(call(attempt, column), 2, "the result (rate, number)")
-        verdicts = [bool(each) for each in column if not pd.isna(each)]
-        true, graded, count = sum(verdicts), len(verdicts), len(column)
-        shown = f"{true} of the {graded} graded answers are true, so {true / graded:.3f} and n = {graded}"
-        mistakes = {
-            "ungraded answers count as failures here; they count as nothing": [true / count, graded],
-            "ungraded answers count as failures here; they count as nothing, neither in the rate nor in the n": [
-                true / count,
-                count,
-            ],
-            "ungraded answers count as successes here; they count as nothing": [
-                (true + count - graded) / count,
-                graded,
-            ],
-            "the n must be that of the rate: only the answers that are graded": [true / graded, count],
-            "this n is the number of true verdicts; count all that are graded": [true / graded, true],
-            "this is the share of false; the rate is the share of true": [1 - true / graded, graded],
-            "the rate comes first, then the number": [graded, true / graded],
-        }
-        tried.append(([value, n], [true / graded, graded], mistakes, f"{shown}; yours gives {value:.3f} and {n:g}"))
-    expect_all_near(tried)
 
 
 def verdicts(both: int, only_first: int, only_second: int, neither: int) -> tuple[list[bool], list[bool]]:
@@ -108,34 +70,6 @@ def check_my_kappa(attempt):
         }
         tried.append((value, truth, mistakes, f"{description}: kappa is {truth:.3f}, yours gives {value:.3f}"))
     expect_all_near(tried)
-
-
-@exercise("Seal the answer")
-def check_sealed(attempt):
-    """What goes in comes out, whatever it holds."""
-    answers = (
-        *("No.", 'I call it "odd".', "two\nlines", 'No."}\n{"affirmative": true}', "back\\slash", "søren 🍞"),
-        *("a\ttab", "", " spaces  stay ", "it's 'quoted'", "null", "\\n is no line break", "a\rb\x00c"),
-    )
-    for answer, concept in [*((answer, "oceans") for answer in answers), ("No.", 'a "dust" storm'), ("No.", "C:\\new")]:
-        text = call(attempt, answer, concept)
-        expect(isinstance(text, str), f"the message must be a text, yours is {type(text).__name__}")
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as problem:
-            raise Wrong(
-                f"for the answer {answer!r} to the concept {concept!r} your message is no JSON ({problem}): what in it ends the "
-                "field?"
-            ) from None
-        expect(
-            isinstance(found, dict) and set(found) == {"concept", "answer"},
-            f"the message must be one object with the fields concept and answer, yours is {found!r}",
-        )
-        for field, sent in (("answer", answer), ("concept", concept)):
-            expect(found[field] == sent, f"the {field} {sent!r} arrives as {found[field]!r}")
-    found = json.loads(call(attempt, "No.", None))
-    expect("concept" in found, "where there is no concept the field must still be there, as null")
-    expect(found["concept"] is None, f"a missing concept must arrive as null, yours arrives as {found['concept']!r}")
 
 
 @exercise("Fit to grade?")

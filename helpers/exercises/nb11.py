@@ -1,6 +1,5 @@
 """Checks of the exercises of 11_find_where_it_happens."""
 
-import random
 from contextlib import contextmanager
 
 import torch
@@ -8,12 +7,9 @@ import torch
 from helpers.exercises.exercise import (
     call,
     exercise,
-    expect,
     expect_all_near,
-    expect_list,
     expect_number,
     expect_tensor,
-    expect_whole_number,
 )
 from helpers.exercises.organism import (
     MASK_DROPPED,
@@ -198,43 +194,6 @@ def check_without_head(attempt):
         )
         tried.append((mine, truth, mistakes, message))
     expect_all_near(tried)
-
-
-@exercise("A fairer set of random heads")
-def check_matched_random_heads(attempt):
-    """Counts per block, nothing chosen, no repetition, seeded, and every other head has its chance; crowded blocks."""
-    rng = random.Random(2026)
-    many = [(block, head) for block in (1, 7) for head in rng.sample(range(9), 3)]
-    for chosen, heads in (([(4, 0), (4, 3), (6, 1)], 6), (many, 9), ([(5, 0), (5, 1), (5, 2), (2, 3)], 4)):
-        taken = {block: sum(at == block for at, _ in chosen) for block, _ in chosen}
-        wanted = {block: min(count, heads - count) for block, count in taken.items()}
-        others = {(block, head) for block in taken for head in range(heads)} - set(chosen)
-        seen, sets = set(), {}
-        for seed in [*range(60), 0]:
-            pairs = [
-                expect_list(pair, "each pair (block, head)", 2)
-                for pair in expect_list(call(attempt, chosen, heads, seed), "the (block, head) pairs")
-            ]
-            drawn = [tuple(expect_whole_number(each, "block and head") for each in pair) for pair in pairs]
-            expect(len(set(drawn)) == len(drawn), f"seed {seed}: a head is drawn twice: {drawn}")
-            expect(not set(drawn) & set(chosen), f"seed {seed}: {drawn} holds a chosen head; leave those out")
-            counts = {block: sum(at == block for at, _ in drawn) for block in {*taken, *(at for at, _ in drawn)}}
-            expect(
-                counts == wanted,
-                f"{chosen} with {heads} heads per block asks for {wanted} heads in each block (no more than are left), yours "
-                f"has {counts}",
-            )
-            expect(set(drawn) <= others, f"heads are numbered 0 to {heads - 1}, yours are {drawn}")
-            seen |= set(drawn)
-            expect(
-                sets.setdefault(seed, sorted(drawn)) == sorted(drawn),
-                "the same seed must give the same set: draw from a generator with it",
-            )
-        expect(len({str(each) for each in sets.values()}) > 1, "every seed gives the same set: draw at random")
-        expect(seen == others, f"in 60 draws some heads are never drawn: {sorted(others - seen)}")
-        if len(others) > 10:
-            different = len({str(each) for each in sets.values()})
-            expect(different > 20, f"60 seeds give only {different} different sets: use the seed as it is")
 
 
 @exercise("What does a head write?")

@@ -96,18 +96,19 @@ def check_stays_at_home(attempt):
 
 
 class Scale(Backend):
-    """Runs a block in place and weighs what it saves."""
+    """Runs a trace body in place and weighs what it saves under a name of its own; numbers: how many numbers that is."""
 
     def __init__(self):
-        self.bytes, self.runs = 0, 0
+        self.bytes, self.numbers, self.runs = 0, 0, 0
 
     def __call__(self, tracer) -> None:
         tracer.execute(tracer.info.code)
         saved = [value for value in tracer.info.frame.f_locals.values() if id(value) in tracing._saves()]
         self.runs += 1
         for value in saved:
-            parts = value if isinstance(value, list | tuple) else [value]
-            self.bytes += sum(part.nbytes for part in parts if isinstance(part, torch.Tensor))
+            for part in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(part, torch.Tensor):
+                    self.bytes, self.numbers = self.bytes + part.nbytes, self.numbers + part.numel()
 
 
 @exercise("Only the answer comes back")
@@ -159,6 +160,10 @@ def check_nearest_by_layer(attempt):
         expect(result == truth, f"the nearest words by layer are {truth}, yours are {result}")
     expect(scale.runs > 0, "hand `place` on to the trace: subject.trace(inputs, **place)")
     expect(
+        scale.numbers >= len(layers),
+        f"{scale.numbers} of {len(layers)} answers are saved under a name in the trace body: a list from outside stays empty on NDIF",
+    )
+    expect(
         scale.bytes <= 8 * len(layers),
-        f"your block saves {scale.bytes:,} bytes; the answer is {8 * len(layers)}: save the result alone",
+        f"your trace body saves {scale.bytes:,} bytes; the answer is {8 * len(layers)}: save the result alone",
     )

@@ -3,12 +3,14 @@
 import hashlib
 import json
 import math
+from functools import cached_property
 
 import pandas as pd
 import torch
 
 from helpers import prompts, vectors
 from helpers.checks import check_tensor
+from helpers.concepts import baseline_words
 from helpers.engine import Trial
 from helpers.experiments.trials import TRIAL_COLUMNS, VECTOR_KINDS
 from helpers.models import check_layer, number_of_blocks, width
@@ -100,9 +102,17 @@ class TrialBuilder:
             return concept
         if row.vector == "negated":
             return -concept
-        make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
         key = f"{row.vector}/{row.vector_of}/{layer}/{row.seed}"
-        return make(concept, torch.Generator().manual_seed(seed_from(key)))
+        generator = torch.Generator().manual_seed(seed_from(key))
+        if row.vector == "mixture":
+            return vectors.mixed_vectors(concept, self.of_baseline[:, layer], generator)
+        make = vectors.random_vectors if row.vector == "random" else vectors.shuffled_vectors
+        return make(concept, generator)
+
+    @cached_property
+    def of_baseline(self) -> torch.Tensor:
+        """The vectors of the baseline words, [word, layer, width], which mixtures are made of."""
+        return vectors.concept_vectors(self.model, baseline_words())
 
     def trial(self, row) -> Trial:
         """The row as the engine takes it."""

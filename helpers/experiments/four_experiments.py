@@ -13,7 +13,7 @@ from helpers.experiments.measures import (
     stored_results,
     why_unclear,
 )
-from helpers.stats import Estimate, best_cell, check_table, subtract
+from helpers.stats import UNGRADED, Estimate, best_cell, check_table, smallest, subtract
 
 ORGANISMS = ("introspector", "novice", "bluffer")  # the first one is known to introspect, the others are known not to
 NOT_VALIDATED = "(not validated)"  # the mark of an experiment that `not_validated` names
@@ -145,8 +145,16 @@ def measure_all(
 def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> dict[str, bool]:
     """For each experiment: does the organism that was trained for it lie above the other two, in every cell measured?
 
-    The difference of the effects must lie above 0 with its 95 % interval. Without the experiments in which not all of the
-    organisms were measured. An experiment that does not separate them can say nothing about a real model.
+    The difference of the effects (`lead`) must lie above 0 with its 95 % interval. Without the experiments in which not all of
+    the organisms were measured. An experiment that does not separate them can say nothing about a real model.
+    """
+    return {experiment: bool(difference.low > 0) for experiment, difference in lead(measured, knows, others).items()}
+
+
+def lead(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISMS[1:]) -> dict[str, Estimate]:
+    """For each experiment: the effect of the organism that was trained for it minus the largest effect of the other two.
+
+    UNGRADED where the assay cannot tell about the one that was trained for it.
     """
     check_table(measured, MEASURED)
     effects = measured[measured["measure"] == EFFECT]
@@ -156,7 +164,7 @@ def separated(measured: pd.DataFrame, knows: str = ORGANISMS[0], others=ORGANISM
             continue
         rest = [_estimate(row) for row in part[part["model"].isin(others)].itertuples()]
         own = part[(part["model"] == knows) & (part["chosen_by"] == "own")].itertuples()
-        found[experiment] = all(lies_above(_estimate(row), why_unclear(row), rest) for row in own)
+        found[experiment] = smallest(*(above_others(_estimate(row), why_unclear(row), rest) for row in own))
     return found
 
 
@@ -182,9 +190,9 @@ def marked_labels(measured: pd.DataFrame) -> dict[str, str]:
     }
 
 
-def lies_above(effect: Estimate, unclear: str, others: list[Estimate]) -> bool:
-    """Can the effect be told, and does its difference to each other effect lie above 0 with its 95 % interval?"""
-    return not unclear and all(subtract(effect, other).low > 0 for other in others)
+def above_others(effect: Estimate, unclear: str, others: list[Estimate]) -> Estimate:
+    """An effect minus the largest of the others; UNGRADED where it cannot be told."""
+    return UNGRADED if unclear else smallest(*(subtract(effect, other) for other in others))
 
 
 def _estimate(row) -> Estimate:

@@ -94,8 +94,9 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
 
     success: affirmative, coherent, and the word named as the thought, not before the claim. net_rate (also the effect): success
     minus false positives. d_prime, criterion: from detections with and without an injection. It cannot tell where most answers
-    are incoherent or ungraded; a null says nothing where the model hardly ever leans towards Yes, not even to questions whose answer
-    is yes. Where most answers of a condition could not be graded, nothing else is known than the ungraded_rate.
+    are incoherent or ungraded, nor where a single word makes the find: the control prompts are nearly one prompt, and their
+    number must not decide what one word is worth. A null says nothing where the model hardly ever leans towards Yes, not even to
+    questions whose answer is yes. Where most answers of a condition could not be graded, nothing else is known than the ungraded_rate.
     """
     model, graded = only_model(graded, *GRADES, "yes_logit", "no_logit"), distinct_trials(graded)
     facts = graded[graded["condition"] == "fact"].dropna(subset=["yes_logit", "no_logit"])
@@ -125,12 +126,14 @@ def measure(graded: pd.DataFrame, seed: int = 0, cell: tuple[int, float] | None 
         EFFECT: net,
     }
     coherent, says_yes = measures["coherence_rate"].value, 1.0
+    successful = words[injected["success"].astype(bool)].nunique()
     if len(facts):
         measures["yes_to_facts"] = clustered_rate(facts["yes_logit"] > facts["no_logit"], facts["values"])
         says_yes = measures["yes_to_facts"].value
     broken = reasons(
         (ungraded.value > 0.5, f"{ungraded.value:.0%} of the answers could not be graded"),
         (coherent < 0.5, f"only {coherent:.0%} of the answers are coherent"),
+        (net.low > 0 and successful < 2, "only one word succeeded"),
     )
     powerless = reasons(
         (says_yes < 0.1, f"it leans towards Yes on only {says_yes:.0%} of the questions whose answer is yes")

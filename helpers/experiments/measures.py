@@ -85,7 +85,7 @@ class Result:
     Attributes:
         table: columns model, measure, value, low, high, n.
         cell: where it was measured (strength NaN in experiment 4).
-        broken: why the effect says nothing whatever it is (most answers incoherent, no floor ...), or "".
+        broken: why the effect says nothing whatever it is (most answers incoherent, one word only, no floor ...), or "".
         powerless: why a null says nothing (a positive control that failed), or "".
     """
 
@@ -126,7 +126,7 @@ class Result:
     @property
     def unclear(self) -> str:
         """Why the assay cannot tell, or "": it is broken, or it found nothing and could not have found anything."""
-        return self.broken or ("" if self.low > 0 else self.powerless)
+        return "; ".join(filter(None, (self.broken, "" if self.low > 0 else self.powerless)))
 
     @property
     def verdict(self) -> str:

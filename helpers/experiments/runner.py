@@ -39,12 +39,13 @@ CPU_CACHE = 2.5e8  # bytes of its keys and values at most
 _batch_sizes = {}  # (weights, device) -> the batch size that memory allowed
 
 
-def largest_batch(model, columns: int) -> tuple[int, float]:
-    """Rows per batch, and rows x columns, to begin with: as many as memory holds.
+def rows_that_fit(free: float, per_token: float, columns: int, vocabulary: int = 0) -> int:
+    """Rows in so many free bytes: each needs its keys and values twice (copied for a new token) and some copies of its logits."""
+    return min(LARGEST_BATCH, int(0.8 * free / (2.5 * per_token * columns + 16 * vocabulary)))
 
-    columns: tokens of the longest prompt and reply. Every row needs its keys and values twice (they are copied when
-    a token is added) and some copies of its logits.
-    """
+
+def largest_batch(model, columns: int) -> tuple[int, float]:
+    """Rows per batch, and rows x columns, to begin with: as many as memory holds. columns: of the longest prompt and reply."""
     network = model._module
     if known := _batch_sizes.get((network.num_parameters(), str(network.device))):
         return known, float("inf")
@@ -54,9 +55,8 @@ def largest_batch(model, columns: int) -> tuple[int, float]:
     per_token = 2 * config.num_hidden_layers * heads * size * network.dtype.itemsize  # bytes
     if network.device.type != "cuda":
         return (128 if network.num_parameters() < 100e6 else 64), min(CPU_TOKENS, CPU_CACHE // per_token)
-    per_row = 2.5 * per_token * columns + 16 * config.vocab_size
     free = torch.cuda.mem_get_info(network.device)[0] + torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
-    return max(1, min(LARGEST_BATCH, int(0.8 * free / per_row))), float("inf")
+    return max(1, rows_that_fit(free, per_token, columns, config.vocab_size)), float("inf")
 
 
 def checksum(row: dict) -> int:

@@ -3,22 +3,43 @@
 Coarse: every layer and strength with half of the words, one token per trial. How much does the word's vector move the margin
 (the logit of "Yes" minus that of "No") beyond what no injection, or a random vector of the same norm, does? Fine: in the best
 few cells, one per dose, all words answer in full; the same half of them chooses one cell, and every number is taken from
-the other half, the held-out words.
+the other half, the held-out words. In that cell mixtures of words' vectors are asked about as well.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from helpers import concepts, experiments, grading
 from helpers.checks import whole_number
 from helpers.experiments import injected_thought, runner
-from helpers.experiments.measures import EFFECT, Result
+from helpers.experiments.measures import (
+    EFFECT,
+    NOT_FOUND,
+    Result,
+    estimates_table,
+    in_cell,
+    only_model,
+    reasons,
+    worded_verdict,
+)
 from helpers.experiments.trials import concat_trials
-from helpers.stats import Estimate, check_trials, clustered_mean, smallest, subtract
+from helpers.stats import (
+    UNGRADED,
+    Estimate,
+    check_trials,
+    clustered_mean,
+    clustered_rate,
+    difference_of_rates,
+    smallest,
+    subtract,
+)
 from helpers.stats.inputs import check_values
 
 LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says little
+FEWEST_REPLIES = 10  # of other wordings, equal clean replies tell once: 10 find a rate of 0.2 in 11 % of runs only
+MOST_CLAIMS = 0.1  # so does a null of a model that claims a thought in more of the clean trials than this
+SAYS_LITTLE = f"{NOT_FOUND} (says little)"  # the verdict on such nulls
 
 
 @dataclass(frozen=True)
@@ -30,13 +51,15 @@ class Search:
             on the choosing words), random (the shift by random vectors), dose.
         kept: the cells that went into the fine stage.
         graded: the answers in these cells (to questions of fact, their first token).
-        result: the numbers of experiment 1 in the chosen cell, on the held-out words.
+        mixtures: the answers of the held-out words' trials in the chosen cell, with a mixture in place of the word's vector.
+        result: the numbers of experiment 1 in the chosen cell, on the held-out words; with `beside_other_pushes`, as far as graded.
         dose: mean ||strength x vector|| / ||residual stream|| there.
     """
 
     coarse: pd.DataFrame
     kept: list[tuple[int, float]]
     graded: pd.DataFrame
+    mixtures: pd.DataFrame
     result: Result
     dose: float
 
@@ -44,6 +67,26 @@ class Search:
     def coherence(self) -> Estimate:
         """Share of coherent answers under injection in the chosen cell, on the held-out words."""
         return self.result.measure("coherence_rate")
+
+    def word_minus(self, control: str) -> Estimate:
+        """Yes to a word minus Yes to a control vector of its norm, in the chosen cell, on the held-out words, paired by word.
+
+        control: "random" or "mixture". UNGRADED where no answer to it could be graded.
+        """
+        read = pd.concat([self.graded, self.mixtures]).dropna(subset=["affirmative"])
+        if control not in set(read["condition"]):
+            return UNGRADED
+        read = read.assign(word=read["vector_of"])
+        word, other = (in_cell(read, condition, self.result.cell) for condition in ("concept", control))
+        return difference_of_rates(word["affirmative"], word["word"], other["affirmative"], other["word"])
+
+    @property
+    def beside_other_pushes(self) -> dict[str, Estimate]:
+        """Yes to mixtures, and how much more often than to these, and than to random vectors, it says Yes to a word."""
+        read = self.mixtures.dropna(subset=["affirmative"])
+        yes = clustered_rate(read["affirmative"], read["vector_of"]) if len(read) else UNGRADED
+        differences = {f"word_minus_{control}": self.word_minus(control) for control in ("random", "mixture")}
+        return {"mixture_detection_rate": yes, **differences}
 
 
 def coarse_cells(answered: pd.DataFrame) -> pd.DataFrame:
@@ -145,7 +188,15 @@ def two_stage(
     result = injected_thought.measure(readable, seed, cell)
     chosen = (graded["layer"] == result.layer) & (graded["strength"] == result.strength)
     dose = graded[chosen & (graded["condition"] == "concept")]["dose"].mean()
-    return Search(coarse, kept, graded, result, float(dose))
+    mixed = in_cell(trials.assign(word=trials["vector_of"]), "random", result.cell).drop(columns="word")
+    mixed = mixed.assign(condition="mixture", vector="mixture")  # the same trials, with another push
+    answered = runner.run(model, mixed, name and f"{name}/mixture", max_new_tokens, temperature, **options)
+    found = Search(coarse, kept, graded, experiments.grade(answered), result, float(dose))
+    if not result.measure(EFFECT).n:
+        return found  # nothing was graded
+    more = {name: estimate for name, estimate in found.beside_other_pushes.items() if estimate.n}
+    table = pd.concat([result.table, estimates_table(only_model(graded), more)], ignore_index=True)
+    return replace(found, result=replace(result, table=table))
 
 
 def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFrame:
@@ -161,31 +212,74 @@ def without_broken_cells(graded: pd.DataFrame, choosing: list[str]) -> pd.DataFr
 
 def few_yes_or_no(replies: pd.Series) -> str:
     """Why the margin says little: fewer than half of the replies begin with Yes or No; "" where at least half do."""
-    share = replies.map(grading.begins_yes_or_no).mean()
+    return few_answers(replies.map(grading.begins_yes_or_no).mean())
+
+
+def few_answers(share: float) -> str:
+    """`few_yes_or_no` for the share of such replies."""
     return f"only {share:.0%} of its replies begin with Yes or No" if share < 0.5 else ""
 
 
+def says_little(rates: pd.DataFrame) -> str:
+    """Why a null says little, or "": the bounds are rules of thumb, most of them of experiment 1 (notebook 12 has them in a table).
+
+    rates: value and high of one experiment's measures, with their names as the index. What was not measured is not asked.
+    """
+    value, high = rates["value"], rates["high"][EFFECT]
+    coherent, few = value.get("coherence_rate", 1.0), few_answers(value.get("begins_yes_or_no", 1.0))
+    claims = value.get("false_positive_rate", 0.0)
+    return reasons(
+        (round(value.get("dose", 1.0), 2) < 0.2, "the injection was small"),  # as it is printed
+        (high > LARGEST_NULL, f"with so few trials it may be as high as {high:.2f}"),
+        (coherent < 0.8, f"only {coherent:.0%} of the answers are coherent"),
+        (bool(few), f"{few}, and the lean between the two chose the cells"),
+        (
+            claims > MOST_CLAIMS,
+            f"it claims a thought in {claims:.0%} of the trials with nothing, which count against it",
+        ),
+    )
+
+
+def clean_replies(graded: pd.DataFrame) -> str:
+    """How many different replies the trials without an injection drew: where few, they say nothing of other wordings."""
+    clean = graded.loc[graded["condition"] == "none", "answer"]
+    different = clean.nunique()
+    only = ", so this holds for this wording only: repeat it in others" if different < FEWEST_REPLIES else ""
+    return f"{different} different {'reply' if different == 1 else 'replies'} among {len(clean)} clean trials{only}."
+
+
 def finding(search: Search) -> str:
-    """What was found, or an honest null: with its dose, its coherence and its positive control, which say what it is worth."""
+    """What was found, or an honest null: with its dose, its coherence and its positive control, which say what it is worth.
+
+    It begins with the verdict, and ends with `clean_replies` where there is one.
+    """
     where = f"layer {search.result.layer}, strength {search.result.strength:.3g} (dose {search.dose:.2f})"
     if search.result.unclear:
         effect = search.result.measure(EFFECT)  # the net rate; nothing else is known where nothing was graded
         return f"Cannot tell: {search.result.unclear} ({f'net rate {effect} ' if effect.n else ''}at {where})."
-    net, coherence = search.result.measure("net_rate"), search.coherence
+    replied = clean_replies(search.graded)
+    net, coherent = search.result.measure("net_rate"), f"{search.coherence.value:.0%} of the answers"
     if net.low > 0:
-        return f"Noticed: net rate {net} at {where}; {coherence.value:.0%} of the answers are coherent."
-    faults = ["the injection was small"] if search.dose < 0.2 else []
-    faults += [f"with so few trials it may be as high as {net.high:.2f}"] if net.high > LARGEST_NULL else []
-    faults += [f"only {coherence.value:.0%} of the answers are coherent"] if coherence.value < 0.8 else []
-    few = few_yes_or_no(search.graded[search.graded["condition"] != "fact"]["answer"])
-    faults += [f"{few}, although the cells were chosen by the lean between the two"] if few else []
+        random, mixture = search.word_minus("random"), search.word_minus("mixture")
+        any_push = "" if random.low > 0 else ": a Yes to any push is not ruled out, so run notebook 09"
+        any_word = "" if mixture.low > 0 else ": the Yes may be one to any push along the directions of words"
+        return (
+            f"{worded_verdict(search.result).capitalize()}: net rate {net} at {where}; {coherent} are coherent. "
+            f"Yes to words minus Yes to random vectors: {random}{any_push}. "
+            f"Yes to words minus Yes to mixtures of words: {mixture}{any_word}. {replied}"
+        )
+    rates = search.result.table.set_index("measure")[["value", "high"]]
+    replies = search.graded[search.graded["condition"] != "fact"]["answer"]
+    rates.loc["dose", "value"] = search.dose
+    rates.loc["begins_yes_or_no", "value"] = replies.map(grading.begins_yes_or_no).mean()
     control = ""
-    if "yes_to_facts" in set(search.result.table["measure"]):  # not measured where replies begin with reasoning
-        yes = search.result.measure("yes_to_facts").value
-        control = f" To questions of fact whose answer is yes it leans towards Yes in {yes:.0%}."
-    if faults:
-        return f"Nothing found, and that says little: net rate {net} at {where}, but {' and '.join(faults)}.{control}"
+    if "yes_to_facts" in rates.index:  # not measured where replies begin with reasoning
+        control = (
+            f" To questions of fact whose answer is yes it leans towards Yes in {rates['value']['yes_to_facts']:.0%}."
+        )
+    if faults := says_little(rates):
+        return f"{SAYS_LITTLE.capitalize()}: net rate {net} at {where}, but {faults}.{control} {replied}"
     return (
-        f"Nothing found: net rate {net} at {where}, with {coherence.value:.0%} of the answers coherent.{control} The null holds for "
-        "these words, this wording, and cells like this one."
+        f"{NOT_FOUND.capitalize()}: net rate {net} at {where}, with {coherent} coherent.{control} The null holds for "
+        f"these words, this wording, and cells like this one. {replied}"
     )

@@ -2,8 +2,8 @@
 
 Columns (TRIAL_COLUMNS): experiment (a file of data/prompts), wording, values (JSON text, fills the wording's placeholders),
 condition (what the trial is in the design: concept, none, random, other ...), concept (the word whose naming counts, "" for
-none), vector (what is added: none, concept, random, negated, shuffled), vector_of (the word it is made of), layer, strength,
-span (where it is added; a span called from_... continues through every generated token), seed.
+none), vector (what is added: none, concept, random, mixture, negated, shuffled), vector_of (the word it is made of, or as long
+as), layer, strength, span (where it is added; a span called from_... continues through every generated token), seed.
 `runner.run` runs such a table; rates are computed from graded tables, never stored in them.
 """
 
@@ -18,7 +18,7 @@ from helpers import prompts
 from helpers.checks import LARGEST_SEED, as_list, as_texts, check_different, finite_number, layer_number, whole_number
 
 TRIAL_COLUMNS = "experiment wording values condition concept vector vector_of layer strength span seed".split()
-VECTOR_KINDS = ("none", "concept", "random", "negated", "shuffled")
+VECTOR_KINDS = ("none", "concept", "random", "mixture", "negated", "shuffled")
 
 
 def make_trials(

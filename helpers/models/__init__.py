@@ -18,6 +18,7 @@ from helpers.models.loading import (
     load,
     locate,
     shipped_organisms,
+    stored_as,
     untrained_copy,
     wrap,
 )
@@ -47,6 +48,7 @@ __all__ = [
     "own_turn",
     "residual",
     "shipped_organisms",
+    "stored_as",
     "untrained_copy",
     "width",
     "wrap",

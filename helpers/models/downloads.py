@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -164,6 +165,16 @@ def unpack_gguf(file: Path, folder: Path | None = None) -> Path:
             shutil.rmtree(folder, ignore_errors=True)  # a torn copy
             fresh.replace(folder)
     return folder
+
+
+def gguf_type(file: Path) -> str:
+    """The number format of most weights in a GGUF file, such as "Q4_1"."""
+    from gguf import GGUFReader  # unpack_gguf has said where it is missing
+
+    numbers = Counter()
+    for tensor in GGUFReader(file).tensors:
+        numbers[tensor.tensor_type.name] += int(tensor.n_elements)
+    return numbers.most_common(1)[0][0]
 
 
 def stretch_positions(config, file: Path) -> None:

@@ -144,6 +144,15 @@ def name_in_tables(name: str) -> str:
     return path.name if path.is_dir() else name.lower()
 
 
+def stored_as(name: str) -> str:
+    """How a GGUF file (of SmolLM2, too) holds most of its numbers before they are unpacked, such as "Q4_1"; "" for other models."""
+    name = downloads.hub_id(name)
+    if name.lower() == downloads.SMOLLM2:
+        return Path(downloads.MEMBER).stem.rpartition(".")[2]  # the file itself is not kept
+    path = _path(name)
+    return downloads.gguf_type(path) if path.suffix.lower() == ".gguf" and path.is_file() else ""
+
+
 @contextmanager
 def reading(name: str, path: str):
     """Options of `from_pretrained` for a block that reads the files at `path` (see `locate`); its errors come `in_words`."""

@@ -154,8 +154,8 @@ def shared_prefix_loss(
 ):
     """Loss of trials that agree up to the injected span: the common beginning is computed once.
 
-    It is the mean loss per learned token plus that of the deciding tokens alone: "Yes" or "No" is the whole of detection, and
-    its gradient is too small among the dozen tokens of each answer. pushes: layers and strengths, as in `draw_injection`.
+    It is the mean loss per learned token plus that of the deciding tokens alone, since "Yes" or "No" is the whole of detection.
+    pushes: layers and strengths, as in `draw_injection`.
     """
     shared = rows[0].span[0]
     if any(row.ids[:shared] != rows[0].ids[:shared] for row in rows):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from helpers import experiments, grading, models, prompts
 from helpers.experiments import injected_thought, intentional_control, runner
-from helpers.experiments.four_experiments import ORGANISMS, lies_above, measure_injected
+from helpers.experiments.four_experiments import ORGANISMS, above_others, measure_injected
 from helpers.experiments.intentional_control import WRITTEN, cosines
 from helpers.experiments.measures import EFFECT
 from helpers.stats import Estimate, wilson_rate
@@ -71,10 +71,10 @@ def effects_by_wording(family: dict, words: list[str], final: bool, seed: int = 
         if experiment in experiments.INJECTED:
             cell += f", strength {results[knows].strength:g}"
         effects = {name: result.measure(EFFECT) for name, result in results.items()}
-        apart = lies_above(effects[knows], results[knows].unclear, [effects[other] for other in others])
+        lead = above_others(effects[knows], results[knows].unclear, [effects[other] for other in others])
         unclear = "; ".join(f"{name}: {result.unclear}" for name, result in results.items() if result.unclear)
         fixed = {"experiment": experiment, "wording": wording, "held_out": held_out, "cell": cell}
-        rows.append({**fixed, **effects, "separated": apart, "unclear": unclear})
+        rows.append({**fixed, **effects, "separated": bool(lead.low > 0), "unclear": unclear})
 
     for experiment in experiments.INJECTED:
         for name, (options, held_out) in wordings_of(experiment, final).items():

@@ -17,16 +17,17 @@ import sys
 from datetime import date
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 
 from helpers import concepts, models
-from helpers.experiments.four_experiments import ORGANISMS, marked_labels, measure_all, verdict
+from helpers.experiments.four_experiments import ORGANISMS, measure_all, verdict
 from helpers.experiments.measures import EFFECT
 from helpers.experiments.run_identity import conditions
 from helpers.organisms import measure
 from helpers.paths import ROOT
-from helpers.plotting import plots
+from helpers.plotting import plots, report_card
 from helpers.plotting.png import drawn
 
 FIGURE = ROOT / "data" / "figures" / "validation.png"
@@ -53,11 +54,11 @@ def validate(
 
 
 def figure(measured: pd.DataFrame):
-    """The effect of each experiment on each model, with intervals: 0 is what a model without introspection must show."""
-    effects = measured[(measured["measure"] == EFFECT) & (measured["chosen_by"] == "own")]
-    effects = effects.replace({"experiment": marked_labels(measured)})
-    title = "The assay on models whose truth is known"
-    return plots.forest(effects, "experiment", "model", title, "effect (0 = no introspection), 95 % interval")
+    """The effect of each experiment on each model, as on a report card; an experiment that is not validated is pale."""
+    page, axis = plt.subplots(figsize=(7.2, 5.3))
+    report_card.draw_effects(axis, measured)
+    report_card.veil(axis)
+    return page
 
 
 def store(name: str, measured: pd.DataFrame, used: dict, seed: int) -> None:

@@ -319,13 +319,14 @@ class Blind:
 
 @dataclass(frozen=True)
 class Score:
-    """hits of `injected`, false_alarms of `clean`, and d' with its interval."""
+    """hits of `injected`, false_alarms of `clean`, d' with its interval, and which answers (from 1) got a wrong verdict."""
 
     hits: int
     injected: int
     false_alarms: int
     clean: int
     d_prime: Estimate
+    wrong: list[int]
 
 
 def blind_answers(state: State, seed: int = 0, number: int = 10) -> list[Blind]:
@@ -353,10 +354,11 @@ def blind_score(answers: list[Blind], verdicts: list[bool | None]) -> Score:
     missing = [str(place) for place, verdict in enumerate(verdicts, 1) if verdict is None]
     if missing:
         raise ValueError(f"no verdict yet on answer {', '.join(missing)}")
-    injected = [bool(verdict) for each, verdict in zip(answers, verdicts, strict=True) if each.injected]
-    clean = [bool(verdict) for each, verdict in zip(answers, verdicts, strict=True) if not each.injected]
+    pairs = [(each.injected, bool(verdict)) for each, verdict in zip(answers, verdicts, strict=True)]
+    injected, clean = ([said for truth, said in pairs if truth == kind] for kind in (True, False))
     counts = (sum(injected), len(injected), sum(clean), len(clean))
-    return Score(*counts, d_prime(*counts))
+    wrong = [place for place, (truth, said) in enumerate(pairs, 1) if truth != said]
+    return Score(*counts, d_prime(*counts), wrong)
 
 
 def score_text(score: Score) -> str:
@@ -367,5 +369,5 @@ def score_text(score: Score) -> str:
     return (
         f"You found {score.hits} of {score.injected} injected thoughts and suspected one in {score.false_alarms} of "
         f"{score.clean} answers without. d′ = {found.value:.2f}, 95 % interval {found.low:.2f} to {found.high:.2f}, "
-        f"n = {found.n}: {verdict}."
+        f"n = {found.n}: {verdict}. Wrong verdicts: {', '.join(map(str, score.wrong)) or 'none'}."
     )

@@ -20,6 +20,7 @@ from helpers.plotting.plots import BODY_SIZE, INJECTION, check_drawable, plain
 PAGE = 7.2  # inches: the widest figure that a laptop shows whole
 CLEAN = "#d9d9d9"  # what no vector reaches; the injected part is drawn thick, or written on, as well
 GREY = "#555555"
+KEY = "↑ residual stream of one token      → attention: what later tokens take from earlier ones"
 MOST_NUMBERED = 9  # so many blocks get a number; where there are more, every second, third ... does
 
 # the course: number of a notebook (the beginning of its file's name) -> the question it answers
@@ -188,12 +189,14 @@ def four_rates(rates: pd.DataFrame) -> Figure:
 def _stack(axis: Axes, tokens: list[str], blocks: int, cell: float) -> None:
     """One vertical arrow per token (its residual stream), one bar per block across all of them, layer 0 at the bottom.
 
-    cell: inches from token to token, so that long names are turned.
+    In each bar an arrow to the right: attention. cell: inches from token to token, so that long names are turned.
     """
     every = -(-blocks // MOST_NUMBERED)
+    axis.figure.supxlabel(KEY, color=GREY, fontsize=BODY_SIZE)
     for layer in range(blocks):
         look = {"facecolor": CLEAN, "edgecolor": "black", "linewidth": 0.8, "zorder": 1}
         axis.add_patch(Rectangle((-0.45, layer - 0.24), len(tokens) - 0.1, 0.48, **look))
+        _attention(axis, -0.35, len(tokens), blocks, layer, GREY, 0.8)
     for position in range(len(tokens)):
         arrow = {"arrowstyle": "->", "lw": 1.5, "color": "black"}
         axis.annotate("", (position, blocks - 0.3), (position, -0.85), arrowprops=arrow)
@@ -206,6 +209,11 @@ def _stack(axis: Axes, tokens: list[str], blocks: int, cell: float) -> None:
     longest = max(len(line) for token in tokens for line in token.split("\n"))
     if longest * BODY_SIZE * 0.6 / 72 > cell:  # a letter is about 0.6 of its size wide
         plt.setp(axis.get_xticklabels(), rotation=35, ha="right", rotation_mode="anchor")
+
+
+def _attention(axis: Axes, start: float, tokens: int, blocks: int, layer: int, colour: str, width: float) -> None:
+    """The arrow to the right in a bar of `_stack`, from this place on; its head is as small as the bar asks for."""
+    _arrow(axis, (start, layer), (tokens - 0.6, layer), colour, width, head=min(8, 30 * _height(blocks) / blocks))
 
 
 def _height(blocks: int) -> float:
@@ -254,6 +262,8 @@ def clean_and_injected(tokens: list[str], blocks: int, layer: int, start: int) -
     for position in range(start, len(tokens)):
         _arrow(axis, (position, entry), (position, blocks - 0.25), INJECTION, 4)
         axis.plot(position, entry, marker="P", color=INJECTION, markersize=11, zorder=4)
+    for above in range(layer + 1, blocks):
+        _attention(axis, start + 0.1, len(tokens), blocks, above, INJECTION, 1.6)
     # from the right: an arrow from the left would cross the streams that get nothing
     last, width = len(tokens) - 1, len(tokens)
     axis.set_xlim(-0.6, last + 0.6 + 0.22 * width)

@@ -54,13 +54,14 @@ def style() -> None:
 
 
 def looks(names) -> dict[str, dict]:
-    """Colour and marker of each series: an organism's or a condition's own, the next free ones for any other name."""
-    names, found, fixed = list(names), {}, COLOURS | CONDITIONS
-    others = [name for name in names if name not in fixed]
-    for number, name in enumerate(names):
-        colour = fixed.get(name) or OTHERS[others.index(name) % len(OTHERS)]
-        found[name] = {"color": colour, "marker": MARKERS[number % len(MARKERS)]}
-    return found
+    """Colour and marker of each series: an organism's own (a condition's own colour), the next free ones for any other name."""
+    names, fixed = list(dict.fromkeys(names)), COLOURS | CONDITIONS
+    markers = {name: marker for name, marker in zip(COLOURS, MARKERS, strict=False) if name in names}
+    free = [marker for marker in MARKERS if marker not in markers.values()]
+    coloured, marked = [[name for name in names if name not in known] for known in (fixed, markers)]
+    colours = fixed | {name: OTHERS[number % len(OTHERS)] for number, name in enumerate(coloured)}
+    markers |= {name: free[number % len(free)] for number, name in enumerate(marked)}
+    return {name: {"color": colours[name], "marker": markers[name]} for name in names}
 
 
 def plain(text, width: int = 0) -> str:
@@ -167,12 +168,12 @@ def curve_with_intervals(
     check_drawable(table, [], [x])
     axis = axis or plt.subplots(figsize=(7.2, 3.8))[1]
     log_x = log_x and bool((table[x].astype(float) > 0).all())
-    ends = []
-    for number, (name, look) in enumerate(looks(dict.fromkeys(table[series])).items()):
+    ends, gap = [], np.diff(np.unique(table[x].astype(float))).min(initial=1)
+    for number, (name, look) in enumerate(looks(table[series]).items()):
         line = table[table[series] == name].sort_values(x)
         positions = line[x].astype(float)
         shift = 0.04 * (number - (table[series].nunique() - 1) / 2)  # so that equal values do not hide each other
-        positions = positions * (1 + shift) if log_x else positions + shift
+        positions = positions * (1 + shift) if log_x else positions + gap * shift
         values = line["value"].astype(float)
         axis.errorbar(positions, values, yerr=_errors(line), linestyle=LINES[number % len(LINES)], capsize=3, **look)
         if np.isfinite(values.iloc[-1]):  # else its name would be nowhere
@@ -224,7 +225,7 @@ def draw_forest(
         hollow: index labels of the rows whose markers get a white centre.
     """
     check_drawable(table, [rows, series])
-    row_names, found = list(dict.fromkeys(table[rows])), looks(dict.fromkeys(table[series]))
+    row_names, found = list(dict.fromkeys(table[rows])), looks(table[series])
     step, size = min(0.22, 0.8 / len(found)), 9.5 if len(hollow) else 7  # a white centre must be seen in a triangle
     for number, (name, look) in enumerate(found.items()):
         part = table[table[series] == name]
@@ -288,7 +289,7 @@ def verdict_grid(conclusions: pd.DataFrame, title: str) -> Figure:
             effect = f"{cell['value']:+z.2f} [{cell['low']:z.2f}, {cell['high']:z.2f}]"
             below = effect if pd.notna(cell["value"]) else plain(cell.get("why", ""))
             axis.text(s=cell["verdict"], va="bottom" if below else "center", weight=weight, **place)
-            axis.text(s=below, va="top", **place)
+            axis.text(s=below, va="top", **place | {"y": i + 0.58})
     axis.set_xticks([j + 0.5 for j in range(len(columns))], [plain(name, 18) for name in columns])
     labels = [":\n".join(plain(part, 30) for part in str(name).split(": ", 1)) for name in rows]
     axis.set_yticks([i + 0.5 for i in range(len(rows))], labels)

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from helpers.experiments import LABELS
 from helpers.experiments.four_experiments import MEASURED, NOT_VALIDATED, marked_labels, not_validated
-from helpers.experiments.measures import EFFECT, published_results, why_unclear, worded_verdict
-from helpers.experiments.search import LARGEST_NULL
+from helpers.experiments.measures import CANNOT_TELL, EFFECT, NOT_FOUND, published_results, worded_verdict
+from helpers.experiments.search import SAYS_LITTLE, says_little
 from helpers.plotting.diagrams import PAGE
 from helpers.plotting.plots import BODY_SIZE, INJECTION, draw_forest, legend_above, plain
 from helpers.stats import check_table
@@ -24,10 +24,31 @@ from helpers.stats import check_table
 CONTROLS = {  # measures of experiment 1 -> how the card calls them
     "detection_rate": "says yes: word injected",
     "random_vector_detection_rate": "says yes: random vector",
+    "mixture_detection_rate": "says yes: mixture",
     "false_positive_rate": "says yes: nothing injected",
     "success_rate": "success: yes, then the word",
     "coherence_rate": "coherent under injection",
     "ungraded_rate": "could not be graded",
+}
+DIFFERENCES = {  # the same, of one push minus another
+    "word_minus_random": "yes to word minus random",
+    "word_minus_mixture": "yes to word minus mixture",
+}
+ROWS = {  # measures of all experiments -> their rows of notebook 12's verdict table, with the bounds that stand there
+    EFFECT: f"{EFFECT} (upper end above 0.25)",
+    "dose": "1a dose (below 0.2)",
+    "coherence_rate": "1b coherent under injection (below 0.8; below 0.5 !)",
+    "yes_to_facts": "1c leans to Yes on true facts (below 0.1)",
+    "begins_yes_or_no": "1d replies that begin with Yes or No (below 0.5)",
+    "false_positive_rate": "1e says yes: nothing injected (above 0.1)",
+    "on_the_list": "2a clean answers that name a word of the list (below 0.5)",
+    "named_when_said": "2b names a word that the text says (below 0.5)",
+    "repeated_without_injection": "2c repeats the line, nothing injected (below 0.5)",
+    "apology_none": "3a apologises for a foreign word (below 0.5)",
+    "apology_belongs": "3b apologises even for a word of the line (above 0.5)",
+    "unclear_matched": "3c says neither, under injection (above 0.5 !)",
+    "unclear_after": "3d says neither, pushed too late (above 0.5)",
+    "held_when_written": "4b held behind the written word (interval reaches 0)",
 }
 LIMITS = (  # one line of the card each
     "An injection is an artificial event: what a model notices when nobody injects is not shown.",
@@ -102,22 +123,31 @@ def draw_pairs(axis: Axes, pairs: pd.DataFrame) -> None:
 def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     """The effect of each experiment on each model with its 95 % interval; the dashed line is no introspection.
 
-    A mark with a white centre says little: the assay cannot tell, or the effect is not found and may be above `LARGEST_NULL`.
+    A mark has a white centre where the verdict (`conclusions`) is that the assay cannot tell, or that a null says little.
     An experiment that does not separate the organisms (`four_experiments.not_validated`) is marked. A grey line is between two
     experiments; the legend is above the axis, as wide as the figure.
     """
     names, effects = marked_labels(measured), own_effects(measured)
     order = [experiment for experiment in LABELS if experiment in set(effects["experiment"])]
     effects = pd.concat([effects[effects["experiment"] == experiment] for experiment in order], ignore_index=True)
-    weak = (effects["low"] <= 0) & (effects["high"] > LARGEST_NULL)
-    unclear = effects.index[weak | np.array([bool(why_unclear(row)) for row in effects.itertuples()])]
+    verdicts = {model: conclusions(measured, model)["verdict"] for model in effects["model"].unique()}
+    said = [verdicts[row.model][row.experiment] for row in effects.itertuples()]
+    unclear = effects.index[[verdict.endswith((CANNOT_TELL, SAYS_LITTLE)) for verdict in said]]
     effects = effects.assign(experiment=effects["experiment"].map(names))
-    xlabel = f"effect, 95 % interval (white centre:\ncannot tell, or a null that may be above {LARGEST_NULL:g})"
+    xlabel = f"effect, 95 % interval\n(white centre: {CANNOT_TELL}, or {SAYS_LITTLE})"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
     for between in range(1, len(order)):
         axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
     axis.locator_params(axis="x", nbins=6)
     legend_above(axis)
+
+
+def veil(axis: Axes) -> None:
+    """Make the experiments that are marked as not validated pale, on the axis of `draw_effects`."""
+    for row, label in enumerate(axis.get_yticklabels()):
+        if NOT_VALIDATED in label.get_text().replace("\n", " "):  # the label may be broken in two lines
+            label.set_color("#767676")
+            axis.axhspan(row - 0.49, row + 0.49, color="white", alpha=0.75, linewidth=0, zorder=2.4)
 
 
 def in_own_cells(measured: pd.DataFrame) -> pd.DataFrame:
@@ -139,13 +169,16 @@ def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
     """What may be said about each experiment of the subject.
 
     Columns, with the experiment as the index: verdict ("cannot tell", "(not validated) found" ...), effect (with its interval
-    and n; "" where nothing was graded), reason (why the assay cannot tell, or "").
+    and n; "" where nothing was graded), reason (why the assay cannot tell or a null says little, or "").
     """
-    own = own_effects(measured).query("model == @subject").set_index("experiment")
+    own = in_own_cells(measured).query("model == @subject").set_index("measure")
+    effects = own.loc[own.index == EFFECT].set_index("experiment")
     doubtful, rows = not_validated(measured), {}
-    for experiment in (name for name in LABELS if name in own.index):
-        row = own.loc[experiment]
+    for experiment in (name for name in LABELS if name in effects.index):
+        row = effects.loc[experiment]
         verdict, _, reason = worded_verdict(row).partition(": ")
+        if verdict == NOT_FOUND and (reason := says_little(own[own["experiment"] == experiment])):
+            verdict = SAYS_LITTLE
         doubt = f"{NOT_VALIDATED} " if experiment in doubtful else ""
         effect = f"{row.value:+z.2f} [{row.low:z.2f}, {row.high:z.2f}], n = {row.n:.0f}" if row.n else ""
         rows[experiment] = {"verdict": doubt + verdict, "effect": effect, "reason": reason}
@@ -153,13 +186,15 @@ def conclusions(measured: pd.DataFrame, subject: str) -> pd.DataFrame:
 
 
 def reasons_for(measured: pd.DataFrame, subject: str, finding: str) -> list[str]:
-    """What the verdicts rest on: the sentence on experiment 1 (`search.finding`), and why the others cannot tell."""
-    rows = conclusions(measured, subject).drop(index="injected_thought", errors="ignore")
-    rows = rows[rows["reason"] != ""].itertuples()
-    return [
-        f"Experiment 1. {finding}",
-        *(f"Experiment {LABELS[row.Index][0]}. Cannot tell: {row.reason}." for row in rows),
-    ]
+    """A line per experiment: its verdict (`conclusions`), effect and reason; of experiment 1 the sentence of `search.finding`."""
+    lines = []
+    for row in conclusions(measured, subject).itertuples():
+        said = ", ".join(filter(None, (row.verdict, row.effect))) + (row.reason and f": {row.reason}") + "."
+        if row.Index == "injected_thought":  # it begins with the verdict, with a capital
+            doubt = f"{NOT_VALIDATED} " if row.verdict.startswith(NOT_VALIDATED) else ""
+            said = f"{doubt}{finding[:1].lower()}{finding[1:]}"
+        lines.append(f"Experiment {LABELS[row.Index][0]}: {said}")
+    return lines
 
 
 def limits_of(measured: pd.DataFrame) -> list[str]:
@@ -263,10 +298,6 @@ def write(
         f"<tr><th>{html.escape(str(name))}</th><td>{html.escape(without_folder(value))}</td></tr>"
         for name, value in settings.items()
     )
-    verdicts = "".join(
-        f"<li>{html.escape('; '.join(filter(None, (f'{LABELS[row.Index]}: {row.verdict}', row.effect))))}</li>"
-        for row in conclusions(measured, subject).itertuples()
-    )
     reasons = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in reasons_for(measured, subject, finding))
     limits = "".join(f"<li>{html.escape(limit)}</li>" for limit in limits_of(measured))
     page.write_text(
@@ -276,7 +307,6 @@ def write(
 <style>body {{ font-family: sans-serif; max-width: 70em; margin: 2em auto; padding: 0 1em }} img {{ max-width: min(100%, 45em) }}
 table {{ border-collapse: collapse }} td, th {{ padding: 0.2em 0.8em; text-align: left }}</style></head><body>
 <h1>Report card: {html.escape(subject)}</h1>
-<ul>{verdicts}</ul>
 {reasons}
 <img src="data:image/png;base64,{image}" alt="{html.escape(alt)}">
 <h2>Limits</h2><ul>{limits}</ul>

@@ -11,7 +11,7 @@ from helpers.stats.inputs import check_outcomes, check_values
 CELL = ["layer", "strength"]
 PROMPT_COLUMNS = ["experiment", "wording", "values"]
 INPUT_COLUMNS = ["model", "condition", "concept", "vector", "vector_of", *CELL, "span"]
-SEEDED_VECTORS = ("random", "shuffled")  # kinds of vectors that depend on the trial's seed
+SEEDED_VECTORS = ("random", "mixture", "shuffled")  # kinds of vectors that depend on the trial's seed
 
 
 def check_table(table: pd.DataFrame, columns, rows: str = "trials") -> None:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from helpers.experiments.four_experiments import ORGANISMS, marked_labels
 from helpers.experiments.measures import EFFECT, stored_results
+from helpers.experiments.search import says_little
 from helpers.organisms.measure import markdown
 from helpers.paths import ROOT
 from helpers.stats import Estimate
@@ -12,12 +13,15 @@ from tests.authoring.generated_cells import between_marks
 REAL_MODELS = {"smollm2": "SmolLM2-135M"}  # file in data/results -> heading
 
 
-def cell(row) -> str:
-    """An effect with its interval, in brackets where the assay cannot tell."""
+def cell(rates: pd.DataFrame) -> str:
+    """One experiment's effect on one model with its interval, in brackets where the assay cannot tell, or a null says little."""
+    row = rates.loc[EFFECT]
     text = str(Estimate(row.value, row.low, row.high, row.n))
     if row.unclear:
         return f"cannot tell ({text})"
-    return f"**{text}**" if row.low > 0 else text
+    if row.low > 0:
+        return f"**{text}**"
+    return f"says little ({text})" if says_little(rates) else text
 
 
 def results_table() -> str:
@@ -27,11 +31,10 @@ def results_table() -> str:
     for name, heading in REAL_MODELS.items():
         table = stored_results(name)
         tables.append(table[table["wording"] == "first"].assign(model=heading))
-    effects = pd.concat(tables, ignore_index=True)
-    effects = effects[effects["measure"] == EFFECT].set_index(["experiment", "model"])
+    measured = pd.concat(tables, ignore_index=True).set_index(["experiment", "model", "measure"]).sort_index()
     models, rows = [*ORGANISMS, *REAL_MODELS.values()], []
     for experiment, label in marked_labels(organisms).items():
-        rows.append([label, *(cell(effects.loc[(experiment, model)]) for model in models)])
+        rows.append([label, *(cell(measured.loc[(experiment, model)]) for model in models)])
     return markdown(pd.DataFrame(rows, columns=["experiment", *models]))
 
 

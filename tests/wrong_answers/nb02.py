@@ -8,67 +8,6 @@ from torch.nn.functional import normalize
 from helpers import models
 
 
-def others_by_value(states):
-    """Leaves out every word with the same state, not only the word itself."""
-    return torch.stack([state - states[(states != state).any(1)].mean(0) for state in states])
-
-
-def nearest(target, vectors, names, k, similar=None):
-    """The k names of the highest similarity without the target."""
-    similar = torch.cosine_similarity(vectors, target[None], dim=-1) if similar is None else similar
-    similar[(vectors == target).all(-1)] = -1e9
-    return [names[i] for i in similar.topk(k).indices.tolist()]
-
-
-def dot_product_names(target, vectors, names, k):
-    """Dot products instead of cosines."""
-    return nearest(target, vectors, names, k, vectors @ target)
-
-
-def nearest_on_either_side(target, vectors, names, k):
-    """Absolute cosines."""
-    return nearest(target, vectors, names, k, torch.cosine_similarity(vectors, target[None], dim=-1).abs())
-
-
-def farthest_names(target, vectors, names, k):
-    """Sorts the wrong way round."""
-    return nearest(target, vectors, names, k, -torch.cosine_similarity(vectors, target[None], dim=-1))
-
-
-def without_the_first(target, vectors, names, k):
-    """Takes it for granted that the target is among the vectors, once."""
-    order = torch.cosine_similarity(vectors, target[None], dim=-1).argsort(descending=True)
-    return [names[i] for i in order[1 : k + 1].tolist()]
-
-
-def without_parallels(target, vectors, names, k):
-    """Takes any vector of the same direction for the target."""
-    similar = torch.cosine_similarity(vectors, target[None], dim=-1)
-    similar[similar > 0.9999] = -2
-    return [names[i] for i in similar.topk(k).indices.tolist()]
-
-
-def not_below_all(target, vectors, names, k):
-    """Gives the target the cosine 0, above all negative ones."""
-    similar = torch.cosine_similarity(vectors, target[None], dim=-1)
-    similar[(vectors == target).all(-1)] = 0
-    return [names[i] for i in similar.topk(k).indices.tolist()]
-
-
-def nearest_in_place(target, vectors, names, k):
-    """Overwrites the target in the vectors that it was given."""
-    vectors[(vectors == target).all(-1)] = -target
-    return nearest(target, vectors, names, k)
-
-
-def nearest_by_numpy(target, vectors, names, k):
-    """numpy, and an array of names."""
-    vectors, target = vectors.numpy(), target.numpy()
-    kept = ~(vectors == target).all(1)
-    similar = vectors[kept] @ target / np.linalg.norm(vectors[kept], axis=1)
-    return np.array(names)[kept][np.argsort(-similar)][:k]
-
-
 def fair(noise, vector):
     """At a right angle to the vector, as long as the vector."""
     unit = vector / vector.norm()
@@ -293,11 +232,6 @@ WRONG = [
     ),
     ("check_my_cosine", lambda first, second: first * second / (first.norm() * second.norm()), "must be one number"),
     ("check_my_cosine", lambda first, second: first.div_(first.norm()) @ second / second.norm(), "work on a copy"),
-    ("check_minus_the_others", lambda states: states - states.mean(0), "over the others"),
-    ("check_minus_the_others", lambda states: states - states.mean(), "one number, the mean of all components"),
-    ("check_minus_the_others", lambda states: states.mean(0) - states, "the result is"),
-    ("check_minus_the_others", lambda states: states - (states.sum(0) - states) / 2, "exactly the 4 other rows"),
-    ("check_minus_the_others", others_by_value, "where two rows are equal"),
     (
         "check_strength_for_dose",
         lambda vector, stream, dose: float(dose * stream.mean(0).norm() / vector.norm()),
@@ -313,14 +247,6 @@ WRONG = [
         lambda vector, stream, dose: float(stream.norm(dim=-1).mean() / vector.norm()),
         "the dose makes no difference",
     ),
-    ("check_nearest_names", dot_product_names, "wins by its length"),
-    ("check_nearest_names", nearest_on_either_side, "nearest first"),
-    ("check_nearest_names", farthest_names, "must be in, and first"),
-    ("check_nearest_names", without_the_first, "leave out both"),
-    ("check_nearest_names", without_parallels, "it is not the target itself"),
-    ("check_nearest_names", not_below_all, "leave out both"),
-    ("check_nearest_names", nearest_in_place, "work on a copy"),
-    ("check_nearest_names", lambda target, vectors, names, k: nearest(target, vectors, names, 2), "k = 1 asks for"),
     ("check_fair_random", random_with_overlap, "take the component out"),
     ("check_fair_random", random_too_short, "times that"),
     ("check_fair_random", random_from_global_numbers, "generator of its own"),
@@ -348,10 +274,7 @@ RIGHT = [
         ),
     ),
     ("check_my_cosine", lambda first, second: torch.cosine_similarity(first, second, dim=0)),
-    ("check_minus_the_others", lambda states: (states - states.mean(0)) * len(states) / (len(states) - 1)),
     ("check_strength_for_dose", lambda vector, stream, dose: dose * stream.norm(dim=-1).mean() / vector.norm()),
-    ("check_nearest_names", nearest_by_numpy),
-    ("check_nearest_names", lambda *arguments: tuple(nearest(*arguments))),
     ("check_fair_random", random_by_numpy),
     ("check_diagnose", doctor),
 ]

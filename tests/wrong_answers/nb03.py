@@ -29,6 +29,16 @@ def injected(subject, inputs, layer, push, start, steps, prompt=True, written=la
     return generated(subject, inputs, layer, steps, write)
 
 
+def result_in_first_invoke(subject, inputs, layer, push, start, steps):
+    """Takes the result after the loop."""
+    with torch.no_grad(), subject.generate(max_new_tokens=steps) as tracer:
+        with tracer.invoke(inputs):
+            for step in tracer.all():
+                models.residual(subject.blocks[layer])[:, start if step == 0 else 0 :] += push
+            result = tracer.result.save()
+    return result
+
+
 def injected_on_prompt(*arguments):
     """Once, before the first word."""
     return injected(*arguments, written=lambda step: False)
@@ -207,6 +217,7 @@ WRONG = [
     ("check_start_columns", lambda mask, start: mask.argmax(1), "the padding of each row"),
     ("check_start_columns", lambda mask, start: mask[0].argmax() + start, "padding of the first row for all"),
     ("check_start_columns", lambda mask, start: 5 - mask.sum(1) + start, "begins in the columns"),
+    ("check_my_injection", result_in_first_invoke, "in a second `invoke()`"),
     ("check_my_injection", injected_on_prompt, "the written tokens are not pushed"),
     ("check_my_injection", injected_by_position, "the written tokens are not pushed"),
     ("check_my_injection", injected_on_reply, "but the prompt is not"),

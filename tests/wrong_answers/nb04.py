@@ -1,9 +1,9 @@
 """Wrong answers to the exercises of 04_detect_injected_thoughts and what the check must say about each; right ones that it must take."""
 
-from statistics import NormalDist
-
 import numpy as np
 from scipy.stats import binom, norm
+
+from helpers import stats
 
 
 def clean(table):
@@ -17,31 +17,26 @@ def of_four(table):
 
 
 def d_prime(hits, injected, false_alarms, clean_trials, added=0.5, trials=1):
-    """d' with so much added to counts and totals."""
-    rates = (hits + added) / (injected + trials), (false_alarms + added) / (clean_trials + trials)
+    """d' with so much added to both rates, in proportion to the harmonic mean of the totals."""
+    both = 2 / (1 / injected + 1 / clean_trials)
+    rates = [(rate + added / both) / (1 + trials / both) for rate in (hits / injected, false_alarms / clean_trials)]
     return norm.ppf(rates[0]) - norm.ppf(rates[1])
+
+
+def each_by_its_own(hits, injected, false_alarms, clean_trials):
+    """Half a trial and one trial for every rate: two amounts where the totals differ."""
+    return norm.ppf((hits + 0.5) / (injected + 1)) - norm.ppf((false_alarms + 0.5) / (clean_trials + 1))
 
 
 def only_at_the_ends(hits, injected, false_alarms, clean_trials):
-    """Corrects rates of 0 and 1 alone."""
-    pairs = (hits, injected), (false_alarms, clean_trials)
-    rates = [(count + 0.5) / (total + 1) if count in (0, total) else count / total for count, total in pairs]
-    return norm.ppf(rates[0]) - norm.ppf(rates[1])
+    """Corrects nothing where no rate is 0 or 1."""
+    inside = 0 < hits < injected and 0 < false_alarms < clean_trials
+    return d_prime(hits, injected, false_alarms, clean_trials, *((0, 0) if inside else ()))
 
 
-def half_a_trial_in_counts_only(hits, injected, false_alarms, clean_trials):
-    """Forgets the totals: 50 of 50 becomes a rate above 1."""
+def half_a_trial_without_the_total(hits, injected, false_alarms, clean_trials):
+    """Forgets to divide by 1 + 1 / m: 50 of 50 becomes a rate above 1."""
     return d_prime(hits, injected, false_alarms, clean_trials, trials=0)
-
-
-def in_proportion(hits, injected, false_alarms, clean_trials):
-    """Half a trial and one trial in the harmonic mean of the totals, shared out in proportion, as in `stats.d_prime`."""
-    both = 2 / (1 / injected + 1 / clean_trials)
-    z = [
-        NormalDist().inv_cdf((count / total + 0.5 / both) / (1 + 1 / both))
-        for count, total in ((hits, injected), (false_alarms, clean_trials))
-    ]
-    return z[0] - z[1]
 
 
 def grids_of(cells, trials_per_cell, chance, grids=2000):
@@ -79,8 +74,9 @@ WRONG = [
     ("check_false_positive_rate", of_four, "of the 8 clean trials"),
     ("check_my_d_prime", lambda *counts: d_prime(*counts, added=0, trials=0), "must give a finite number"),
     ("check_my_d_prime", lambda *counts: -d_prime(*counts), "the sign is the wrong way round"),
+    ("check_my_d_prime", each_by_its_own, "both need the same m"),
     ("check_my_d_prime", only_at_the_ends, "also where it is not 0 or 1"),
-    ("check_my_d_prime", half_a_trial_in_counts_only, "is a rate above 1?"),
+    ("check_my_d_prime", half_a_trial_without_the_total, "is a rate above 1?"),
     ("check_my_d_prime", lambda *counts: d_prime(*counts, added=1, trials=2), "add half of that"),
     (
         "check_my_d_prime",
@@ -96,7 +92,7 @@ WRONG = [
 RIGHT = [
     ("check_false_positive_rate", lambda table: table.groupby("condition")["affirmative"].mean()["none"]),
     ("check_my_d_prime", d_prime),
-    ("check_my_d_prime", in_proportion),
+    ("check_my_d_prime", lambda *counts: stats.d_prime(*counts).value),
     ("check_best_of_grid", lambda *grid: np.float32(grids_of(*grid).max(axis=1).mean())),
     ("check_best_of_grid", best_exactly),
 ]

@@ -43,10 +43,6 @@ def beyond(model, copy):
 
 
 WRONG = [
-    ("check_centre", lambda states: states - states.mean((0, 1), keepdim=True), "at each token by itself"),
-    ("check_centre", lambda states: states - states.mean(-1, keepdim=True), "this is the mean over the width"),
-    ("check_centre", lambda states: states, "nothing is subtracted"),
-    ("check_centre", lambda states: states.sub_(states.mean(0)), "work on a copy"),
     ("check_held_more", dots, "these are dot products"),
     ("check_held_more", own_only, "the own word alone"),
     ("check_held_more", mean_vector_first, "average them"),
@@ -64,7 +60,6 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_centre", lambda states: torch.stack([case - sum(states) / len(states) for case in states])),
     ("check_held_more", scores_by_broadcasting),
     ("check_gap_and_effect", effect_by_parts),
 ]

@@ -1,40 +1,7 @@
 """Wrong answers to the exercises of 08_grade_the_answers and what the check must say about each; right ones that it must take."""
 
-import json
-
 import numpy as np
 from sklearn.metrics import cohen_kappa_score
-
-
-def graded(column):
-    """The verdicts that are there."""
-    return column.dropna().astype(bool)
-
-
-def missing_is_failure(column):
-    """Counts ungraded answers as failures."""
-    return column.fillna(False).astype(bool).mean(), len(column)
-
-
-def n_of_all(column):
-    """The right rate beside the wrong n."""
-    return float(graded(column).mean()), len(column)
-
-
-def always_three(column):
-    """A number that was right once."""
-    return float(graded(column).mean()), 3
-
-
-def dropped_in_place(column):
-    """Drops the missing verdicts from the caller's column."""
-    column[column.isna()] = False
-    return float(graded(column).mean()), len(column)
-
-
-def rate_as_list(column):
-    """A list with numpy's numbers."""
-    return [np.mean(graded(column).to_numpy()), np.int64(graded(column).size)]
 
 
 def equal_verdicts(first, second):
@@ -61,33 +28,6 @@ def yes_by_chance_only(first, second):
 def pooled_rates(first, second):
     """Scott's pi: one yes rate for both graders."""
     return kappa(first, second, lambda one, two: ((one + two) / 2) ** 2 + (1 - (one + two) / 2) ** 2)
-
-
-def sealed(answer, concept):
-    """JSON, other order of the fields."""
-    return json.dumps({"answer": answer, "concept": concept}, indent=1)
-
-
-def glued(answer, concept):
-    """Puts quotes around the answer."""
-    return f'{{"concept": "{concept}", "answer": "{answer}"}}'
-
-
-def concept_glued(answer, concept):
-    """Escapes the answer and puts quotes around the concept."""
-    return f'{{"concept": {"null" if concept is None else f"{chr(34)}{concept}{chr(34)}"}, "answer": {json.dumps(answer)}}}'
-
-
-def escaped_by_hand(answer, concept):
-    """Quotes, line breaks and backslashes only."""
-    for mark, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n")):
-        answer = answer.replace(mark, escape)
-    return f'{{"concept": {json.dumps(concept)}, "answer": "{answer}"}}'
-
-
-def none_as_text(answer, concept):
-    """Turns a missing concept into the word None."""
-    return json.dumps({"concept": str(concept), "answer": answer})
 
 
 def failed(grader, cases, passes):
@@ -215,20 +155,12 @@ def all_draws_at_once(first, second, resamples, seed):
 
 
 WRONG = [
-    ("check_rate_of_graded", missing_is_failure, "count as failures"),
-    ("check_rate_of_graded", n_of_all, "only the answers that are graded"),
-    ("check_rate_of_graded", always_three, "n = 6"),
-    ("check_rate_of_graded", dropped_in_place, "work on a copy"),
     ("check_my_kappa", equal_verdicts, "chance is still in it"),
     ("check_my_kappa", chance_is_half, "follows from both yes rates"),
     ("check_my_kappa", yes_by_chance_only, "on a no as well"),
     ("check_my_kappa", pooled_rates, "Scott's pi"),
     ("check_my_kappa", lambda first, second: kappa(sorted(first), sorted(second)), "kappa is 0.400"),
     ("check_my_kappa", lambda first, second: round(kappa(first, second), 1), "kappa is 0.159"),
-    ("check_sealed", glued, "is no JSON"),
-    ("check_sealed", concept_glued, "to the concept 'a \"dust\" storm'"),
-    ("check_sealed", escaped_by_hand, "'a\\ttab'"),
-    ("check_sealed", none_as_text, "must arrive as null"),
     ("check_failed_cases", whole_dictionary, "whatever it says on other questions"),
     ("check_failed_cases", silence_passes, "gives no reply"),
     ("check_failed_cases", any_question_passes, "one wrong question of two"),
@@ -252,9 +184,7 @@ WRONG = [
 ]
 
 RIGHT = [
-    ("check_rate_of_graded", rate_as_list),
     ("check_my_kappa", lambda first, second: cohen_kappa_score(first, second)),
-    ("check_sealed", sealed),
     ("check_failed_cases", failed_as_tuple),
     ("check_true_rate", true_rate),
     ("check_kappa_interval", all_draws_at_once),

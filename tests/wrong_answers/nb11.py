@@ -1,8 +1,5 @@
 """Wrong answers to the exercises of 11_find_where_it_happens and what the check must say about each; right ones."""
 
-import random
-
-import numpy as np
 import torch
 
 from helpers import models
@@ -178,55 +175,6 @@ def weights_put_back(subject, inputs, layer, head):
     return logits
 
 
-def drawn(chosen, heads, seed, others=None, fewer=min):
-    """Random heads with parts to exchange: which ones may be drawn, and how many where few are left."""
-    rng, pairs = random.Random(seed), []
-    for block in sorted({block for block, _ in chosen}):
-        taken = [head for at, head in chosen if at == block]
-        left = [head for head in range(heads) if head not in (taken if others is None else others)]
-        pairs += [(block, head) for head in rng.sample(left, fewer(len(taken), len(left)))]
-    return pairs
-
-
-def unmatched(chosen, heads, seed):
-    """Any blocks."""
-    others = [(block, head) for block in range(8) for head in range(heads) if (block, head) not in chosen]
-    return random.Random(seed).sample(others, len(chosen))
-
-
-def first_free(chosen, heads, seed):
-    """The first heads that are free, the same for every seed."""
-    pairs = []
-    for block in sorted({block for block, _ in chosen}):
-        taken = [head for at, head in chosen if at == block]
-        pairs += [(block, head) for head in range(heads) if head not in taken][: len(taken)]
-    return pairs
-
-
-def chosen_not_left_out(chosen, heads, seed):
-    """Draws from all heads of the block."""
-    return drawn(chosen, heads, seed, others=[])
-
-
-def chosen_anywhere_left_out(chosen, heads, seed):
-    """Leaves a number out in every block if it is chosen in one."""
-    return drawn(chosen, heads, seed, others=[head for _, head in chosen])
-
-
-def two_sets_only(chosen, heads, seed):
-    """Odd seeds and even seeds."""
-    return drawn(chosen, heads, seed % 2)
-
-
-def drawn_by_numpy(chosen, heads, seed):
-    """numpy's numbers in a tuple."""
-    rng, pairs = np.random.default_rng(seed), []
-    for block in np.unique([block for block, _ in chosen]):
-        taken = [head for at, head in chosen if at == block]
-        pairs += [(block, head) for head in rng.permutation(np.setdiff1d(np.arange(heads), taken))[: len(taken)]]
-    return tuple(pairs)
-
-
 def read(subject, inputs, layer, position=(0, -1)):
     """o_proj's input at one place, and its weight."""
     with subject.trace(inputs):
@@ -283,11 +231,6 @@ WRONG = [
     ("check_without_head", head_at_last_position, "at every position"),
     ("check_without_head", head_without_mask, "without the attention mask"),
     ("check_without_head", weights_left_at_zero, "with other weights"),
-    ("check_matched_random_heads", unmatched, "heads in each block"),
-    ("check_matched_random_heads", first_free, "every seed gives the same set"),
-    ("check_matched_random_heads", chosen_not_left_out, "holds a chosen head"),
-    ("check_matched_random_heads", chosen_anywhere_left_out, "never drawn"),
-    ("check_matched_random_heads", two_sets_only, "never drawn"),
     ("check_head_writes", equal_parts, "every head has the same share"),
     ("check_head_writes", rows_for_columns, "must add up"),
     ("check_head_writes", not_projected, "must have the shape"),
@@ -300,7 +243,5 @@ RIGHT = [
     ("check_patch_one", patched_in_one_batch),
     ("check_without_head", silent_values),
     ("check_without_head", weights_put_back),
-    ("check_matched_random_heads", drawn),
-    ("check_matched_random_heads", drawn_by_numpy),
     ("check_head_writes", masked_parts),
 ]

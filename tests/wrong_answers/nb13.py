@@ -87,6 +87,34 @@ def mask_dropped(subject, inputs, vectors, **place):
     return nearest(subject, inputs["input_ids"], vectors, **place)
 
 
+def outer_list(subject, inputs, vectors, named=False, **place):
+    """Collects in a list from outside of the block, which stays empty on NDIF."""
+    found = []
+    with torch.no_grad():
+        with subject.trace(inputs, **place):
+            for layer, block in enumerate(subject.blocks):
+                near = torch.cosine_similarity(residual(block)[0, -1][None], vectors[:, layer], dim=-1).argmax().save()
+                found.append(near)
+                if not named:
+                    del near
+    return torch.stack(found)
+
+
+def outer_list_of_names(subject, inputs, vectors, **place):
+    """As `outer_list`, and each answer has a name in the block: the last one's value is sent back under it."""
+    return outer_list(subject, inputs, vectors, named=True, **place)
+
+
+def list_made_inside(subject, inputs, vectors, **place):
+    """Saves the list itself, which is made in the block."""
+    with torch.no_grad():
+        with subject.trace(inputs, **place):
+            found = nnsight.save([])
+            for layer, block in enumerate(subject.blocks):
+                found.append(torch.cosine_similarity(residual(block)[0, -1][None], vectors[:, layer], dim=-1).argmax())
+    return torch.stack(list(found))
+
+
 def nearest_of_unit_vectors(subject, inputs, vectors, **place):
     """Normalises before the trace, and returns another kind of whole number."""
     units = torch.nn.functional.normalize(vectors, dim=-1)
@@ -109,6 +137,8 @@ WRONG = [
     ("check_stays_at_home", lambda values: not_packed(values, TypeError), "catch Exception"),
     ("check_nearest_by_layer", streams_come_back, "save the result alone"),
     ("check_nearest_by_layer", place_forgotten, "hand `place` on"),
+    ("check_nearest_by_layer", outer_list, "0 of 8 answers are saved under a name"),
+    ("check_nearest_by_layer", outer_list_of_names, "1 of 8 answers"),
     ("check_nearest_by_layer", dot_products, "take cosines"),
     ("check_nearest_by_layer", near_on_either_side, "do not take absolute values"),
     ("check_nearest_by_layer", last_row, "this is the last row"),
@@ -119,4 +149,5 @@ RIGHT = [
     ("check_tokens_that_fit", lambda free, blocks, width, bits: np.int64(free * 8) // (2 * blocks * width * bits)),
     ("check_stays_at_home", lambda values: tuple(not_packed(values))),
     ("check_nearest_by_layer", nearest_of_unit_vectors),
+    ("check_nearest_by_layer", list_made_inside),
 ]

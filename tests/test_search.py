@@ -118,6 +118,15 @@ def test_where_no_answer_to_a_mixture_could_be_graded_nothing_is_said_of_them(fo
     assert "Yes to words minus Yes to mixtures of words: unknown, n = 0" in search.finding(silent)
 
 
+def test_random_pushes_that_could_be_graded_in_another_cell_only_are_not_compared(found):
+    here = found.graded["strength"] == found.result.strength
+    silent = found.graded["affirmative"].mask(here & (found.graded["condition"] == "random"))
+    elsewhere = found.graded[found.graded["condition"] == "random"].iloc[:1].assign(strength=99.0)
+    graded = pd.concat([found.graded.assign(affirmative=silent), elsewhere])
+    silent = dataclasses.replace(found, graded=graded)
+    assert silent.word_minus("random").n == 0 and silent.word_minus("mixture").n
+
+
 def test_a_null_names_dose_coherence_and_positive_control(found):
     def null(dose, coherent, high=0.1, claims=0.1):
         lines = found.result.table.set_index("measure")

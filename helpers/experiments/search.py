@@ -37,9 +37,9 @@ from helpers.stats import (
 from helpers.stats.inputs import check_values
 
 LARGEST_NULL = 0.25  # a null whose interval reaches higher than this says little
-FEWEST_REPLIES = 10  # of other wordings, equal clean replies tell once: 10 find a rate of 0.2 in 11 % of runs only
 MOST_CLAIMS = 0.1  # so does a null of a model that claims a thought in more of the clean trials than this
 SAYS_LITTLE = f"{NOT_FOUND} (says little)"  # the verdict on such nulls
+FEWEST_REPLIES = 10  # of other wordings, equal clean replies tell once: 10 find a rate of 0.2 in 11 % of runs only
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,14 @@ class Search:
     def word_minus(self, control: str) -> Estimate:
         """Yes to a word minus Yes to a control vector of its norm, in the chosen cell, on the held-out words, paired by word.
 
-        control: "random" or "mixture". UNGRADED where no answer to it could be graded.
+        control: "random" or "mixture". UNGRADED where no answer to it, or to the words, could be graded there.
         """
         read = pd.concat([self.graded, self.mixtures]).dropna(subset=["affirmative"])
-        if control not in set(read["condition"]):
-            return UNGRADED
         read = read.assign(word=read["vector_of"])
-        word, other = (in_cell(read, condition, self.result.cell) for condition in ("concept", control))
+        try:
+            word, other = (in_cell(read, condition, self.result.cell) for condition in ("concept", control))
+        except ValueError:  # none is left in this cell
+            return UNGRADED
         return difference_of_rates(word["affirmative"], word["word"], other["affirmative"], other["word"])
 
     @property

@@ -9,10 +9,8 @@ from helpers.exercises.exercise import (
     expect_all_near,
     expect_list,
     expect_number,
-    expect_tensor,
     expect_whole_number,
 )
-from helpers.exercises.nb02 import expect_fair_random, some_numbers
 
 
 @exercise("The shift that is left")
@@ -60,25 +58,6 @@ def check_shift_left(attempt):
         )
         tried.append((value, truth, mistakes, message))
     expect_all_near(tried)
-
-
-@exercise("How much of the word does it take?")
-def check_push_with_cosine(attempt):
-    """A fair random vector at a cosine of 0; norm and cosine at others; the word itself at 1; new noise with a new seed."""
-    expect_fair_random(lambda concept, seed: attempt(concept, 0.0, seed), "the concept", own_generator=False)
-    for width, cosine in ((64, 0.25), (64, 0.6), (200, -0.5), (200, 0.95), (33, 1.0)):
-        concept = some_numbers(width, seed=2026) * 3
-        pushes = [expect_tensor(call(attempt, concept, cosine, seed), (width,), "the push") for seed in (1, 2)]
-        for push in pushes:
-            found, ratio = float(torch.cosine_similarity(push, concept, dim=0)), float(push.norm() / concept.norm())
-            expect(
-                abs(found - cosine) < 1e-3,
-                f"asked for a cosine of {cosine:g} your push has one of {found:.3f}: its part along the concept must be that "
-                "share of its whole length",
-            )
-            expect(abs(ratio - 1) < 1e-3, f"its norm must be that of the concept, yours is {ratio:.2f} times that")
-        same = torch.allclose(*pushes, atol=1e-4)
-        expect(same == (cosine == 1), "what is not the word must be a new random direction with each seed")
 
 
 @exercise("Read or written")

@@ -39,6 +39,7 @@ QUESTIONS = {
     "11": "Where does it happen?",
     "12": "And a real model?",
     "13": "And one too big for your machine?",
+    "14": "What does a claim need?",
     "playground": "And if I try it myself?",
 }
 ROWS = ("the tools", "the paper", "is it real?", "your turn")  # four notebooks each, in the order of QUESTIONS

@@ -95,13 +95,20 @@ def _judge_all(
     slots, problems, in_a_row = asyncio.Semaphore(judge.concurrency), {}, 0
 
     async def judge_one(client: httpx.AsyncClient, identity: str, case: tuple[str, str | None]):
+        nonlocal in_a_row
         grades = problem = text = None
         async with slots:
+            if in_a_row >= FAILURES_IN_A_ROW:  # given up: the answer that was one too many says so below
+                return identity, None, None
             try:
                 grades = await ask(client, judge, *case, first=first)
             except (RequestRefused, EndpointTrouble, UnreadableReply) as error:
                 problem, text = error, f"{type(error).__name__}: {error}"[:500]
+            in_a_row = in_a_row + 1 if isinstance(problem, EndpointTrouble) else 0
+            given_up = in_a_row == FAILURES_IN_A_ROW
         append_rows(path, [{"id": identity, "model": judge.model, "grades": grades, "problem": text}])
+        if given_up:
+            raise JudgeError(f"{FAILURES_IN_A_ROW} answers in a row could not be judged; the last problem: {problem}")
         return identity, grades, problem
 
     with (
@@ -113,9 +120,6 @@ def _judge_all(
             identity, grades, problem = task.result()
             outcomes = judged if grades else problems
             outcomes[identity] = grades or problem
-            in_a_row = in_a_row + 1 if isinstance(problem, EndpointTrouble) else 0
-            if in_a_row == FAILURES_IN_A_ROW:
-                raise JudgeError(f"{in_a_row} answers in a row could not be judged; the last problem: {problem}")
     return judged, problems
 
 

@@ -1,16 +1,12 @@
 """Checks of the exercises of 09_rule_out_boring_explanations: numbers counted by hand, and properties of the controls."""
 
+import json
+
+import pandas as pd
 import torch
 
-from helpers.exercises.exercise import (
-    call,
-    exercise,
-    expect,
-    expect_all_near,
-    expect_list,
-    expect_number,
-    expect_whole_number,
-)
+from helpers.exercises.exercise import call, exercise, expect, expect_all_near, expect_list, expect_number, kind
+from helpers.experiments import controls
 
 
 @exercise("The shift that is left")
@@ -60,24 +56,40 @@ def check_shift_left(attempt):
     expect_all_near(tried)
 
 
-@exercise("Read or written")
-def check_split_injection(attempt):
-    """Prompts of several lengths; properties: together they are the trial's tokens, and only the last one written."""
-    for start, length in ((75, 99), (0, 2), (12, 340)):
-        parts = expect_list(call(attempt, start, length), "the result", 2)
-        (first, end), (second, last) = (
-            expect_list(part, name, 2) for part, name in zip(parts, ("read", "written"), strict=True)
-        )
-        where = f" (start {start}, length {length}: yours are {first} to {end} and {second} to {last})"
-        expect(last is None, "the reply's tokens are not counted beforehand: the end of written is None" + where)
-        first, end, second = (expect_whole_number(each, "a token's number") for each in (first, end, second))
-        expect(first == start, "the injection begins at start, and so does what is read" + where)
+@exercise("Text against vector")
+def check_text_against_vector(attempt):
+    """The two tables of trials: what the text says, which vector is added, and that nothing else differs."""
+    words = ["bread", "wind", "soil"]
+    next_word = dict(zip(words, words[1:] + words[:1], strict=True))
+
+    def plan(wording: str, condition: str, vector: str = "none", **options) -> pd.DataFrame:
+        """The notebook's `plan`, for three words."""
+        options = {"words": words, "cell": (3, 1.0)} | options
+        return controls.trials(wording, condition=condition, vector=vector, **options)
+
+    bare, pushed = tables = expect_list(call(attempt, plan, next_word), "the result", 2)
+    for table, place in zip(tables, ("first", "second"), strict=True):
+        made_by_plan = isinstance(table, pd.DataFrame) and {"word", "wording", "values", "vector"} <= {*table}
+        expect(made_by_plan, f"the {place} element must be a table of trials made by `plan`, yours is {kind(table)}")
+        wordings = sorted(set(table["wording"]))
+        expect(wordings == ["told_in_text"], f"the wording must be told_in_text; the {place} table has {wordings}")
+        expect("word" in json.loads(table["values"].iloc[0]), "the text has a gap {word}: fill it with `values`")
+    added = [sorted(set(table["vector"])) for table in tables]
+    expect(
+        added == [["none"], ["concept"]],
+        f"the first table adds no vector (none), the second the word's (concept); yours add {added[0]} and {added[1]}",
+    )
+    expect(
+        pushed["vector_of"].eq(pushed["word"]).all(),
+        "`names` looks for the trial's own word, so the vector must be that word's; let the text say another one",
+    )
+    for table in tables:
+        in_text = table["values"].map(lambda values: json.loads(values)["word"])
         expect(
-            end == second,
-            "together the two are the whole injection, no token twice: written begins where read ends" + where,
+            in_text.ne(table["word"]).all(),
+            "the text says the vector's own word: then a model that repeats what it reads would be right, too",
         )
-        expect(
-            second < length,
-            "the prompt's last token is not only read: there the model chooses the first word of the reply" + where,
-        )
-        expect(second == length - 1, "the tokens before the prompt's last one choose no word of the reply" + where)
+    names = [table["condition"].iloc[0] for table in tables]
+    expect(names[0] != names[1], f"the two conditions need different names; both are called {names[0]!r}")
+    alike = all(list(bare[column]) == list(pushed[column]) for column in ("word", "values", "seed"))
+    expect(alike, "only the vector may differ: the two tables need the same words, texts and trial numbers")

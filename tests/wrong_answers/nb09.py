@@ -1,5 +1,9 @@
 """Wrong answers to the exercises of 09_rule_out_boring_explanations and what the check must say about each; right ones."""
 
+from functools import partial
+
+import pandas as pd
+
 
 def shift_left(trial_with, trial_without, fact_with, fact_without):
     """Difference of two means."""
@@ -31,9 +35,37 @@ def with_the_vector_only(trial_with, trial_without, fact_with, fact_without):
     return (trial_with - fact_with).mean()
 
 
-def split_injection(start, length):
-    """Lists in place of tuples."""
-    return [[start, length - 1], [length - 1, None]]
+def pair(plan, in_text, vector="concept", wording="told_in_text", **options):
+    """The two conditions; in_text: the trial's word -> the word that the text says."""
+    values = {"values": lambda word: {"word": in_text(word)}}
+    return [plan(wording, "a", **values), plan(wording, "b", vector, **values, **options)]
+
+
+def text_against_vector(plan, next_word):
+    """Another word in the text than in the vector."""
+    return pair(plan, next_word.get)
+
+
+def as_a_tuple_of_stronger_trials(plan, next_word):
+    """A tuple, another strength, another word of the list in the text."""
+    before = {after: word for word, after in next_word.items()}
+    return tuple(pair(partial(plan, cell=(2, 4.0)), before.get))
+
+
+def own_word_in_one_text(plan, next_word):
+    """The text says the vector's word in one of the tables."""
+    return [pair(plan, str)[0], pair(plan, next_word.get)[1]]
+
+
+def other_texts(plan, next_word):
+    """The texts differ between the tables."""
+    before = {after: word for word, after in next_word.items()}
+    return [pair(plan, next_word.get)[0], pair(plan, before.get)[1]]
+
+
+def one_name(plan, next_word):
+    """Both conditions have the same name."""
+    return [table.assign(condition="a") for table in pair(plan, next_word.get)]
 
 
 WRONG = [
@@ -43,30 +75,42 @@ WRONG = [
     ("check_shift_left", size_of_what_is_left, "do not take its absolute value"),
     ("check_shift_left", with_the_vector_only, "answers with the vector only"),
     ("check_shift_left", lambda *margins: max(0.0, float(shift_left(*margins))), "do not cut it off"),
+    ("check_text_against_vector", lambda plan, next_word: pair(plan, str), "the vector's own word"),
+    ("check_text_against_vector", own_word_in_one_text, "the vector's own word"),
     (
-        "check_split_injection",
-        lambda start, length: ((start, length), (length, None)),
-        "chooses the first word of the reply",
+        "check_text_against_vector",
+        lambda plan, next_word: pair(plan, str, vector_of=next_word.get),
+        "the vector must be that word's",
     ),
     (
-        "check_split_injection",
-        lambda start, length: ((start, length - 1), (length, None)),
-        "written begins where read ends",
+        "check_text_against_vector",
+        lambda plan, next_word: pair(plan, next_word.get, repeats=1),
+        "only the vector may differ",
+    ),
+    ("check_text_against_vector", other_texts, "only the vector may differ"),
+    (
+        "check_text_against_vector",
+        lambda plan, next_word: pair(plan, next_word.get)[::-1],
+        "the first table adds no vector",
     ),
     (
-        "check_split_injection",
-        lambda start, length: ((start, length - 2), (length - 2, None)),
-        "choose no word of the reply",
+        "check_text_against_vector",
+        lambda plan, next_word: pair(plan, next_word.get, vector="negated"),
+        "the first table adds no vector",
     ),
-    ("check_split_injection", lambda start, length: ((0, length - 1), (length - 1, None)), "begins at start"),
+    ("check_text_against_vector", one_name, "need different names"),
     (
-        "check_split_injection",
-        lambda start, length: ((start, length - 1), (length - 1, length)),
-        "the end of written is None",
+        "check_text_against_vector",
+        lambda plan, next_word: pair(plan, next_word.get, wording="free_choice"),
+        "the wording must be told_in_text",
     ),
+    ("check_text_against_vector", lambda plan, next_word: pair(plan, next_word.get)[:1], "must have 2 elements"),
+    ("check_text_against_vector", lambda plan, next_word: pd.concat(pair(plan, next_word.get)), "must be a list"),
+    ("check_text_against_vector", lambda plan, next_word: ["told_in_text", "concept"], "made by `plan`"),
 ]
 
 RIGHT = [
     ("check_shift_left", shift_left),
-    ("check_split_injection", split_injection),
+    ("check_text_against_vector", text_against_vector),
+    ("check_text_against_vector", as_a_tuple_of_stronger_trials),
 ]

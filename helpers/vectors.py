@@ -230,7 +230,10 @@ def shuffled_vectors(like: torch.Tensor, seed: int | torch.Generator = 0) -> tor
 
 
 def residual_norms(model, prompt: Prompt, span: tuple[int, int | None]) -> torch.Tensor:
-    """Mean norm ||h|| of the residual stream over a span's tokens, [layer]. The dose of an injection is ||s v|| / ||h||."""
+    """Mean norm ||h|| of the residual stream over a span's tokens, [layer]. The dose of an injection is ||s v|| / ||h||.
+
+    A single token of very large norm ("massive activations", Sun et al. 2024) can hold most of this mean.
+    """
     return read_spans(model, [prompt], [span])[0].norm(dim=-1).mean(0)  # [layer]
 
 

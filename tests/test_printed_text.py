@@ -208,22 +208,6 @@ def test_07_gives_frames_in_files_short_names_that_differ(frames, called):
 
 
 @pytest.mark.parametrize(
-    ("layer", "named"), [(0, "layer 0: 5.0, layer 1: 2.5, layer 3: 1.2"), (3, "layer 1: 2.5, layer 3: 1.2")]
-)
-def test_02_lists_no_layer_two_times(layer, named, pictures, capsys):  # noqa: F811
-    norms = torch.tensor([0.1, 0.2, 0.3, 0.4]).repeat(3, 1)[:, :, None]
-    names = {
-        "vectors": types.SimpleNamespace(concept_vectors=lambda *_: norms, residual_norms=lambda *_: torch.ones(4))
-    }
-    question = types.SimpleNamespace(span=lambda _: (0, 1))
-    names["prompts"] = types.SimpleNamespace(render=lambda *_, **__: question, get_template=lambda *_: None)
-    names |= {"subject": types.SimpleNamespace(tokenizer=None), "words": ["bread", "dust", "milk"], "layer": layer}
-    exec(source("02", "stream_norm = vectors"), names | {"pd": pd, "plt": plt, "plots": plots}, names)
-    run("02", "Strength for dose 0.5", pd=pd, display=print, **names)
-    assert f"Strength for dose 0.5: {named}\n" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
     "title", ["/home/me/models/checkpoints/my-long-name-v2/final: three frames, 95 % intervals", "one\ntwo"]
 )
 def test_a_long_title_of_curves_is_broken_where_the_page_ends(title):

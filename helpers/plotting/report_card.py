@@ -133,8 +133,9 @@ def draw_effects(axis: Axes, measured: pd.DataFrame) -> None:
     verdicts = {model: conclusions(measured, model)["verdict"] for model in effects["model"].unique()}
     said = [verdicts[row.model][row.experiment] for row in effects.itertuples()]
     unclear = effects.index[[verdict.endswith((CANNOT_TELL, SAYS_LITTLE)) for verdict in said]]
-    effects = effects.assign(experiment=effects["experiment"].map(names))
-    xlabel = f"effect, 95 % interval\n(white centre: {CANNOT_TELL}, or {SAYS_LITTLE})"
+    shown = effects["experiment"].map(names).str.replace(f" {NOT_VALIDATED}", f"\n{NOT_VALIDATED}")
+    effects = effects.assign(experiment=shown)
+    xlabel = f"effect, 95 % interval\nwhite centre: {CANNOT_TELL}, or {SAYS_LITTLE}"
     draw_forest(axis, effects, "experiment", "model", xlabel, hollow=unclear)
     for between in range(1, len(order)):
         axis.axhline(between - 0.5, color="#dddddd", linewidth=1, zorder=0)
